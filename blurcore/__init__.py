@@ -1,0 +1,134 @@
+"""Diffusion processes in frequency space, for NumPy, PyTorch and JAX arrays.
+
+Blurring diffusion, standard Gaussian diffusion, inverse heat dissipation and cold diffusion are one kernel that is
+affine and diagonal in frequency:
+
+    q(u_t | u_0) = N(alpha_t u_0, sigma_t^2),    alpha_t = a_t ((1 - d_min) exp(-lambda tau_t) + d_min).
+
+Everything public is here; importing it loads neither torch nor jax.
+"""
+
+from blurcore._arrays import align
+from blurcore.config import (
+    MODEL_PRESETS,
+    DataConfig,
+    ModelConfig,
+    RunConfig,
+    SampleConfig,
+    TrainConfig,
+)
+from blurcore.diffusion import (
+    Posterior,
+    Transition,
+    check_markov,
+    diffuse,
+    log_snr,
+    marginal_for,
+    posterior,
+    sde,
+    transition,
+)
+from blurcore.losses import TrainingPair, check_prediction, draw_times, simple_loss, training_pair
+from blurcore.prediction import convert
+from blurcore.processes import (
+    PROCESSES,
+    SDE,
+    BlurringDiffusion,
+    ColdDiffusion,
+    Difference,
+    GaussianDiffusion,
+    HeatDissipation,
+    Marginal,
+    Process,
+)
+from blurcore.registry import available, get_backend, names
+from blurcore.samplers import (
+    DDIM,
+    Ancestral,
+    DPMSolverPP,
+    Prediction,
+    SamplerState,
+    Solver,
+    log_snr_times,
+    predict,
+    uniform_times,
+)
+from blurcore.schedules import (
+    BlurSchedule,
+    ConstantSigma,
+    CosineLogSNR,
+    LinearBeta,
+    LogLinear,
+    NoBlur,
+    NoiseSchedule,
+    Sin,
+    SinSquared,
+)
+from blurcore.serial import from_dict, to_dict
+from blurcore.transforms import DCT, DST, Basis, Dense, Identity, RealFourier
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "DCT",
+    "DDIM",
+    "DST",
+    "MODEL_PRESETS",
+    "PROCESSES",
+    "SDE",
+    "Ancestral",
+    "Basis",
+    "BlurSchedule",
+    "BlurringDiffusion",
+    "ColdDiffusion",
+    "ConstantSigma",
+    "CosineLogSNR",
+    "DPMSolverPP",
+    "DataConfig",
+    "Dense",
+    "Difference",
+    "GaussianDiffusion",
+    "HeatDissipation",
+    "Identity",
+    "LinearBeta",
+    "LogLinear",
+    "Marginal",
+    "ModelConfig",
+    "NoBlur",
+    "NoiseSchedule",
+    "Posterior",
+    "Prediction",
+    "Process",
+    "RealFourier",
+    "RunConfig",
+    "SampleConfig",
+    "SamplerState",
+    "Sin",
+    "SinSquared",
+    "Solver",
+    "TrainConfig",
+    "TrainingPair",
+    "Transition",
+    "__version__",
+    "align",
+    "available",
+    "check_markov",
+    "check_prediction",
+    "convert",
+    "diffuse",
+    "draw_times",
+    "from_dict",
+    "get_backend",
+    "log_snr",
+    "log_snr_times",
+    "marginal_for",
+    "names",
+    "posterior",
+    "predict",
+    "sde",
+    "simple_loss",
+    "to_dict",
+    "training_pair",
+    "transition",
+    "uniform_times",
+]

@@ -1,0 +1,233 @@
+"""Where a computation happens: which library, in which precision, on which device.
+
+Coefficients are worked out in float64 wherever the library and the device have it, and cast once, at the end, to the
+precision of the data (float32 for half-precision data). Where there is no float64 (JAX without x64, Apple's MPS),
+whatever is a Python number is worked out in NumPy on the host and moved; only what is traced stays in float32.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import array_api_compat as compat
+import numpy as np
+
+from blurcore._checks import require
+from blurcore._typing import Array, Device, DType, Namespace, Time
+from blurcore.errors import ArgumentError, NamespaceError
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value is a host scalar: a Python or NumPy number, but no bool."""
+    return isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
+
+
+def namespace(**arrays: Array) -> Namespace:
+    """Return the one namespace of the given arrays (numbers and None are skipped).
+
+    Raises
+    ------
+    NamespaceError
+        The arrays belong to different libraries or devices, or an argument is no array; the message names them.
+    """
+    given = {name: value for name, value in arrays.items() if value is not None and not is_number(value)}
+    spaces = {}
+    for name, value in given.items():
+        try:
+            spaces[name] = compat.array_namespace(value)
+        except TypeError:
+            message = f"{name} must be an array of NumPy, PyTorch, JAX or another Array API library; got {type(value).__name__}"
+            raise NamespaceError(message) from None
+    if not spaces:
+        return compat.array_namespace(np.empty(0))
+    xp = next(iter(spaces.values()))
+    if any(other is not xp for other in spaces.values()):
+        listing = ", ".join(
+            f"{name}: {space.__name__.removeprefix('array_api_compat.')}" for name, space in spaces.items()
+        )
+        raise NamespaceError(f"arrays must come from one library; got {listing}")
+    if compat.is_torch_namespace(xp):
+        devices = {name: value.device for name, value in given.items()}
+        first = next(iter(devices.values()))
+        if any(other != first for other in devices.values()):
+            listing = ", ".join(f"{name}: {device}" for name, device in devices.items())
+            raise NamespaceError(f"arrays must be on one device; got {listing}")
+    return xp
+
+
+def is_checkable(xp: Namespace) -> bool:
+    """Whether values can be looked at without waiting for an accelerator or breaking a trace."""
+    return bool(compat.is_numpy_namespace(xp) or compat.is_array_api_strict_namespace(xp))
+
+
+def require_real(**arrays: Array) -> None:
+    """Refuse arrays that are not of a real floating dtype."""
+    for name, array in arrays.items():
+        if not compat.array_namespace(array).isdtype(array.dtype, "real floating"):
+            raise ArgumentError(f"{name} must be real floating; got dtype {array.dtype}")
+
+
+def compute_dtype(xp: Namespace, dtype: DType) -> DType:
+    """float64 for float64 data, float32 for everything shorter (SPEC 10: half-precision data)."""
+    return xp.float64 if dtype == xp.float64 else xp.float32
+
+
+def upcast(x: Array) -> Array:
+    """Return `x` in its compute dtype."""
+    xp = compat.array_namespace(x)
+    return xp.astype(x, compute_dtype(xp, x.dtype), copy=False)
+
+
+class Frame(NamedTuple):
+    """Library, working dtype and device of a computation, and those of its result."""
+
+    xp: Namespace
+    work: DType
+    device: Device
+    out_xp: Namespace
+    out: DType
+
+    def finish(self, value: Array) -> Array:
+        """Cast (and, from the host, move) a result to what the caller asked for."""
+        if self.xp is self.out_xp:
+            return self.xp.astype(value, self.out, copy=False)
+        return self.out_xp.asarray(value, dtype=self.out)
+
+    def arange(self, n: int) -> Array:
+        """0, 1, ..., n - 1 in the working dtype."""
+        return self.xp.arange(n, dtype=self.work, device=self.device)
+
+
+def _has_float64(xp: Namespace, device: Device) -> bool:
+    if compat.is_torch_namespace(xp):
+        return bool(device is None or device.type != "mps")
+    return "float64" in xp.__array_namespace_info__().dtypes(kind="real floating")
+
+
+def frame(like: Array | None, *, on_host: bool) -> Frame:
+    """Choose where to compute for a result that goes with `like` (None: NumPy float64).
+
+    `on_host` says that every input is a Python number, so that the host may do the work where `like` has no float64.
+    """
+    if like is None:
+        xp = compat.array_namespace(np.empty(0))
+        return Frame(xp, xp.float64, None, xp, xp.float64)
+    out_xp = compat.array_namespace(like)
+    out = compute_dtype(out_xp, like.dtype)
+    # JAX places what is not committed next to what is; a tracer has no device to name.
+    device = None if compat.is_jax_namespace(out_xp) else compat.device(like)
+    if _has_float64(out_xp, device):
+        return Frame(out_xp, out_xp.float64, device, out_xp, out)
+    if on_host:
+        host = compat.array_namespace(np.empty(0))
+        return Frame(host, host.float64, None, out_xp, out)
+    return Frame(out_xp, out_xp.float32, device, out_xp, out)
+
+
+class Times(NamedTuple):
+    """Times made ready: a frame, and each time as a NumPy float64 scalar or an array of the frame's working dtype."""
+
+    frame: Frame
+    values: tuple[Array, ...]
+    on_host: bool
+
+    def scalar(self, value: Array, num_axes: int) -> Any:
+        """Return a quantity of time so that it broadcasts over `num_axes` frequency axes: a float, or (*time, 1, .., 1)."""
+        if self.on_host:
+            return float(value)
+        return self.frame.xp.reshape(value, (*value.shape, *([1] * num_axes)))
+
+
+def _check_time(name: str, value: float) -> None:
+    require(math.isfinite(value) and 0.0 <= value <= 1.0, name, value, "a time in [0, 1]")
+
+
+def prepare_times(like: Array | None = None, **times: Time) -> Times:
+    """Check times and bring them to one frame.
+
+    Numbers are checked to lie in [0, 1]; so are NumPy arrays. Arrays that may be traced or live on an accelerator are
+    taken at their word, because looking at them would break the trace or wait for the device.
+    """
+    arrays = {name: t for name, t in times.items() if not is_number(t)}
+    for name, t in times.items():
+        if is_number(t):
+            _check_time(name, float(t))
+    if not arrays:
+        if like is not None:
+            namespace(like=like)
+        values = tuple(np.asarray(float(t), dtype=np.float64) for t in times.values())
+        return Times(frame(like, on_host=True), values, True)
+    xp = namespace(**arrays, like=like)
+    for name, t in arrays.items():
+        if not xp.isdtype(t.dtype, "real floating"):
+            raise ArgumentError(f"{name} must be a real floating time in [0, 1]; got dtype {t.dtype}")
+        if is_checkable(xp) and not bool(xp.all((t >= 0) & (t <= 1))):
+            bad = xp.reshape(t, (-1,))
+            worst = next(float(v) for v in (bad[i] for i in range(bad.shape[0])) if not 0.0 <= float(v) <= 1.0)
+            raise ArgumentError(f"{name} must be a time in [0, 1]; got {worst!r}")
+    ranks = {t.ndim for t in arrays.values()} - {0}
+    if len(ranks) > 1:
+        listing = ", ".join(f"{name}: {tuple(t.shape)}" for name, t in arrays.items())
+        raise ArgumentError(f"times must have the same number of axes, or none; got shapes {listing}")
+    rank = max(ranks, default=0)
+    chosen = frame(next(iter(arrays.values())) if like is None else like, on_host=False)
+
+    def bring(t: Time) -> Array:
+        if is_number(t):
+            return xp.full((1,) * rank, float(t), dtype=chosen.work, device=chosen.device)
+        t = xp.astype(t, chosen.work, copy=False)
+        return xp.reshape(t, (1,) * rank) if t.ndim == 0 else t
+
+    return Times(chosen, tuple(bring(t) for t in times.values()), False)
+
+
+def schedule_time(**times: Time) -> tuple[Namespace, tuple[Array, ...]]:
+    """Bring the arguments of a schedule to arrays of one namespace; numbers alone become NumPy float64 scalars."""
+    xp = namespace(**times)
+    given = next((t for t in times.values() if not is_number(t)), None)
+    if given is None:
+        return xp, tuple(np.asarray(float(t), dtype=np.float64) for t in times.values())
+    return xp, tuple(
+        xp.full((), float(t), dtype=given.dtype, device=None if compat.is_jax_namespace(xp) else compat.device(given))
+        if is_number(t)
+        else t
+        for t in times.values()
+    )
+
+
+def normalize_axes(axes: tuple[int, ...] | int, ndim: int) -> tuple[int, ...]:
+    """Return axes as non-negative integers; refuse those out of range or given twice."""
+    axes = (axes,) if isinstance(axes, int) else tuple(axes)
+    require(all(-ndim <= a < ndim for a in axes), "axes", axes, f"in [-{ndim}, {ndim}) for data with {ndim} axes")
+    positive = tuple(a % ndim for a in axes)
+    require(len(set(positive)) == len(positive), "axes", axes, "distinct")
+    return positive
+
+
+def align(coefficient: Array, *, ndim: int, axes: tuple[int, ...] | int) -> Array:
+    """Reshape a coefficient (*time, *grid) so that it broadcasts over data with `ndim` axes.
+
+    The time axes are the leading axes of the data; the grid axes go where `axes` says, in any order; the rest
+    (channels) has size 1.
+
+    Raises
+    ------
+    ArgumentError
+        The time axes run into the grid axes: t has more axes than the data has batch axes.
+    """
+    xp = compat.array_namespace(coefficient)
+    axes = normalize_axes(axes, ndim)
+    num_times = coefficient.ndim - len(axes)
+    require(
+        all(axis >= num_times for axis in axes), "t", f"{num_times} axes",
+        f"of the batch axes alone, which precede the grid axes {axes} of the data",
+    )  # fmt: skip
+    order = sorted(range(len(axes)), key=lambda i: axes[i])
+    shape = [1] * ndim
+    shape[:num_times] = coefficient.shape[:num_times]
+    for i in order:
+        shape[axes[i]] = coefficient.shape[num_times + i]
+    if order != list(range(len(axes))):
+        coefficient = xp.permute_dims(coefficient, (*range(num_times), *(num_times + i for i in order)))
+    return xp.reshape(coefficient, tuple(shape))

@@ -1,0 +1,4 @@
+"""Command line (being written)."""
+def main() -> int:
+    """Run."""
+    return 0

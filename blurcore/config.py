@@ -1,0 +1,214 @@
+"""What a run is made of: frozen, keyword-only dataclasses of Python scalars, the only configuration there is.
+
+The same keys serve every backend. They are read from TOML, overridden by flags, and written back, resolved, into
+the run folder (:mod:`blurcore.runs`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from blurcore._checks import require
+from blurcore.processes import BlurringDiffusion, ColdDiffusion, GaussianDiffusion, HeatDissipation
+
+ProcessConfig = BlurringDiffusion | GaussianDiffusion | HeatDissipation | ColdDiffusion
+PredictionKind = Literal["eps", "v", "x0"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """Images, as a data set of uint8 arrays (H, W, C)."""
+
+    name: Literal["mnist", "photos", "digits", "folder", "array"] = "mnist"
+    """mnist: 5,000 digits, 28 x 28; photos: colour crops, 32 x 32; digits: 8 x 8; folder: image files; array: .npy or .npz."""
+    path: str | None = None
+    """Where the images are, for `folder` and `array`."""
+    image_size: tuple[int, int] | None = None
+    """(height, width) to resize and crop to; the natural size where not given (required for `folder`)."""
+    channels: Literal[1, 3] | None = None
+    """1 (grey) or 3 (RGB); the natural number where not given (folder: 3)."""
+    split: Literal["train", "test", "all"] = "train"
+    """Part of the set; folders and arrays have only `all`, which `train` also means there."""
+    flip: bool = False
+    """Mirror every other image at random, left to right (photographs, never digits)."""
+
+    def __post_init__(self) -> None:
+        if self.image_size is not None:
+            require(len(self.image_size) == 2, "image_size", self.image_size, "two numbers, (height, width)")
+            require(min(self.image_size) >= 1, "image_size", self.image_size, "at least 1 x 1")
+        needs_path = self.name in ("folder", "array")
+        require(
+            not needs_path or self.path is not None,
+            "data.path",
+            self.path,
+            f"a path, because data.name = {self.name!r}",
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """U-Net of the paper's kind (Ho et al. 2020, appendix B): the defaults are the CIFAR-10 network of 35.7 M parameters."""
+
+    base_channels: int = 128
+    """Channels of the first level; a multiple of `norm_groups`."""
+    channel_multipliers: tuple[int, ...] = (1, 2, 2, 2)
+    """Channels of each level, in units of `base_channels`; each level after the first halves the image."""
+    num_res_blocks: int = 2
+    """Residual blocks in each level of the encoder (the decoder has one more)."""
+    attention_levels: tuple[int, ...] = (1,)
+    """Levels with self-attention: level i works at H / 2^i x W / 2^i (level 1 of a 32 x 32 image: 16 x 16)."""
+    num_heads: int = 1
+    """Heads of each attention block."""
+    dropout: float = 0.1
+    """Dropout rate inside the residual blocks, in [0, 1)."""
+    norm_groups: int = 32
+    """Groups of the group normalisation."""
+    embedding: Literal["time", "log_snr"] = "time"
+    """What the sinusoidal embedding shows the network: t, or the log-SNR of the DC frequency."""
+
+    def __post_init__(self) -> None:
+        require(self.norm_groups >= 1, "norm_groups", self.norm_groups, "at least 1")
+        require(
+            len(self.channel_multipliers) >= 1, "channel_multipliers", self.channel_multipliers, "one entry a level"
+        )
+        widths = [self.base_channels * m for m in self.channel_multipliers]
+        require(
+            min(widths) >= 1 and self.base_channels >= 1 and all(w % self.norm_groups == 0 for w in [self.base_channels, *widths]),
+            "base_channels", self.base_channels, f"positive, with every width a multiple of norm_groups = {self.norm_groups}",
+        )  # fmt: skip
+        require(self.num_res_blocks >= 1, "num_res_blocks", self.num_res_blocks, "at least 1")
+        levels = len(self.channel_multipliers)
+        require(
+            all(0 <= i < levels for i in self.attention_levels),
+            "attention_levels", self.attention_levels, f"levels from 0 to {levels - 1}",
+        )  # fmt: skip
+        require(
+            self.num_heads >= 1 and all(widths[i] % self.num_heads == 0 for i in self.attention_levels),
+            "num_heads", self.num_heads, "a divisor of the width of each level with attention",
+        )  # fmt: skip
+        require(0.0 <= self.dropout < 1.0, "dropout", self.dropout, "in [0, 1)")
+
+
+MODEL_PRESETS: dict[str, ModelConfig] = {
+    "cifar10": ModelConfig(),
+    "small": ModelConfig(
+        base_channels=32,
+        channel_multipliers=(1, 2, 2),
+        num_res_blocks=1,
+        attention_levels=(2,),
+        dropout=0.0,
+        norm_groups=8,
+    ),
+    "tiny": ModelConfig(
+        base_channels=8, channel_multipliers=(1, 2), num_res_blocks=1, attention_levels=(1,), dropout=0.0, norm_groups=4
+    ),
+}
+"""Named networks: `cifar10` is DDPM's (35.7 M parameters), `small` trains on a CPU in minutes, `tiny` serves tests."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """Optimisation: the paper's simple loss, AdamW, warm-up, clipping, an exponential moving average of the weights."""
+
+    steps: int = 500_000
+    """Optimiser steps."""
+    batch_size: int = 128
+    """Images of one optimiser step, over all accumulation parts."""
+    accumulate: int = 1
+    """Parts that a batch is split into, to save memory; a divisor of `batch_size`."""
+    learning_rate: float = 2e-4
+    """Peak learning rate, reached after the warm-up."""
+    schedule: Literal["constant", "cosine"] = "constant"
+    """Learning rate after the warm-up: constant, or a half cosine down to zero at the last step."""
+    warmup_steps: int = 5_000
+    """Steps of linear warm-up."""
+    weight_decay: float = 0.0
+    """AdamW's decoupled weight decay."""
+    grad_clip: float = 1.0
+    """Largest global norm of the gradient; 0 switches clipping off."""
+    ema_decay: float = 0.9999
+    """Decay of the moving average of the weights, warmed up as min(decay, (1 + step) / (10 + step))."""
+    prediction: PredictionKind = "eps"
+    """What the network predicts."""
+    times: Literal["uniform", "antithetic", "low_discrepancy"] = "low_discrepancy"
+    """How the times of a batch are drawn: independent; in pairs (t, 1 - t); one random offset of an even grid."""
+    precision: Literal["float32", "bf16"] = "float32"
+    """bf16 runs the network under autocast; weights, coefficients and the loss stay in float32."""
+    compile: bool = False
+    """Compile the network (torch.compile)."""
+    num_workers: int = 0
+    """Threads that read and decode the coming batches; 0 reads in the training loop."""
+    log_every: int = 50
+    """Steps between two lines of metrics.jsonl."""
+    sample_every: int = 0
+    """Steps between two sample grids; 0: only at the end."""
+    checkpoint_every: int = 1_000
+    """Steps between two checkpoints; one is always written at the end and when a signal stops the run."""
+    keep_checkpoints: int = 2
+    """How many of the newest checkpoints to keep."""
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch_size", "accumulate", "log_every", "checkpoint_every", "keep_checkpoints"):
+            require(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
+        for name in ("warmup_steps", "sample_every", "num_workers", "weight_decay", "grad_clip"):
+            require(getattr(self, name) >= 0, name, getattr(self, name), "0 or more")
+        require(
+            self.batch_size % self.accumulate == 0,
+            "accumulate",
+            self.accumulate,
+            f"a divisor of batch_size = {self.batch_size}",
+        )
+        require(self.learning_rate > 0, "learning_rate", self.learning_rate, "positive")
+        require(0.0 <= self.ema_decay < 1.0, "ema_decay", self.ema_decay, "in [0, 1)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SampleConfig:
+    """Sampling: the solver and its grid."""
+
+    sampler: Literal["ancestral", "ddim"] = "ancestral"
+    """ancestral: the paper's; ddim: deterministic for eta = 0."""
+    num_steps: int = 250
+    """Network calls for each batch."""
+    eta: float = 0.0
+    """DDIM's noise: 0 deterministic, 1 ancestral."""
+    num_samples: int = 64
+    """Images to draw."""
+    batch_size: int = 64
+    """Images in one batch; it does not change the samples."""
+    seed: int = 0
+    """Sample i depends on (seed, i) alone."""
+    clip: bool = True
+    """Clip the predicted image to [-1, 1] in each step (one more transform pair)."""
+
+    def __post_init__(self) -> None:
+        for name in ("num_steps", "num_samples", "batch_size"):
+            require(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
+        require(0.0 <= self.eta <= 1.0, "eta", self.eta, "in [0, 1]")
+        require(self.seed >= 0, "seed", self.seed, "0 or more")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """Everything that decides what a run does."""
+
+    seed: int = 0
+    """Seed of the weights, the order of the data, the times and the noise."""
+    backend: str = "torch"
+    """A name of `blurcore.available()`."""
+    device: str = "auto"
+    """`auto` takes the accelerator where there is one."""
+    process: ProcessConfig = field(default_factory=BlurringDiffusion)
+    """The diffusion process."""
+    data: DataConfig = field(default_factory=DataConfig)
+    """The images."""
+    model: ModelConfig = field(default_factory=ModelConfig)
+    """The network."""
+    train: TrainConfig = field(default_factory=TrainConfig)
+    """Optimisation."""
+    sample: SampleConfig = field(default_factory=SampleConfig)
+    """Sampling."""
+
+    def __post_init__(self) -> None:
+        require(self.seed >= 0, "seed", self.seed, "0 or more")

@@ -1,0 +1,267 @@
+r"""The process as free functions: noise data, step forwards, step back; the same text for every process (SPEC 2-4, 6).
+
+Heat dissipation *is* Gaussian diffusion with non-isotropic noise: in the basis of the process both are
+
+.. math::
+
+    q(u_t | u_s) = N(\alpha_{t|s} u_s, \sigma_{t|s}^2), \qquad \alpha_{t|s} = \alpha_t / \alpha_s, \qquad
+    \sigma_{t|s}^2 = -\sigma_t^2 \, \mathrm{expm1}(D), \qquad D = l_t - l_s \le 0 .
+
+Bayes' rule gives the posterior in the same exact form:
+
+.. math::
+
+    q(u_s | u_t, u_0) = N\big( \tfrac{\alpha_s}{\alpha_t} e^{D} u_t - \alpha_s \mathrm{expm1}(D) \, u_0, \;
+    -\sigma_s^2 \, \mathrm{expm1}(D) \big) .
+"""
+
+from __future__ import annotations
+
+from typing import Any, Generic, NamedTuple
+
+import numpy as np
+
+from blurcore._arrays import align, is_checkable, is_number, namespace, normalize_axes, require_real, upcast
+from blurcore._typing import A, Array, Time
+from blurcore.errors import ArgumentError, DegenerateError, NotMarkovError
+from blurcore.processes import SDE, Difference, Marginal, Process
+
+
+class Transition(NamedTuple, Generic[A]):
+    """q(u_t | u_s) = N(alpha u_s, variance); shapes (*time, *grid) or 1 along the grid."""
+
+    alpha: A
+    variance: A
+
+
+class Posterior(NamedTuple, Generic[A]):
+    """q(u_s | u_t, u_0) = N(z_coef u_t + x_coef u_0, variance); shapes (*time, *grid) or 1 along the grid."""
+
+    z_coef: A
+    x_coef: A
+    variance: A
+
+
+def grid_shape(x: Array, axes: tuple[int, ...] | int) -> tuple[int, ...]:
+    """Return the sizes of `x` along `axes`."""
+    return tuple(x.shape[a] for a in normalize_axes(axes, x.ndim))
+
+
+def marginal_for(process: Process, t: Time, x: Array, *, axes: tuple[int, ...] | int = (-2, -1)) -> Marginal[Array]:
+    """Return the marginal's coefficients laid out to broadcast over data `x`; see :meth:`Process.marginal`."""
+    m = process.marginal(t, shape=grid_shape(x, axes), like=x)
+    return Marginal(*(align(c, ndim=x.ndim, axes=axes) for c in m))
+
+
+def diffuse(process: Process, x: Array, t: Time, eps: Array, *, axes: tuple[int, ...] | int = (-2, -1)) -> Array:
+    r"""Draw from the marginal, in data space: :math:`z_t = V (\alpha_t V^T x) + \sigma_t \epsilon` (SPEC 2; the paper's eq. 9).
+
+    Parameters
+    ----------
+    process
+        Any process.
+    x
+        Data, real floating, any shape; images in [-1, 1].
+    t
+        Time in [0, 1]: a number, or an array whose axes are the leading axes of `x` (one value per batch item).
+    eps
+        Standard normal noise in data space, of the shape and dtype of `x`.
+    axes
+        The axes of the grid in `x`: (-2, -1) for channels first, (1, 2) for channels last, (-1,) for audio.
+
+    Returns
+    -------
+    Array
+        z_t, of the shape, library, dtype and device of `x`.
+
+    Raises
+    ------
+    ArgumentError
+        `x` or `eps` is not real floating, their shapes differ, `t` is no time in [0, 1] or does not fit the batch.
+    NamespaceError
+        The arrays belong to different libraries or devices.
+    """
+    xp = namespace(x=x, eps=eps, t=t)
+    require_real(x=x, eps=eps)
+    if eps.shape != x.shape:
+        raise ArgumentError(f"eps must have the shape of x, {tuple(x.shape)}; got {tuple(eps.shape)}")
+    _check_batch(t, x)
+    m = marginal_for(process, t, x, axes=axes)
+    u = m.alpha * process.basis.forward(upcast(x), axes=axes)
+    noise = upcast(eps)
+    if is_isotropic(m.sigma, axes, x.ndim):
+        z = process.basis.inverse(u, axes=axes) + m.sigma * noise  # white noise is white in both spaces
+    else:
+        z = process.basis.inverse(u + m.sigma * process.basis.forward(noise, axes=axes), axes=axes)
+    return xp.astype(z, x.dtype, copy=False)
+
+
+def is_isotropic(sigma: Array, axes: tuple[int, ...] | int, ndim: int) -> bool:
+    """Whether noise of these standard deviations is the same in every frequency, which its shape tells."""
+    return all(sigma.shape[a] == 1 for a in normalize_axes(axes, ndim))
+
+
+def _check_batch(t: Time, x: Array) -> None:
+    if not is_number(t) and t.ndim > 0:
+        leading = tuple(x.shape[: t.ndim])
+        if any(n not in (1, m) for n, m in zip(t.shape, leading, strict=False)) or t.ndim > x.ndim:
+            raise ArgumentError(
+                f"t must have the leading axes of x, whose shape is {tuple(x.shape)}; got {tuple(t.shape)}"
+            )
+
+
+def transition(
+    process: Process, t: Time, s: Time, *, shape: tuple[int, ...], like: Array | None = None
+) -> Transition[Array]:
+    r"""Return :math:`\alpha_{t|s}` and :math:`\sigma_{t|s}^2` of the forward step from s to t (SPEC 3; the paper's eq. 18).
+
+    In data space the step is :math:`z_t = V \mathrm{diag}(\alpha_{t|s}) V^T z_s` plus noise of covariance
+    :math:`V \mathrm{diag}(\sigma_{t|s}^2) V^T`, which is not isotropic.
+
+    Parameters
+    ----------
+    process
+        Any process.
+    t, s
+        Times with 0 <= s <= t <= 1, numbers or arrays of leading axes.
+    shape
+        Sizes of the grid.
+    like
+        An array whose library, device and compute dtype the result gets; see :meth:`Process.marginal`.
+
+    Raises
+    ------
+    ArgumentError
+        s > t, or a time outside [0, 1] (seen for numbers and NumPy arrays).
+    NotMarkovError
+        The log-SNR increases from s to t in some frequency (seen likewise).
+    """
+    d = _checked_difference(process, t, s, shape=shape, like=like)
+    sigma_t = process.marginal(t, shape=shape, like=_like(like, t, s)).sigma
+    xp = namespace(alpha=d.alpha)
+    return Transition(alpha=d.alpha, variance=-(sigma_t**2) * xp.expm1(d.log_snr))
+
+
+def posterior(
+    process: Process, t: Time, s: Time, *, shape: tuple[int, ...], like: Array | None = None
+) -> Posterior[Array]:
+    r"""Return the coefficients of :math:`q(u_s | u_t, u_0)`, one step back (SPEC 4, exact forms; the paper's eq. 20-21).
+
+    Parameters
+    ----------
+    process
+        Any process with noise.
+    t, s
+        Times with 0 <= s <= t <= 1, numbers or arrays of leading axes.
+    shape
+        Sizes of the grid.
+    like
+        An array whose library, device and compute dtype the result gets; see :meth:`Process.marginal`.
+
+    Returns
+    -------
+    Posterior
+        mean = z_coef u_t + x_coef u_0, and the variance.
+
+    Raises
+    ------
+    ArgumentError
+        s > t, or a time outside [0, 1] (seen for numbers and NumPy arrays).
+    NotMarkovError
+        The log-SNR increases from s to t in some frequency (seen likewise).
+    DegenerateError
+        The process has no noise (cold diffusion), or t is a time without noise: Bayes' rule has nothing to say.
+    """
+    d = _checked_difference(process, t, s, shape=shape, like=like)
+    like = _like(like, t, s)
+    m_t, m_s = process.marginal(t, shape=shape, like=like), process.marginal(s, shape=shape, like=like)
+    xp = namespace(alpha=d.alpha)
+    if is_checkable(xp) or (is_number(t) and is_number(s)):
+        _require_noise(process, t, shape)
+    gain = -xp.expm1(d.log_snr)
+    # (alpha_s / alpha_t) e^D = (alpha_t / alpha_s) (sigma_s / sigma_t)^2: no exponential, and no division by alpha_t.
+    return Posterior(
+        z_coef=d.alpha * (m_s.sigma / m_t.sigma) ** 2, x_coef=m_s.alpha * gain, variance=m_s.sigma**2 * gain
+    )
+
+
+def _require_noise(process: Process, t: Time, shape: tuple[int, ...]) -> None:
+    """Refuse times without noise; on the host, so that no device is waited for."""
+    time = float(t) if is_number(t) else np.asarray(t)
+    sigma = process.marginal(time, shape=shape).sigma
+    if bool(np.any(sigma == 0)):
+        raise DegenerateError(
+            f"the posterior of {type(process).__name__} is undefined at t = {t!r}, where sigma is 0;"
+            " a process without noise has its own step (cold diffusion)"
+        )
+
+
+def _like(like: Array | None, t: Time, s: Time) -> Array | None:
+    """Return the array whose frame the coefficients of one call share."""
+    if like is not None:
+        return like
+    return next((time for time in (t, s) if not is_number(time)), None)
+
+
+def _checked_difference(
+    process: Process, t: Time, s: Time, *, shape: tuple[int, ...], like: Array | None
+) -> Difference[Array]:
+    """Return the difference, having refused a wrong order and a rise of the log-SNR where they can be seen."""
+    on_host = is_number(t) and is_number(s)
+    d = process.difference(t, s, shape=shape, like=like)
+    xp = namespace(alpha=d.alpha)
+    if on_host and float(s) > float(t):
+        raise ArgumentError(f"s must be at most t = {float(t)!r}; got {float(s)!r}")
+    if on_host and not is_checkable(xp):
+        check_markov(process, (float(s), float(t)), shape=shape)
+    elif is_checkable(xp):
+        if bool(xp.any(_as_array(s, d) > _as_array(t, d))):
+            raise ArgumentError(f"s must be at most t; got s = {s!r}, t = {t!r}")
+        _require_fall(np.asarray(d.log_snr), s, t, shape)
+    return d
+
+
+def _as_array(time: Time, d: Difference[Array]) -> Any:
+    return namespace(alpha=d.alpha).asarray(float(time)) if is_number(time) else time
+
+
+def _require_fall(log_snr: Any, s: Time, t: Time, shape: tuple[int, ...]) -> None:
+    if bool(np.all(log_snr <= 0)):
+        return
+    worst = np.unravel_index(int(np.argmax(np.where(np.isnan(log_snr), np.inf, log_snr))), log_snr.shape)
+    frequency = tuple(int(i) for i in worst[-len(shape) :]) if isinstance(shape, tuple) else int(worst[-1])
+    raise NotMarkovError(
+        f"the log-SNR of frequency {frequency} on the grid {shape} changes by {float(log_snr[worst]):+.3g} between s = {s!r} and t = {t!r};"
+        " it must not increase with time"
+    )
+
+
+def check_markov(process: Process, times: tuple[float, ...], *, shape: tuple[int, ...]) -> None:
+    """Refuse a process whose log-SNR increases in some frequency between two neighbouring times (SPEC 2).
+
+    Parameters
+    ----------
+    process
+        Any process.
+    times
+        Increasing times in [0, 1].
+    shape
+        Sizes of the grid.
+
+    Raises
+    ------
+    NotMarkovError
+        Names the frequency, the interval and the rise.
+    """
+    for s, t in zip(times[:-1], times[1:], strict=True):
+        _require_fall(np.asarray(process.difference(t, s, shape=shape).log_snr), s, t, shape)
+
+
+def log_snr(process: Process, t: Time, *, shape: tuple[int, ...], like: Array | None = None) -> Array:
+    """Return l_t = 2 log alpha_t - 2 log sigma_t for each frequency; see :meth:`Process.log_snr`."""
+    return process.log_snr(t, shape=shape, like=like)
+
+
+def sde(process: Process, t: Time, *, shape: tuple[int, ...], like: Array | None = None) -> SDE[Array]:
+    """Return drift and diffusion in continuous time for each frequency; see :meth:`Process.sde`."""
+    return process.sde(t, shape=shape, like=like)

@@ -1,0 +1,37 @@
+"""Errors of the package; each is also the built-in exception that fits, so callers may catch either."""
+
+
+class BlurcoreError(Exception):
+    """Base of every error that blurcore raises on purpose."""
+
+
+class ArgumentError(BlurcoreError, ValueError):
+    """An argument has a value that makes no sense; the message names it, the value and what would be right."""
+
+
+class NamespaceError(BlurcoreError, TypeError):
+    """Arguments that must be arrays of one library, dtype or device are not."""
+
+
+class NotMarkovError(BlurcoreError, ValueError):
+    """The log-SNR of some frequency increases with time, so that no Gaussian chain has these marginals (SPEC 2)."""
+
+
+class DegenerateError(BlurcoreError, ValueError):
+    """A quantity is undefined because alpha or sigma is zero where the formula divides by it."""
+
+
+class ConfigError(BlurcoreError, ValueError):
+    """A configuration file or flag has an unknown key, or a value of the wrong type or range."""
+
+
+class DataError(BlurcoreError, ValueError):
+    """A data set is missing, empty, unreadable or of the wrong shape."""
+
+
+class CheckpointError(BlurcoreError, RuntimeError):
+    """A checkpoint is missing, damaged, or belongs to another configuration."""
+
+
+class BackendError(BlurcoreError, ImportError):
+    """A backend is unknown, or declared but not importable; the message says what to install."""

@@ -1,0 +1,159 @@
+"""Training without a framework: when, towards what, and how far off (SPEC 5; the paper's section 4.2).
+
+Everything random is an argument: uniform numbers become times, and standard normal noise becomes noisy data.
+"""
+
+from __future__ import annotations
+
+from typing import Generic, Literal, NamedTuple
+
+from blurcore._arrays import namespace, require_real, upcast
+from blurcore._checks import require
+from blurcore._typing import A, Array, Time
+from blurcore.diffusion import diffuse, is_isotropic, marginal_for
+from blurcore.errors import DegenerateError
+from blurcore.prediction import Kind
+from blurcore.processes import Process
+
+
+class TrainingPair(NamedTuple, Generic[A]):
+    """Noisy data z_t and what the network should say of it, both in data space."""
+
+    z: A
+    target: A
+
+
+def draw_times(uniform: Array, how: Literal["uniform", "antithetic", "low_discrepancy"]) -> Array:
+    """Turn uniform numbers into the times of a batch.
+
+    Parameters
+    ----------
+    uniform
+        Independent uniform numbers in [0, 1), shape (batch,).
+    how
+        "uniform": as they are. "antithetic": the second half mirrors the first, t and 1 - t. "low_discrepancy": one
+        random offset of an even grid (Kingma et al. 2021), which lowers the variance of the loss most.
+
+    Returns
+    -------
+    Array
+        Times in [0, 1], shape (batch,).
+
+    Raises
+    ------
+    ArgumentError
+        `how` is unknown, or `uniform` is no vector.
+    """
+    xp = namespace(uniform=uniform)
+    require_real(uniform=uniform)
+    require(uniform.ndim == 1, "uniform", tuple(uniform.shape), "of shape (batch,)")
+    require(how in ("uniform", "antithetic", "low_discrepancy"), "how", how, "uniform, antithetic or low_discrepancy")
+    batch = uniform.shape[0]
+    if how == "uniform":
+        return uniform
+    if how == "antithetic":
+        first = uniform[: (batch + 1) // 2]
+        return xp.concat([first, 1 - first])[:batch]
+    steps = xp.cumulative_sum(xp.ones_like(uniform)) - 1  # 0, 1, .., batch - 1 on the device of `uniform`
+    shifted = uniform[:1] + steps / batch
+    return shifted - xp.floor(shifted)
+
+
+def training_pair(
+    process: Process, x: Array, t: Time, eps: Array, *, prediction: Kind = "eps", axes: tuple[int, ...] | int = (-2, -1)
+) -> TrainingPair[Array]:
+    r"""Return z_t and the network's target in data space.
+
+    Parameters
+    ----------
+    process, x, t, eps, axes
+        As in :func:`blurcore.diffuse`.
+    prediction
+        "eps": the noise, the paper's choice; "x0": the data; "v": :math:`V(\alpha_t V^T \epsilon) - \sigma_t x`;
+        "score": :math:`-\epsilon / \sigma_t`.
+
+    Raises
+    ------
+    ArgumentError
+        As :func:`blurcore.diffuse`, or an unknown `prediction`.
+    """
+    require(prediction in ("eps", "x0", "v", "score"), "prediction", prediction, "eps, x0, v or score")
+    z = diffuse(process, x, t, eps, axes=axes)
+    if prediction == "eps":
+        return TrainingPair(z, eps)
+    if prediction == "x0":
+        return TrainingPair(z, x)
+    m = marginal_for(process, t, x, axes=axes)
+    xp = namespace(x=x)
+    signal, noise = upcast(x), upcast(eps)
+    basis = process.basis
+    isotropic = is_isotropic(m.sigma, axes, x.ndim)
+    if prediction == "v":
+        v = basis.inverse(m.alpha * basis.forward(noise, axes=axes), axes=axes)
+        data = m.sigma * signal if isotropic else basis.inverse(m.sigma * basis.forward(signal, axes=axes), axes=axes)
+        target = v - data
+    elif isotropic:
+        target = -noise / m.sigma
+    else:
+        target = -basis.inverse(basis.forward(noise, axes=axes) / m.sigma, axes=axes)
+    return TrainingPair(z, xp.astype(target, x.dtype, copy=False))
+
+
+def simple_loss(prediction: Array, target: Array) -> Array:
+    """Return the mean squared error of each batch item, in float32 or better: the paper's simple loss for eps.
+
+    Parameters
+    ----------
+    prediction, target
+        Shape (batch, ...).
+
+    Returns
+    -------
+    Array
+        Shape (batch,); its mean is what the trainers minimise.
+    """
+    xp = namespace(prediction=prediction, target=target)
+    require(
+        prediction.shape == target.shape,
+        "prediction",
+        tuple(prediction.shape),
+        f"of the shape of target, {tuple(target.shape)}",
+    )
+    error = upcast(prediction) - upcast(target)
+    return xp.mean(error**2, axis=tuple(range(1, error.ndim)))
+
+
+def check_prediction(process: Process, prediction: Kind, times: tuple[float, ...], *, shape: tuple[int, ...]) -> None:
+    """Refuse, before any work, a parametrisation that has to divide by zero at one of the times (SPEC 5).
+
+    Parameters
+    ----------
+    process
+        Any process.
+    prediction
+        What the network predicts.
+    times
+        Times at which the network is called and its word turned into x0, in [0, 1].
+    shape
+        Sizes of the grid.
+
+    Raises
+    ------
+    DegenerateError
+        eps or score where alpha underflows in float32 or sigma is 0; the message says which time, and what to do.
+    """
+    if prediction not in ("eps", "score"):
+        return
+    for t in times:
+        m = process.marginal(t, shape=shape)
+        if float(m.sigma.min()) == 0.0:
+            raise DegenerateError(
+                f"prediction must not be {prediction!r} for {type(process).__name__}: sigma is 0 at t = {t:.6g}, so there"
+                " is no noise to predict; use x0"
+            )
+        smallest = float(m.alpha.min())
+        if smallest < 1.2e-38:  # float32's smallest normal number
+            raise DegenerateError(
+                f"prediction must not be {prediction!r} for {type(process).__name__}: alpha falls to {smallest:.1e} at"
+                f" t = {t:.6g}, and x0 = (u - sigma eps) / alpha divides by it; use x0 or v, or a min_scale above 0"
+            )

@@ -1,0 +1,195 @@
+r"""The one kernel that all processes of the paper share: affine and diagonal in frequency (SPEC 2, 4, 6).
+
+.. math::
+
+    \alpha_t = a_t d_t, \qquad d_t = (1 - d_{min}) e^{-\lambda \tau_t} + d_{min}, \qquad l_t = g_t + 2 \log d_t .
+
+Differences are taken in the exact form, relative to their own size whatever the distance of t and s:
+
+.. math::
+
+    \log d_t - \log d_s = \mathrm{log1p}\big( (1 - d_{min}) e^{-\lambda \tau_s}
+        \mathrm{expm1}(-\lambda (\tau_t - \tau_s)) / d_s \big), \qquad D = (g_t - g_s) + 2 (\log d_t - \log d_s) .
+"""
+
+from __future__ import annotations
+
+from typing import Any, Generic, NamedTuple
+
+from blurcore._arrays import Frame, Times, prepare_times
+from blurcore._typing import A, Array, Time
+from blurcore.errors import NotMarkovError
+from blurcore.schedules import BlurSchedule, NoiseSchedule
+from blurcore.transforms import DCT, DST, Identity, RealFourier, check_shape
+
+
+class Marginal(NamedTuple, Generic[A]):
+    """q(u_t | u_0) = N(alpha u_0, sigma^2); shapes (*time, *grid), or 1 for each grid axis where nothing depends on it."""
+
+    alpha: A
+    sigma: A
+
+
+class Difference(NamedTuple, Generic[A]):
+    """What lies between s and t: alpha_t / alpha_s, and D = l_t - l_s <= 0."""
+
+    alpha: A
+    log_snr: A
+
+
+class SDE(NamedTuple, Generic[A]):
+    """du = drift u dt + sqrt(diffusion) dw: SPEC 6's f and g2."""
+
+    drift: A
+    diffusion: A
+
+
+class Parts(NamedTuple):
+    """What an affine process is made of."""
+
+    noise: NoiseSchedule
+    blur: BlurSchedule
+    min_scale: float
+    basis: DCT | DST | RealFourier | Identity
+
+
+def _decay(xp: Any, exponent: Array, min_scale: float) -> Array:
+    """Return d = e^-x + d_min (1 - e^-x), which is 1 at x = 0 to the last bit."""
+    if min_scale == 0:
+        return xp.exp(-exponent)
+    return xp.exp(-exponent) - min_scale * xp.expm1(-exponent)
+
+
+def _log_decay_difference(xp: Any, before: Array, heat: Array, min_scale: float) -> Array:
+    """Return log d_t - log d_s from lambda tau_s and lambda (tau_t - tau_s)."""
+    if min_scale == 0:
+        return -heat
+    return xp.log1p((1 - min_scale) * xp.exp(-before) * xp.expm1(-heat) / _decay(xp, before, min_scale))
+
+
+class AffineProcess:
+    """Coefficients of a process that is made of a noise schedule, a blur schedule and a floor of the blur."""
+
+    __slots__ = ()
+
+    def _parts(self) -> Parts:
+        raise NotImplementedError
+
+    def _eigenvalues(self, f: Frame, shape: tuple[int, ...], num_times: int) -> Array:
+        """Return lambda as (1, .., 1, *grid), so that no operation broadcasts between ranks."""
+        lam = self._parts().basis.eigenvalues_in(shape, f)
+        return f.xp.reshape(lam, (*([1] * num_times), *lam.shape))
+
+    def _setup(self, shape: tuple[int, ...], like: Array | None, **times: Time) -> tuple[Times, Array]:
+        shape = check_shape(shape)
+        ready = prepare_times(like, **times)
+        if isinstance(self._parts().basis, Identity):
+            shape = (1,) * len(shape)  # one value serves all frequencies: leave it to broadcasting
+        return ready, self._eigenvalues(ready.frame, shape, 0 if ready.on_host else ready.values[0].ndim)
+
+    def marginal(self, t: Time, *, shape: tuple[int, ...], like: Array | None = None) -> Marginal[Array]:
+        r"""Return alpha and sigma of :math:`q(u_t | u_0)` for each frequency (SPEC 2; the paper's eq. 15-17).
+
+        Parameters
+        ----------
+        t
+            Time in [0, 1]: a number, or an array whose axes are the leading axes of the data.
+        shape
+            Sizes of the grid, such as (H, W).
+        like
+            An array whose library, device and compute dtype (float32, or float64 for float64 data) the result gets.
+            Not given: those of `t`, or NumPy float64 for a number.
+
+        Returns
+        -------
+        Marginal
+            `alpha`: (*t.shape, *shape); `sigma`: (*t.shape, 1, ..), the noise being isotropic. Without a blur alpha has
+            size 1 along the grid as well.
+
+        Raises
+        ------
+        ArgumentError
+            `t` is outside [0, 1] or not real floating; `shape` is no grid.
+        NamespaceError
+            `t` and `like` belong to different libraries or devices.
+        """
+        times, lam = self._setup(shape, like, t=t)
+        noise, blur, min_scale, _ = self._parts()
+        (t,) = times.values
+        a, sigma = (times.scalar(v, len(shape)) for v in noise.scales(t))
+        alpha = a * _decay(times.frame.xp, lam * times.scalar(blur.tau(t), len(shape)), min_scale)
+        sigma = times.frame.xp.zeros_like(lam[(..., *(slice(0, 1),) * len(shape))]) + sigma
+        return Marginal(alpha=times.frame.finish(alpha), sigma=times.frame.finish(sigma))
+
+    def log_snr(self, t: Time, *, shape: tuple[int, ...], like: Array | None = None) -> Array:
+        r"""Return :math:`l_t = 2 \log \alpha_t - 2 \log \sigma_t` from logarithms, finite where alpha underflows.
+
+        Arguments, shape and errors as in :meth:`marginal`; infinite where sigma_t = 0.
+        """
+        times, lam = self._setup(shape, like, t=t)
+        noise, blur, min_scale, _ = self._parts()
+        (t,) = times.values
+        exponent = lam * times.scalar(blur.tau(t), len(shape))
+        log_d = -exponent if min_scale == 0 else times.frame.xp.log(_decay(times.frame.xp, exponent, min_scale))
+        return times.frame.finish(times.scalar(noise.log_snr(t), len(shape)) + 2 * log_d)
+
+    def difference(self, t: Time, s: Time, *, shape: tuple[int, ...], like: Array | None = None) -> Difference[Array]:
+        r"""Return :math:`\alpha_t / \alpha_s` and :math:`D = l_t - l_s` in the difference form (SPEC 4), s <= t.
+
+        Arguments as in :meth:`marginal`. The order of s and t is not checked here; see
+        :func:`blurcore.transition` and :func:`blurcore.posterior`.
+        """
+        times, lam = self._setup(shape, like, t=t, s=s)
+        xp = times.frame.xp
+        noise, blur, min_scale, _ = self._parts()
+        t, s = times.values
+        ratio = times.scalar(noise.scales(t).a / noise.scales(s).a, len(shape))
+        step = times.scalar(noise.log_snr_difference(t, s), len(shape))
+        heat = lam * times.scalar(blur.tau_difference(t, s), len(shape))
+        before = lam * times.scalar(blur.tau(s), len(shape))
+        if min_scale == 0:
+            alpha = ratio * xp.exp(-heat)  # the quotient of two decays that underflow
+        else:
+            alpha = ratio * _decay(xp, before + heat, min_scale) / _decay(xp, before, min_scale)
+        log_snr = step + 2 * _log_decay_difference(xp, before, heat, min_scale)
+        return Difference(alpha=times.frame.finish(alpha), log_snr=times.frame.finish(log_snr))
+
+    def sde(self, t: Time, *, shape: tuple[int, ...], like: Array | None = None) -> SDE[Array]:
+        r"""Return f = d log alpha / dt and g2 = -sigma^2 dl/dt for each frequency (SPEC 6).
+
+        Arguments and errors as in :meth:`marginal`; both have shape (*t.shape, *shape).
+        """
+        times, lam = self._setup(shape, like, t=t)
+        xp = times.frame.xp
+        noise, blur, min_scale, _ = self._parts()
+        (t,) = times.values
+        rates = noise.rates(t)
+        exponent = lam * times.scalar(blur.tau(t), len(shape))
+        share = 1.0 if min_scale == 0 else (1 - min_scale) * xp.exp(-exponent) / _decay(xp, exponent, min_scale)
+        log_d_rate = -share * lam * times.scalar(blur.tau_rate(t), len(shape))
+        variance = times.scalar(noise.scales(t).sigma ** 2, len(shape))
+        drift = times.scalar(rates.log_a, len(shape)) + log_d_rate
+        diffusion = times.scalar(rates.noise, len(shape)) - 2 * variance * log_d_rate
+        return SDE(drift=times.frame.finish(drift), diffusion=times.frame.finish(diffusion))
+
+    def _require_markov(self) -> None:
+        """Refuse schedules whose log-SNR rises somewhere, seen on a grid of times and eigenvalues, before any use.
+
+        The built-in schedules are monotone; this is for those that a user brings.
+        """
+        import numpy as np
+
+        noise, blur, min_scale, _ = self._parts()
+        edges = np.linspace(0.0, 1.0, 257)
+        s, t = edges[:-1], edges[1:]
+        lam = np.concatenate([[0.0], np.geomspace(1e-4, 3 * np.pi**2, 24)])[:, None]
+        before, heat = lam * np.asarray(blur.tau(s)), lam * np.asarray(blur.tau_difference(t, s))
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            log_d = _log_decay_difference(np, before, heat, min_scale)
+            rise = np.asarray(noise.log_snr_difference(t, s)) + 2 * log_d
+        if np.isnan(rise).any() or (rise > 0).any():
+            row, column = np.unravel_index(int(np.argmax(np.where(np.isnan(rise), np.inf, rise))), rise.shape)
+            raise NotMarkovError(
+                f"the log-SNR of the frequency with eigenvalue lambda = {lam[row, 0]:.4g} changes by {rise[row, column]:+.3g} between"
+                f" s = {s[column]:.6g} and t = {t[column]:.6g}; it must not increase with time, so check noise and blur"
+            )

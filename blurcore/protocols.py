@@ -1,0 +1,76 @@
+"""What a backend is: arrays, and, if it can, the machinery that trains and samples models.
+
+Discovered through the entry-point group ``blurcore.backends`` (:mod:`blurcore.registry`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+
+from blurcore._typing import Array
+from blurcore.config import RunConfig, SampleConfig
+from blurcore.operations import CoreOperations
+
+
+@runtime_checkable
+class Backend(Protocol):
+    """An array library made known to blurcore. All that `blurcore verify` and the conformance kit need."""
+
+    @property
+    def name(self) -> str:
+        """Name under which it is registered."""
+        ...
+
+    @property
+    def description(self) -> str:
+        """One line for tables: library and version."""
+        ...
+
+    @property
+    def operations(self) -> CoreOperations:
+        """The mathematics; :data:`blurcore.operations.CORE` unless the backend brings its own."""
+        ...
+
+    def devices(self) -> tuple[str, ...]:
+        """Return the devices that are there, such as ("cpu", "cuda:0")."""
+        ...
+
+    def dtypes(self, device: str) -> tuple[str, ...]:
+        """Return the real floating dtypes that the device has, of float64, float32, bfloat16, float16."""
+        ...
+
+    def asarray(self, values: np.ndarray[Any, Any], *, dtype: str, device: str) -> Array:
+        """Move a NumPy array to the device, in that dtype."""
+        ...
+
+    def to_numpy(self, array: Array) -> np.ndarray[Any, Any]:
+        """Return an array as NumPy float64."""
+        ...
+
+
+@runtime_checkable
+class Autodiff(Protocol):
+    """A backend that differentiates."""
+
+    def derivative(self, f: Callable[[Array], Array], t: Array) -> Array:
+        """Return df/dt for a scalar array t, by the library's own automatic differentiation; shape of f(t)."""
+        ...
+
+
+@runtime_checkable
+class Machinery(Protocol):
+    """A backend that trains and samples."""
+
+    def train(self, config: RunConfig, folder: Path, *, resume: bool = False) -> None:
+        """Train into a run folder; with `resume`, go on from its newest checkpoint."""
+        ...
+
+    def sample(
+        self, folder: Path, settings: SampleConfig, *, device: str = "auto", progress: bool = True
+    ) -> np.ndarray[Any, Any]:
+        """Draw images from a run, uint8 (n, H, W, C)."""
+        ...

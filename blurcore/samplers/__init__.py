@@ -1,0 +1,19 @@
+"""Solvers, one a file: each a pure `step` from time t to s < t in frequency space (SPEC 7).
+
+The loop, the device and the noise belong to the caller. A step needs what the network said at t, as x0 and as eps,
+both in frequency space (:func:`predict`), so that one network call costs one inverse and one forward transform.
+"""
+
+from blurcore.samplers._base import Prediction, SamplerState, Solver, predict
+from blurcore.samplers.ancestral import Ancestral
+from blurcore.samplers.ddim import DDIM
+from blurcore.samplers.dpm_solver_pp import DPMSolverPP
+from blurcore.samplers.grids import log_snr_times, uniform_times
+
+SOLVERS = {"ancestral": Ancestral, "ddim": DDIM, "dpm_solver_pp": DPMSolverPP}
+"""The solvers that a configuration can name."""
+
+__all__ = [
+    "DDIM", "SOLVERS", "Ancestral", "DPMSolverPP", "Prediction", "SamplerState", "Solver", "log_snr_times", "predict",
+    "uniform_times",
+]  # fmt: skip

@@ -1,0 +1,54 @@
+"""Where a sampler stops between 1 and 0: host numbers in float64, decreasing, ending at exactly 0 (SPEC 7, 10)."""
+
+from __future__ import annotations
+
+from blurcore._checks import require
+from blurcore.schedules import NoiseSchedule
+
+
+def _check_num_steps(num_steps: int) -> None:
+    require(isinstance(num_steps, int) and num_steps >= 1, "num_steps", num_steps, "a whole number >= 1")
+
+
+def uniform_times(num_steps: int) -> tuple[float, ...]:
+    """Return num_steps + 1 evenly spaced times from 1 to 0: the paper's grid.
+
+    Raises
+    ------
+    ArgumentError
+        `num_steps` is no whole number >= 1.
+    """
+    _check_num_steps(num_steps)
+    return tuple((num_steps - i) / num_steps for i in range(num_steps + 1))
+
+
+def log_snr_times(num_steps: int, noise: NoiseSchedule) -> tuple[float, ...]:
+    """Return num_steps + 1 times from 1 to 0 at which the noise schedule's log-SNR is evenly spaced.
+
+    Parameters
+    ----------
+    num_steps
+        Number of steps.
+    noise
+        A schedule with a finite, strictly decreasing log-SNR.
+
+    Raises
+    ------
+    ArgumentError
+        `num_steps` is no whole number >= 1, or the log-SNR is infinite or constant (LinearBeta, ConstantSigma).
+    """
+    _check_num_steps(num_steps)
+    first, last = float(noise.log_snr(1.0)), float(noise.log_snr(0.0))
+    require(first < last < float("inf"), "noise", noise, "a schedule with a finite, strictly decreasing log-SNR")
+    inner = [_time_of(noise, first + (last - first) * i / num_steps) for i in range(1, num_steps)]
+    return (1.0, *inner, 0.0)
+
+
+def _time_of(noise: NoiseSchedule, log_snr: float) -> float:
+    """Invert the schedule by bisection, to the last bit of t."""
+    low, high = 0.0, 1.0
+    while True:
+        middle = (low + high) / 2
+        if middle in (low, high):
+            return middle
+        low, high = (middle, high) if float(noise.log_snr(middle)) > log_snr else (low, middle)
