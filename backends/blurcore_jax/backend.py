@@ -1,0 +1,50 @@
+"""JAX as a backend of blurcore."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from blurcore.operations import CORE, CoreOperations
+
+
+class JaxBackend:
+    """JAX on every device that it sees; float64 where `jax_enable_x64` is on."""
+
+    name = "jax"
+    operations: CoreOperations = CORE
+
+    @property
+    def description(self) -> str:
+        """Library and version."""
+        return f"JAX {jax.__version__}"
+
+    def devices(self) -> tuple[str, ...]:
+        """Return the devices, such as "cpu:0"."""
+        return tuple(f"{d.platform}:{d.id}" for d in jax.devices())
+
+    def dtypes(self, device: str) -> tuple[str, ...]:
+        """Return the real floating dtypes that the configuration allows."""
+        del device
+        wide = ("float64",) if jax.config.jax_enable_x64 else ()
+        return (*wide, "float32", "bfloat16", "float16")
+
+    def asarray(self, values: np.ndarray, *, dtype: str, device: str) -> jax.Array:
+        """Return an array on the device."""
+        platform, _, index = device.partition(":")
+        return jax.device_put(jnp.asarray(values, dtype=dtype), jax.devices(platform)[int(index or 0)])
+
+    def to_numpy(self, array: jax.Array) -> np.ndarray:
+        """Return NumPy float64."""
+        return np.asarray(array).astype(np.float64)
+
+    def derivative(self, f: Callable[[jax.Array], jax.Array], t: jax.Array) -> jax.Array:
+        """Return df/dt by forward-mode differentiation."""
+        return jax.jvp(f, (t,), (jnp.ones_like(t),))[1]
+
+
+BACKEND = JaxBackend()
+"""The entry point's object."""

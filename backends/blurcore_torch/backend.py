@@ -1,0 +1,65 @@
+"""PyTorch as a backend of blurcore."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from blurcore.config import RunConfig, SampleConfig
+from blurcore.operations import CORE, CoreOperations
+
+_DTYPES = {"float64": torch.float64, "float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+class TorchBackend:
+    """PyTorch on the CPU and on every GPU that it sees."""
+
+    name = "torch"
+    operations: CoreOperations = CORE
+
+    @property
+    def description(self) -> str:
+        """Library and version."""
+        return f"PyTorch {torch.__version__}"
+
+    def devices(self) -> tuple[str, ...]:
+        """Return "cpu" and the CUDA devices."""
+        return ("cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count())))
+
+    def dtypes(self, device: str) -> tuple[str, ...]:
+        """Return the real floating dtypes; all devices that `devices` lists have them."""
+        del device
+        return tuple(_DTYPES)
+
+    def asarray(self, values: np.ndarray, *, dtype: str, device: str) -> torch.Tensor:
+        """Return a tensor on the device."""
+        return torch.tensor(np.asarray(values), dtype=_DTYPES[dtype], device=device)
+
+    def to_numpy(self, array: torch.Tensor) -> np.ndarray:
+        """Return NumPy float64."""
+        return array.detach().to("cpu", torch.float64).numpy()
+
+    def derivative(self, f: Callable[[torch.Tensor], torch.Tensor], t: torch.Tensor) -> torch.Tensor:
+        """Return df/dt by forward-mode differentiation."""
+        return torch.func.jvp(f, (t,), (torch.ones_like(t),))[1]
+
+    def train(self, config: RunConfig, folder: Path, *, resume: bool = False) -> None:
+        """Train into a run folder; see :func:`blurcore_torch.trainer.train`."""
+        from blurcore_torch.trainer import train
+
+        train(config, folder, resume=resume)
+
+    def sample(
+        self, folder: Path, settings: SampleConfig, *, device: str = "auto", progress: bool = True
+    ) -> np.ndarray:
+        """Draw images from a run; see :func:`blurcore_torch.sampler.sample_run`."""
+        from blurcore_torch.sampler import sample_run
+
+        return sample_run(folder, settings, device=device, progress=progress)
+
+
+BACKEND = TorchBackend()
+"""The entry point's object."""
