@@ -35,3 +35,17 @@ class CheckpointError(BlurcoreError, RuntimeError):
 
 class BackendError(BlurcoreError, ImportError):
     """A backend is unknown, or declared but not importable; the message says what to install."""
+
+
+class RunStoppedError(BlurcoreError, RuntimeError):
+    """A run ended before its last step, with a checkpoint written: by a signal, or by numbers that are not finite.
+
+    Attributes
+    ----------
+    exit_code
+        What the command line exits with: 130 after SIGINT, 143 after SIGTERM, 3 for non-finite numbers.
+    """
+
+    def __init__(self, message: str, *, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
