@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from blurcore._checks import require
+from blurcore._checks import require, require_finite
 from blurcore.processes import BlurringDiffusion, ColdDiffusion, GaussianDiffusion, HeatDissipation
 
 ProcessConfig = BlurringDiffusion | GaussianDiffusion | HeatDissipation | ColdDiffusion
@@ -147,11 +147,16 @@ class TrainConfig:
     """Steps between two checkpoints; one is always written at the end and when a signal stops the run."""
     keep_checkpoints: int = 2
     """How many of the newest checkpoints to keep."""
+    tensorboard: bool = False
+    """Write the scalars for TensorBoard too, into RUN/tensorboard (needs the extra `tensorboard`)."""
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch_size", "accumulate", "log_every", "checkpoint_every", "keep_checkpoints"):
             require(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
-        for name in ("warmup_steps", "sample_every", "num_workers", "weight_decay", "grad_clip"):
+        for name in ("warmup_steps", "sample_every", "num_workers"):
+            require(getattr(self, name) >= 0, name, getattr(self, name), "0 or more")
+        for name in ("learning_rate", "weight_decay", "grad_clip", "ema_decay"):
+            require_finite(name, getattr(self, name))
             require(getattr(self, name) >= 0, name, getattr(self, name), "0 or more")
         require(
             self.batch_size % self.accumulate == 0,

@@ -1,0 +1,40 @@
+"""Configurations as TOML files."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+from blurcore.config import RunConfig
+from blurcore.errors import ConfigError
+from blurcore.serial import from_dict, to_dict
+
+
+def read_config(path: Path) -> RunConfig:
+    """Read a configuration; what the file leaves out has its default.
+
+    Raises
+    ------
+    ConfigError
+        The file is missing or no TOML, or has an unknown setting or a value of the wrong type or range; the message
+        names the file and the setting.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            f"cannot read the configuration {path}: {getattr(error, 'strerror', None) or error}"
+        ) from None
+    try:
+        return from_dict(tomllib.loads(text), RunConfig)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path} is no valid TOML: {error}") from None
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from None
+
+
+def write_config(config: RunConfig, path: Path) -> None:
+    """Write a configuration with every setting spelled out; :func:`read_config` returns an equal one."""
+    import tomli_w
+
+    Path(path).write_text(tomli_w.dumps(to_dict(config)), encoding="utf-8")

@@ -1,0 +1,137 @@
+"""Opening a run folder, for one process at a time."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any
+
+from blurcore.config import RunConfig
+from blurcore.errors import CheckpointError, ConfigError
+from blurcore.runs.checkpoint import remove_partial
+from blurcore.runs.config import read_config, write_config
+from blurcore.serial import to_dict
+
+# What may change between a run and its continuation, because it does not change the weights of any step.
+_FREE = {
+    "device", "sample", "data.path", "train.steps", "train.log_every", "train.sample_every", "train.checkpoint_every",
+    "train.keep_checkpoints", "train.num_workers", "train.tensorboard",
+}  # fmt: skip
+
+
+def _flatten(table: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in table.items():
+        name = f"{prefix}{key}"
+        flat.update(_flatten(value, f"{name}.") if isinstance(value, dict) else {name: value})
+    return flat
+
+
+def _is_free(name: str, config: RunConfig) -> bool:
+    if name == "train.steps" and config.train.schedule != "constant":
+        return False  # the learning rate of every step depends on the last one
+    return any(name == free or name.startswith(f"{free}.") for free in _FREE)
+
+
+def differences(old: RunConfig, new: RunConfig) -> list[str]:
+    """Return the settings that differ and decide what the weights become, as "name: old -> new"."""
+    before, after = _flatten(to_dict(old)), _flatten(to_dict(new))
+    names = sorted(k for k in before.keys() | after.keys() if before.get(k) != after.get(k) and not _is_free(k, new))
+    return [f"{name}: {before.get(name)!r} -> {after.get(name)!r}" for name in names]
+
+
+class RunFolder:
+    """A run folder held for writing; a context manager that lets go of it.
+
+    Parameters
+    ----------
+    path
+        The folder; made if it is not there.
+    config
+        The configuration of the run.
+    resume
+        Go on with the run that is there.
+
+    Raises
+    ------
+    ConfigError
+        There is a run already and `resume` is off, there is none and it is on, or the configuration differs from the
+        run's in a setting that decides what the weights become (all are listed); the folder cannot be written.
+    CheckpointError
+        Another process is writing there.
+    """
+
+    def __init__(self, path: Path, config: RunConfig, *, resume: bool) -> None:
+        self.path = Path(path)
+        self.config = config
+        exists = (self.path / "config.toml").is_file()
+        if resume and not exists:
+            raise ConfigError(f"there is nothing to resume in {self.path}: it has no config.toml")
+        if not resume and self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+            raise ConfigError(f"{self.path} is not empty: resume the run that is there, or choose another folder")
+        if resume and (changed := differences(read_config(self.path / "config.toml"), config)):
+            raise ConfigError(f"the run in {self.path} has another configuration: {'; '.join(changed)}")
+        try:
+            for part in ("checkpoints", "samples"):
+                (self.path / part).mkdir(parents=True, exist_ok=True)
+            self._lock = self._take_lock()
+            write_config(config, self.path / "config.toml")
+        except OSError as error:
+            raise ConfigError(f"cannot write to the run folder {self.path}: {error.strerror or error}") from None
+        remove_partial(self.path)
+
+    def _take_lock(self) -> IO[str]:
+        """Lock the folder; the lock goes with the process, however it ends."""
+        lock = (self.path / "run.lock").open("a")
+        try:
+            import fcntl
+        except ImportError:  # no such locks on this system
+            return lock
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.close()
+            raise CheckpointError(f"another process is writing to {self.path}") from None
+        return lock
+
+    def __enter__(self) -> RunFolder:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._lock.close()
+
+    @property
+    def metrics_path(self) -> Path:
+        """Where the metrics are."""
+        return self.path / "metrics.jsonl"
+
+    def log(self, **values: float | int | str | None) -> None:
+        """Append one line of metrics; what is not finite becomes null, which JSON has."""
+        clean = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in values.items()}
+        with self.metrics_path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(clean) + "\n")
+
+    def rewind_metrics(self, step: int) -> None:
+        """Drop the lines after a step (and a line cut short), so that no step appears twice after resuming."""
+        if not self.metrics_path.exists():
+            return
+        kept = [line for line in read_metrics(self.metrics_path) if line.get("step", 0) <= step]
+        partial = self.metrics_path.with_suffix(".partial")
+        partial.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
+        os.replace(partial, self.metrics_path)
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """Return the metrics of a run, skipping a last line that was cut short."""
+    lines = []
+    for line in Path(path).read_text(encoding="utf-8").splitlines():
+        try:
+            lines.append(json.loads(line))
+        except json.JSONDecodeError:
+            continue
+    return lines
