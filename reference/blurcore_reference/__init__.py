@@ -1,7 +1,7 @@
 """An independent reference for ``blurcore``: the same equations, dense and slow, in NumPy and mpmath.
 
-``oracle`` has every function in float64, ``precise`` the coefficients in 50 digits; see ``blurcore_reference.oracle`` for
-the map from modules to equations.
+``oracle`` has every function in float64, ``precise`` the coefficients in 50 digits; ``blurcore_reference.oracle`` maps
+the modules to the equations.
 """
 
 from blurcore_reference import oracle, precise

@@ -4,14 +4,14 @@ A basis of an axis with ``N`` points is a matrix ``V`` whose columns are the bas
 ``u = V^T x`` (analysis), ``V^T V = I``. On a grid the basis is the Kronecker product of the bases of its axes, and the
 eigenvalues of the negative Laplacian add up. With ``n = 0 .. N - 1`` the points and ``k = 0 .. N - 1`` the columns:
 
-==============  =====================================================================  ========================
-kind            column k                                                               eigenvalue
-==============  =====================================================================  ========================
-``DCT``         ``sqrt(2/N) cos(pi k (n + 1/2) / N)``; ``sqrt(1/N)`` for k = 0         ``(pi k / N)^2``
-``DST``         ``sqrt(2/N) sin(pi (k+1) (n + 1/2) / N)``; factor ``sqrt(1/N)`` last   ``(pi (k+1) / N)^2``
-``RealFourier``  ``1``, then pairs ``cos, sin`` of ``2 pi f n / N``; normalised         ``(2 pi f / N)^2``
-``Identity``    unit vector k                                                          ``0``
-==============  =====================================================================  ========================
+===============  ====================================================================  ====================
+kind             column k                                                              eigenvalue
+===============  ====================================================================  ====================
+``DCT``          ``sqrt(2/N) cos(pi k (n + 1/2) / N)``; ``sqrt(1/N)`` for k = 0        ``(pi k / N)^2``
+``DST``          ``sqrt(2/N) sin(pi (k+1) (n + 1/2) / N)``; factor ``sqrt(1/N)`` last  ``(pi (k+1) / N)^2``
+``RealFourier``  ``1``, then pairs ``cos, sin`` of ``2 pi f n / N``; normalised        ``(2 pi f / N)^2``
+``Identity``     unit vector k                                                         ``0``
+===============  ====================================================================  ====================
 
 The DCT has reflecting boundaries, the DST (type II) absorbing ones half a sample outside the grid, the real Fourier
 basis periodic ones. Its columns are ordered ``const, cos 1, sin 1, cos 2, sin 2, ..``, with the Nyquist cosine last
@@ -141,7 +141,12 @@ def eigenvalues(kind: str, shape: Sequence[int]) -> np.ndarray:
     ----------
     SPEC 1, SPEC 10 (check values).
     """
-    return np.pi**2 * eigenvalue_ratios(kind, shape).astype(np.float64)
+    return _eigenvalues(kind, tuple(shape)).copy()
+
+
+@lru_cache(maxsize=32)
+def _eigenvalues(kind: str, shape: tuple[int, ...]) -> np.ndarray:
+    return np.pi**2 * _eigenvalue_ratios(kind, shape).astype(np.float64)
 
 
 def forward(x: np.ndarray, axes: Sequence[int], kind: str) -> np.ndarray:

@@ -2,8 +2,8 @@
 
 Everything here is the definition, not the numerically careful form: the transition's variance is a difference of
 variances, the posterior is Bayes' rule by adding precisions, the SDE is a difference quotient. In float64 the
-cancellation that this costs is about ``1e-16 / |l_t - l_s|``, relative; ``blurcore_reference.precise`` has 50 digits for
-intervals where that is too much.
+cancellation that this costs is about ``1e-16 / |l_t - l_s|``, relative; ``blurcore_reference.precise`` has 50 digits
+for intervals where that is too much.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ import mpmath
 import numpy as np
 
 from blurcore_reference import precise
-from blurcore_reference.marginals import Process, alpha, basis_kind, check_time, log_alpha, noise_levels, sigma
+from blurcore_reference.marginals import Process, alpha, check_time, log_alpha, noise_levels, sigma
 
 # a variance below -TOLERANCE * sigma_t^2 is no rounding error: the chain is not Markov on the interval
 TOLERANCE = 1e-12
@@ -144,7 +144,7 @@ def sde(process: Process, t: float, shape: Sequence[int]) -> tuple[np.ndarray, n
     SPEC 6.
     """
     check_time(t)
-    return precise.on_grid(_sde_of_frequency, process, t, kind=basis_kind(process), shape=shape)
+    return precise.on_grid(_sde_of_frequency, process, t, shape=shape)
 
 
 def _sde_of_frequency(process: Process, t: float, eigenvalue: mpmath.mpf) -> tuple[mpmath.mpf, mpmath.mpf]:

@@ -143,7 +143,8 @@ def blur_level(blur: Mapping[str, Any], t: float) -> float:
 
     References
     ----------
-    SPEC 2; Rissanen et al. 2022 for ``LogLinear``: 0, then ``num_levels`` log-spaced values. Linear in t before the first.
+    SPEC 2; Rissanen et al. 2022 for ``LogLinear``: 0 at t = 0, then ``num_levels`` log-spaced values at t = k / num_levels.
+    Before the first of them it is linear in t.
     """
     if blur["kind"] == "NoBlur":
         return 0.0

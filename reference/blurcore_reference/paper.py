@@ -23,7 +23,7 @@ def clipped_posterior(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Coefficients of q(u_s | u_t, u_0) as the paper's pseudo-code computes them.
 
-    ``variance = 1 / clip(1 / clip(sigma_s^2) + 1 / clip(sigma_t^2 / alpha_{t|s}^2 - sigma_s^2))``, clipped below at delta;
+    ``variance = 1 / clip(1 / clip(sigma_s^2) + 1 / clip(sigma_t^2 / alpha_{t|s}^2 - sigma_s^2))``, clip from below;
     ``mean = alpha_{t|s} variance / (sigma_{t|s}^2 + delta) u_t
     + variance / (alpha_{t|s} (sigma_s^2 + delta)) (u_t - sigma_t eps)``
 

@@ -19,10 +19,9 @@ import numpy as np
 from mpmath import mpf
 
 from blurcore_reference.bases import eigenvalue_ratios
+from blurcore_reference.marginals import Process, basis_kind
 
 DIGITS = 50
-
-Process = Mapping[str, Any]
 
 
 def eigenvalue(kind: str, index: Sequence[int], shape: Sequence[int]) -> mpf:
@@ -154,18 +153,17 @@ def posterior(process: Process, t: float, s: float, eigenvalue: mpf) -> tuple[mp
 
 
 def on_grid(
-    coefficients: Callable[..., tuple[mpf, ...]], process: Process, *times: float, kind: str, shape: Sequence[int]
+    coefficients: Callable[..., tuple[mpf, ...]], process: Process, *times: float, shape: Sequence[int]
 ) -> tuple[np.ndarray, ...]:
     """Evaluate coefficients of a single frequency on a whole grid.
 
-    ``on_grid(posterior, process, t, s, kind="DCT", shape=(32, 32))``; equal eigenvalues are computed once
+    ``on_grid(posterior, process, t, s, shape=(32, 32))``; equal eigenvalues are computed once
 
     Parameters
     ----------
     coefficients : ``marginal``, ``transition``, ``posterior``, or another function of (process, \\*times, eigenvalue).
     process : the dictionary of a process.
     times : the times that the function takes.
-    kind : kind of the basis.
     shape : grid sizes.
 
     Returns
@@ -176,7 +174,7 @@ def on_grid(
     ----------
     SPEC 4 (the target of 1e-6 for float32).
     """
-    ratios = eigenvalue_ratios(kind, shape)
+    ratios = eigenvalue_ratios(basis_kind(process), shape)
     known = {ratio: coefficients(process, *times, _times_pi_squared(ratio)) for ratio in set(ratios.flat)}
     columns = zip(*(known[ratio] for ratio in ratios.flat), strict=True)
     return tuple(np.array([float(value) for value in column]).reshape(ratios.shape) for column in columns)
@@ -234,17 +232,18 @@ def linear_beta_log_abar(noise: Mapping[str, Any], step: mpf) -> mpf:
     ----------
     ``blurcore_reference.marginals``, module docstring.
     """
-    start, end, steps = mpf(noise["beta_start"]), mpf(noise["beta_end"]), noise["num_steps"]
-    if steps == 1 or start == end:
-        return step * mpmath.log(1 - start)
-    slope = (end - start) / (steps - 1)
-    left = 1 - start + slope / 2
-    right = left - step * slope
-    total = (right * mpmath.log(right) - right - left * mpmath.log(left) + left) / slope
-    for coefficient, order in ((-mpf(1) / 24, 1), (mpf(7) / 5760, 3), (-mpf(31) / 967680, 5)):
-        jump = (slope / right) ** order - (slope / left) ** order
-        total += coefficient * mpmath.factorial(order - 1) * jump
-    return -total
+    with mpmath.workdps(DIGITS):
+        start, end, steps = mpf(noise["beta_start"]), mpf(noise["beta_end"]), noise["num_steps"]
+        if steps == 1 or start == end:
+            return step * mpmath.log(1 - start)
+        slope = (end - start) / (steps - 1)
+        left = 1 - start + slope / 2
+        right = left - step * slope
+        total = (right * mpmath.log(right) - right - left * mpmath.log(left) + left) / slope
+        for coefficient, order in ((-mpf(1) / 24, 1), (mpf(7) / 5760, 3), (-mpf(31) / 967680, 5)):
+            jump = (slope / right) ** order - (slope / left) ** order
+            total += coefficient * mpmath.factorial(order - 1) * jump
+        return -total
 
 
 def _blur(blur: Mapping[str, Any], t: mpf) -> mpf:

@@ -1,8 +1,8 @@
 """Samplers as linear recursions on Gaussian data, so that their error is a number (SPEC 7, 9).
 
 Every sampler here is linear in the state, the prediction and fresh noise. For data ``u_0 ~ N(0, diag c)`` the exact
-prediction is ``x = k_t u_t`` with ``k_t = alpha_t c / (alpha_t^2 c + sigma_t^2)``, so the state stays normal with mean 0
-and its variance follows from the coefficients: no random number is drawn. The one-step samplers are
+prediction is ``x = k_t u_t`` with ``k_t = alpha_t c / (alpha_t^2 c + sigma_t^2)``, so the state stays normal with mean
+0 and its variance follows from the coefficients: no random number is drawn. The one-step samplers are
 
     u_s = z_coef u_t + x_coef x + sqrt(variance) n
 
