@@ -1,0 +1,118 @@
+"""Going through the matrix: backends x devices x dtypes x grids x processes x identities."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+
+import numpy as np
+
+from blurcore.errors import ArgumentError, BackendError
+from blurcore.protocols import Backend
+from blurcore.registry import get_backend, names
+from blurcore.verify.cases import HALF, PROCESSES, QUICK_SHAPES, SHAPES, Case
+from blurcore.verify.identities import IDENTITIES
+from blurcore.verify.identity import Identity
+from blurcore.verify.report import Report, Result
+
+Progress = Callable[[int, int, str], None]
+"""Called with the number of cells done, that of all, and a line on where it is."""
+
+
+def enable_float64_in_jax() -> None:
+    """Let JAX have float64, if it is not loaded yet: after that the choice is its user's, and float32 is what is verified."""
+    if "jax" not in sys.modules:
+        os.environ.setdefault("JAX_ENABLE_X64", "1")
+
+
+def installed(backends: Iterable[str] | None) -> tuple[Backend, ...]:
+    """Return the named backends, or all that can be imported."""
+    enable_float64_in_jax()
+    if backends is not None:
+        return tuple(get_backend(name) for name in backends)
+    found = []
+    for name in names():
+        try:
+            found.append(get_backend(name))
+        except BackendError:
+            continue  # declared, but its library is not installed
+    return tuple(found)
+
+
+def cells(backends: Iterable[Backend], *, quick: bool, seed: int) -> Iterator[Case]:
+    """Return the cells of the matrix; half precision, where little depends on the process, on two grids."""
+    shapes = QUICK_SHAPES if quick else SHAPES
+    for backend in backends:
+        for device in backend.devices():
+            for dtype in backend.dtypes(device):
+                if quick and dtype in HALF:
+                    continue
+                for shape in (shapes[:1] + shapes[3:4]) if dtype in HALF else shapes:
+                    for name, process in PROCESSES.items():
+                        yield Case(backend, device, dtype, shape, name, process, seed)
+
+
+def measure(one: Identity, case: Case) -> Result:
+    """Measure one identity in one cell; an exception is a failure that says what was raised."""
+    where = (case.backend.name, case.device, case.dtype, case.shape, case.process_name)
+    try:
+        with np.errstate(all="ignore"):  # underflow and 1 / 0 in masked-out places, of either side
+            result = one.measure(case)
+    except Exception as error:  # whatever a foreign backend raises is its failure, not ours
+        return Result(one, *where, float("nan"), float("nan"), False, f"{type(error).__name__}: {error}")
+    return Result(one, *where, result.error, result.bound, result.passed)
+
+
+def verify_backends(
+    backends: Iterable[Backend],
+    *,
+    quick: bool = False,
+    seed: int = 0,
+    progress: Progress | None = None,
+    identities: Iterable[Identity] = IDENTITIES,
+) -> Report:
+    """Run the identities on backend objects; see :func:`verify`."""
+    backends = tuple(backends)
+    if not backends:
+        raise ArgumentError("backends must be at least one; there is none")
+    if seed < 0:
+        raise ArgumentError(f"seed must be 0 or more; got {seed}")
+    start = time.perf_counter()
+    todo = list(cells(backends, quick=quick, seed=seed))
+    identities = tuple(identities)
+    results: list[Result] = []
+    for i, case in enumerate(todo):
+        if progress is not None:
+            progress(i, len(todo), f"{case.backend.name} {case.device} {case.dtype} {case.shape}")
+        results += [measure(one, case) for one in identities if one.applies(case)]
+    if progress is not None:
+        progress(len(todo), len(todo), "done")
+    return Report(tuple(results), {b.name: b.description for b in backends}, time.perf_counter() - start, seed, quick)
+
+
+def verify(
+    backends: Iterable[str] | None = None, quick: bool = False, seed: int = 0, progress: Progress | None = None
+) -> Report:
+    """Hold backends to every identity of the specification.
+
+    Parameters
+    ----------
+    backends
+        Names of backends; all that are installed where not given.
+    quick
+        Two small grids and no half precision: seconds instead of a minute.
+    seed
+        Seed of the data and of the random partitions.
+    progress
+        Called with (cells done, cells in all, where), for a progress bar.
+
+    Raises
+    ------
+    BackendError
+        A named backend is unknown or cannot be imported.
+    ArgumentError
+        `seed` is negative.
+    """
+    return verify_backends(installed(backends), quick=quick, seed=seed, progress=progress)
