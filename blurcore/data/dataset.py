@@ -1,0 +1,167 @@
+"""What a data set is: numbered uint8 images of one shape, where they come from, and what they are."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any, Protocol, TypeAlias, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+
+from blurcore._checks import require
+from blurcore.data.images import check_image_size, convert_channels, resize_and_crop
+from blurcore.errors import ArgumentError, DataError
+
+Indices: TypeAlias = int | slice | npt.NDArray[np.integer[Any]]
+
+MEMORY_LIMIT = 2**30
+"""Images that were decoded or resized are kept in memory where all of them fit into so many bytes (1 GiB)."""
+FULL_HASH_LIMIT = 2**28
+"""Arrays of at most so many bytes (256 MiB) are hashed completely, larger ones by `SAMPLED_IMAGES` images."""
+SAMPLED_IMAGES = 1024
+"""Evenly spaced images, the first and the last among them, that stand for a large array in its fingerprint."""
+
+
+@runtime_checkable
+class Dataset(Protocol):
+    """Numbered images of one shape, uint8."""
+
+    @property
+    def name(self) -> str:
+        """Name of the set, one of :data:`blurcore.data.NAMES` where `load` made it."""
+        ...
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(H, W, C) of each image, C = 1 or 3."""
+        ...
+
+    @property
+    def fingerprint(self) -> str:
+        """Return what the set is, 64 hexadecimal digits: two sets with other images have other fingerprints."""
+        ...
+
+    @property
+    def source(self) -> str:
+        """Where the images come from, one line for the run's record."""
+        ...
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+        ...
+
+    def __getitem__(self, indices: Indices) -> npt.NDArray[np.uint8]:
+        """Return uint8 (H, W, C) for an integer, (n, H, W, C) for a slice or an array of n integers; a copy."""
+        ...
+
+
+def positions(indices: Indices, num_items: int) -> tuple[npt.NDArray[np.int64], bool]:
+    """Resolve an index to int64 positions (n,) and whether it asked for a single image.
+
+    Raises
+    ------
+    ArgumentError
+        Not an integer, a slice or a one-dimensional array of integers.
+    IndexError
+        Out of range (a plain one, so that `for image in dataset` ends).
+    """
+    if isinstance(indices, slice):
+        return np.arange(*indices.indices(num_items), dtype=np.int64), False
+    found = np.asarray(indices)
+    if found.size == 0 and found.ndim == 1:
+        return np.empty(0, dtype=np.int64), False
+    if not np.issubdtype(found.dtype, np.integer) or found.ndim > 1:
+        raise ArgumentError(
+            f"indices must be an integer, a slice or a one-dimensional array of integers; "
+            f"got {type(indices).__name__} of {found.dtype}, shape {found.shape}"
+        )
+    low, high = int(found.min()), int(found.max())
+    if low < -num_items or high >= num_items:
+        raise IndexError(f"index {low if low < -num_items else high} is out of range for {num_items} images")
+    chosen = found.astype(np.int64).reshape(-1)
+    return np.where(chosen < 0, chosen + num_items, chosen), found.ndim == 0
+
+
+def fingerprint_of(images: npt.NDArray[np.uint8], image_shape: tuple[int, int, int]) -> str:
+    """sha256 of the number and shape of the images, the shape they are brought to, and their pixels.
+
+    All pixels where the array has at most `FULL_HASH_LIMIT` bytes, else those of `SAMPLED_IMAGES` images. Paths and
+    times do not enter: data that were moved or copied are the same data.
+    """
+    digest = hashlib.sha256(f"blurcore images {images.shape} {image_shape}\n".encode())
+    count = len(images)
+    if images.nbytes > FULL_HASH_LIMIT and count > SAMPLED_IMAGES:
+        chosen = np.unique(np.linspace(0, count - 1, SAMPLED_IMAGES).astype(np.int64))
+    else:
+        chosen = np.arange(count)
+    for start in range(0, len(chosen), 256):
+        digest.update(np.ascontiguousarray(images[chosen[start : start + 256]]).data)
+    return digest.hexdigest()
+
+
+class ArrayDataset:
+    """A data set over one uint8 array, in memory or memory-mapped.
+
+    Parameters
+    ----------
+    images
+        uint8 (n, H, W, C), n >= 1, C = 1 or 3; not copied.
+    name, source
+        For the run's record.
+    image_size
+        (height, width) to resize and crop to. Done at once where the result fits `MEMORY_LIMIT`, else on access.
+    channels
+        1 or 3 to convert to.
+
+    Raises
+    ------
+    ArgumentError
+        The array, `image_size` or `channels` makes no sense.
+    DataError
+        Pillow is needed for resizing and missing.
+    """
+
+    def __init__(
+        self,
+        images: npt.NDArray[np.uint8],
+        *,
+        name: str = "array",
+        source: str = "an array in memory",
+        image_size: tuple[int, int] | None = None,
+        channels: int | None = None,
+    ) -> None:
+        require(
+            images.dtype == np.uint8 and images.ndim == 4 and images.shape[-1] in (1, 3) and images.size > 0,
+            "images", (str(images.dtype), images.shape), "uint8 of shape (n, H, W, C), not empty, with C = 1 or 3",
+        )  # fmt: skip
+        require(channels in (None, 1, 3), "channels", channels, "1 (grey), 3 (RGB) or None")
+        if image_size is not None:
+            check_image_size("image_size", image_size)
+        height, width = image_size or images.shape[1:3]
+        self.name, self.source = name, source
+        self.image_shape = (int(height), int(width), int(channels or images.shape[3]))
+        self.fingerprint = fingerprint_of(images, self.image_shape)
+        self._images = images
+        if images.shape[1:] != self.image_shape and len(images) * int(np.prod(self.image_shape)) <= MEMORY_LIMIT:
+            self._images = self._fit(images)
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def __getitem__(self, indices: Indices) -> npt.NDArray[np.uint8]:
+        chosen, single = positions(indices, len(self))
+        if len(chosen) == 0:
+            return np.empty((0, *self.image_shape), dtype=np.uint8)
+        batch = np.ascontiguousarray(self._fit(np.asarray(self._images[chosen])))
+        return batch[0] if single else batch
+
+    def _fit(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+        if images.shape[1:] == self.image_shape:
+            return images
+        return convert_channels(resize_and_crop(images, self.image_shape[:2]), self.image_shape[2])
+
+
+def refuse_missing(path: object, kind: str, exists: bool) -> None:
+    """Raise :class:`DataError` naming the path where a file or folder of images is not there."""
+    if not exists:
+        raise DataError(f"data.path must be {kind} that exists; got {str(path)!r}")

@@ -1,0 +1,186 @@
+"""A folder of image files, searched recursively, in the order of their relative paths.
+
+Each file is decoded once at load, which is the only check that finds all damaged ones: those are named, counted,
+logged as one warning and left out. Where the images fit `MEMORY_LIMIT` as uint8 they are kept from that pass, else they
+are decoded again on access.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from blurcore._checks import require
+from blurcore.data import dataset
+from blurcore.data.dataset import Indices, positions, refuse_missing
+from blurcore.data.images import UnreadableError, check_image_size, decode, pillow, read_bytes
+from blurcore.errors import DataError
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
+"""Suffixes of image files, in lower or upper case; other files are not looked at."""
+_DECODERS = min(4, os.cpu_count() or 1)  # threads of the first pass: bounded memory, Pillow decodes without the lock
+_CHUNK = 256
+_SHOWN = 5
+
+logger = logging.getLogger(__name__)
+
+
+def find_images(root: Path) -> tuple[list[str], list[tuple[str, str]], int]:
+    """Relative paths of the image files, the folders that cannot be read, and the number of other files.
+
+    Links are followed; a folder that is reached twice (a loop of links, too) is read once.
+    """
+    found: list[str] = []
+    unreadable: list[tuple[str, str]] = []
+    seen: set[tuple[int, int]] = set()
+    others = 0
+    pending = [""]
+    while pending:
+        relative = pending.pop()
+        try:
+            status = os.stat(root / relative)
+            if (status.st_dev, status.st_ino) in seen:
+                continue
+            seen.add((status.st_dev, status.st_ino))
+            with os.scandir(root / relative) as entries:
+                listed = sorted(entries, key=lambda entry: entry.name, reverse=True)
+        except OSError as error:
+            unreadable.append((relative or ".", error.strerror or str(error)))
+            continue
+        for entry in listed:
+            path = f"{relative}/{entry.name}" if relative else entry.name
+            if _is_folder(entry):
+                pending.append(path)
+            elif entry.name.lower().endswith(SUFFIXES):
+                found.append(path)
+            else:
+                others += 1
+    return sorted(found), sorted(unreadable), others
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
+
+
+class FolderDataset:
+    """Images of a folder (PNG, JPEG, WebP), resized and cropped to one size.
+
+    The fingerprint is the sha256 of the image shape and of the relative path and the contents of each image file that
+    was accepted; it does not change when the folder is moved or copied.
+
+    Parameters
+    ----------
+    path
+        The folder.
+    image_size
+        (height, width) to resize (antialiased) and crop (the centre) to, in pixels.
+    channels
+        1 (grey) or 3 (RGB).
+
+    Attributes
+    ----------
+    rejected
+        (relative path, reason) of each image file that was left out.
+
+    Raises
+    ------
+    ArgumentError
+        `image_size` or `channels` makes no sense.
+    DataError
+        The folder is missing or holds no readable image, or Pillow is missing.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, image_size: tuple[int, int], channels: int = 3) -> None:
+        check_image_size("image_size", image_size)
+        require(channels in (1, 3), "channels", channels, "1 (grey) or 3 (RGB)")
+        pillow()
+        self.root = Path(path).expanduser()
+        refuse_missing(self.root, "a folder", self.root.is_dir())
+        self.name = "folder"
+        self.image_shape = (int(image_size[0]), int(image_size[1]), channels)
+        candidates, self.rejected, others = find_images(self.root)
+        if not candidates:
+            raise DataError(
+                f"the folder {str(self.root)!r} holds no image files ({', '.join(SUFFIXES)}); "
+                f"it holds {others} other files{self._reasons()}"
+            )
+        self.paths: list[str] = []
+        self._images: npt.NDArray[np.uint8] | None = None
+        self.fingerprint = self._read_all(candidates)
+        if not self.paths:
+            raise DataError(
+                f"none of the {len(candidates)} image files in {str(self.root)!r} can be read{self._reasons()}"
+            )
+        if self.rejected:
+            logger.warning(
+                "%d of %d image files in %r cannot be read and are left out%s",
+                len(self.rejected), len(self.rejected) + len(self.paths), str(self.root), self._reasons(),
+            )  # fmt: skip
+        self.source = f"folder {str(self.root)!r}, {len(self.paths)} images, {len(self.rejected)} left out"
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, indices: Indices) -> npt.NDArray[np.uint8]:
+        chosen, single = positions(indices, len(self))
+        if self._images is not None:
+            batch = self._images[chosen]
+        else:
+            batch = np.empty((len(chosen), *self.image_shape), dtype=np.uint8)
+            for row, position in enumerate(chosen):
+                batch[row] = self._decode_again(self.paths[position])
+        return batch[0] if single else batch
+
+    def _read_all(self, candidates: list[str]) -> str:
+        """Decode each file once; fill `paths`, `rejected` and perhaps the images; return the fingerprint."""
+        digest = hashlib.sha256(f"blurcore folder {self.image_shape}\n".encode())
+        keep = len(candidates) * int(np.prod(self.image_shape)) <= dataset.MEMORY_LIMIT
+        images = np.empty((len(candidates), *self.image_shape), dtype=np.uint8) if keep else None
+        for path, content_hash, result in self._decoded(candidates):
+            if isinstance(result, str):
+                self.rejected.append((path, result))
+                continue
+            if images is not None:
+                images[len(self.paths)] = result
+            self.paths.append(path)
+            digest.update(os.fsencode(path) + b"\0" + content_hash)
+        self._images = None if images is None else images[: len(self.paths)]
+        return digest.hexdigest()
+
+    def _decoded(self, candidates: list[str]) -> Iterator[tuple[str, bytes, npt.NDArray[np.uint8] | str]]:
+        with ThreadPoolExecutor(_DECODERS, thread_name_prefix="blurcore-decode") as pool:
+            for start in range(0, len(candidates), _CHUNK):
+                yield from pool.map(self._decode, candidates[start : start + _CHUNK])
+
+    def _decode(self, path: str) -> tuple[str, bytes, npt.NDArray[np.uint8] | str]:
+        try:
+            content = read_bytes(self.root / path)
+            return path, hashlib.sha256(content).digest(), decode(content, self.image_shape[:2], self.image_shape[2])
+        except UnreadableError as error:
+            return path, b"", str(error)
+
+    def _decode_again(self, path: str) -> npt.NDArray[np.uint8]:
+        try:
+            return decode(read_bytes(self.root / path), self.image_shape[:2], self.image_shape[2])
+        except UnreadableError as error:
+            raise DataError(
+                f"the image {str(self.root / path)!r} could be read when the folder was loaded and cannot now: {error}"
+            ) from error
+
+    def _reasons(self) -> str:
+        """The first few rejected files, to be put at the end of a sentence."""
+        if not self.rejected:
+            return ""
+        shown = "; ".join(f"{path!r}: {reason}" for path, reason in self.rejected[:_SHOWN])
+        more = len(self.rejected) - _SHOWN
+        return f" ({shown}{f'; and {more} more' if more > 0 else ''})"

@@ -1,0 +1,233 @@
+"""Pictures of unknown origin to uint8 arrays: safe decoding, resizing, grey and RGB.
+
+PNG, JPEG and WebP are decoded, whatever the file is called, and nothing else is tried. A picture of more than
+`MAX_PIXELS` pixels or a file of more than `MAX_FILE_BYTES` is refused before its pixels are touched.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from blurcore._checks import require
+from blurcore.errors import DataError
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+FORMATS = ("PNG", "JPEG", "WEBP")
+"""Pillow's names of the formats that are decoded."""
+MAX_PIXELS = 2**26
+"""Largest picture, in pixels (8192 x 8192): 256 MiB while it is decoded."""
+MAX_FILE_BYTES = 2**28
+"""Largest image file, in bytes (256 MiB)."""
+
+
+def pillow() -> ModuleType:
+    """Return the module `PIL.Image`; a :class:`DataError` says what to install where Pillow is missing."""
+    try:
+        from PIL import Image
+    except ImportError as error:
+        raise DataError(f"decoding images needs Pillow ({error}); try: pip install 'blurcore[data]'") from error
+    return Image
+
+
+class UnreadableError(Exception):
+    """Why one picture is not taken; the caller adds its path."""
+
+
+def read_bytes(path: str | os.PathLike[str]) -> bytes:
+    """Contents of a regular file of bounded size; :class:`UnreadableError` says why not (a pipe would never end)."""
+    try:
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            raise UnreadableError("not a regular file")
+        with open(path, "rb") as file:
+            content = file.read(MAX_FILE_BYTES + 1)
+    except OSError as error:
+        raise UnreadableError(error.strerror or str(error)) from error
+    if not content:
+        raise UnreadableError("the file is empty")
+    if len(content) > MAX_FILE_BYTES:
+        raise UnreadableError(f"the file is larger than {MAX_FILE_BYTES} bytes")
+    return content
+
+
+def decode(content: bytes, image_size: tuple[int, int] | None, channels: int | None) -> npt.NDArray[np.uint8]:
+    """Decode one picture completely: first frame, upright by its EXIF, transparency on white, 16 bits to 8.
+
+    Parameters
+    ----------
+    content
+        A PNG, JPEG or WebP file.
+    image_size
+        (height, width) to resize and crop to, or None for the size of the picture.
+    channels
+        1 (grey), 3 (RGB), or None for grey where the picture is grey and RGB where not.
+
+    Returns
+    -------
+    uint8 (H, W, C).
+
+    Raises
+    ------
+    UnreadableError
+        The picture is damaged, too large, or of another format.
+    """
+    opener = pillow()
+    try:
+        with opener.open(io.BytesIO(content), formats=FORMATS) as image:
+            width, height = image.size
+            if width * height > MAX_PIXELS:
+                raise UnreadableError(f"{width} x {height} pixels are more than {MAX_PIXELS}")
+            image.load()
+            pixels = _eight_bits(_upright(image))
+            return convert_channels(_cover(pixels, image_size), channels)
+    except UnreadableError:
+        raise
+    except opener.UnidentifiedImageError as error:
+        raise UnreadableError("not a PNG, JPEG or WebP image, or damaged at its start") from error
+    except (opener.DecompressionBombError, opener.DecompressionBombWarning) as error:
+        raise UnreadableError(f"too many pixels: {error}") from error
+    except Exception as error:  # decoders fail in many ways on damaged files; each means that there is no picture
+        raise UnreadableError(f"{type(error).__name__}: {error}") from error
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """Rotate by the EXIF orientation; EXIF that cannot be read has none."""
+    from PIL import ImageOps
+
+    try:
+        return ImageOps.exif_transpose(image)
+    except Exception:
+        return image
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """Mode L or RGB: 16-bit grey scaled (Pillow's own conversion clips), transparency composited on white."""
+    opener = pillow()
+    if image.mode.startswith("I"):  # I;16, I;16B, or I in older versions: grey PNG of 16 bits
+        grey = np.clip(np.asarray(image).astype(np.int64), 0, 65535)
+        return opener.fromarray(((grey + 128) // 257).astype(np.uint8))  # type: ignore[no-any-return]
+    if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
+        is_grey = image.mode in ("1", "L", "LA", "La")
+        colour = image.convert("RGBA")
+        white = opener.new("RGBA", colour.size, (255, 255, 255, 255))
+        flat = opener.alpha_composite(white, colour)
+        return flat.convert("L" if is_grey else "RGB")  # type: ignore[no-any-return]
+    return image.convert("L" if image.mode in ("1", "L") else "RGB")
+
+
+def _cover(image: Image.Image, image_size: tuple[int, int] | None) -> npt.NDArray[np.uint8]:
+    """Resize to cover (height, width), crop the centre: the centred box of the target's aspect ratio is resampled."""
+    width, height = image.size
+    if image_size is not None and image_size != (height, width):
+        target_height, target_width = image_size
+        scale = max(target_height / height, target_width / width)
+        left, top = (width - target_width / scale) / 2, (height - target_height / scale) / 2
+        box = (max(left, 0.0), max(top, 0.0), min(width - left, float(width)), min(height - top, float(height)))
+        image = image.resize((target_width, target_height), pillow().Resampling.BICUBIC, box=box)
+    pixels = np.asarray(image, dtype=np.uint8)
+    return pixels[:, :, None] if pixels.ndim == 2 else pixels
+
+
+def convert_channels(images: npt.NDArray[np.uint8], channels: int | None) -> npt.NDArray[np.uint8]:
+    """Grey to RGB by repetition, RGB to grey by ITU-R 601 luma (Pillow's integers); (..., C) to (..., channels)."""
+    if channels is None or images.shape[-1] == channels:
+        return images
+    if channels == 3:
+        return np.repeat(images, 3, axis=-1)
+    weighted = images.astype(np.uint32) @ np.asarray([19595, 38470, 7471], dtype=np.uint32)
+    return ((weighted + np.uint32(0x8000)) >> np.uint32(16)).astype(np.uint8)[..., None]
+
+
+def resize_and_crop(images: npt.NDArray[np.uint8], image_size: tuple[int, int]) -> npt.NDArray[np.uint8]:
+    """Resize so that the target is covered (antialiased, bicubic), then crop the centre.
+
+    Parameters
+    ----------
+    images
+        uint8 (H, W, C) or (n, H, W, C), C = 1 or 3.
+    image_size
+        (height, width) wanted, in pixels.
+
+    Returns
+    -------
+    uint8 (height, width, C) or (n, height, width, C).
+
+    Raises
+    ------
+    ArgumentError
+        The images have another type or shape.
+    DataError
+        Pillow is missing.
+    """
+    require(
+        images.dtype == np.uint8 and images.ndim in (3, 4) and images.shape[-1] in (1, 3) and images.size > 0,
+        "images", (str(images.dtype), images.shape), "uint8 of shape (H, W, C) or (n, H, W, C) with C = 1 or 3",
+    )  # fmt: skip
+    check_image_size("image_size", image_size)
+    if images.shape[-3:-1] == tuple(image_size):
+        return images
+    opener = pillow()
+    batch = images if images.ndim == 4 else images[None]
+    batch = batch[..., 0] if images.shape[-1] == 1 else batch
+    size = (int(image_size[0]), int(image_size[1]))
+    done = np.stack([_cover(opener.fromarray(np.ascontiguousarray(one)), size) for one in batch])
+    return done if images.ndim == 4 else done[0]
+
+
+def check_image_size(name: str, image_size: tuple[int, int]) -> None:
+    """Refuse what is not (height, width) in whole pixels, of at most `MAX_PIXELS` pixels."""
+    good = isinstance(image_size, (tuple, list)) and len(image_size) == 2
+    good = good and all(
+        isinstance(side, (int, np.integer)) and not isinstance(side, bool) and side >= 1 for side in image_size
+    )
+    require(
+        good and image_size[0] * image_size[1] <= MAX_PIXELS,
+        name, image_size, f"(height, width), two positive integers, of at most {MAX_PIXELS} pixels together",
+    )  # fmt: skip
+
+
+def load_image(
+    path: str | os.PathLike[str],
+    *,
+    image_size: tuple[int, int] | None = None,
+    channels: Literal[1, 3] | None = 3,
+) -> npt.NDArray[np.uint8]:
+    """Read one picture with the rules of the data sets (formats, bounds, EXIF, transparency on white).
+
+    Parameters
+    ----------
+    path
+        A PNG, JPEG or WebP file.
+    image_size
+        (height, width) to resize and crop to; None keeps the size of the picture.
+    channels
+        1 (grey), 3 (RGB), or None for what the picture is.
+
+    Returns
+    -------
+    uint8 (H, W, C).
+
+    Raises
+    ------
+    ArgumentError
+        `image_size` or `channels` makes no sense.
+    DataError
+        The file is missing or cannot be read, or Pillow is missing; the message names the file.
+    """
+    require(channels in (None, 1, 3), "channels", channels, "1 (grey), 3 (RGB) or None")
+    if image_size is not None:
+        check_image_size("image_size", image_size)
+    place = Path(path).expanduser()
+    try:
+        return decode(read_bytes(place), image_size, channels)
+    except UnreadableError as error:
+        raise DataError(f"the image {str(place)!r} cannot be read: {error}") from error

@@ -1,0 +1,56 @@
+"""From the configuration to the data set."""
+
+from __future__ import annotations
+
+from blurcore._checks import require
+from blurcore.config import DataConfig
+from blurcore.data.arrays import read_array
+from blurcore.data.dataset import ArrayDataset, Dataset
+from blurcore.data.embedded import EMBEDDED
+from blurcore.data.folder import FolderDataset
+from blurcore.data.images import check_image_size
+from blurcore.errors import ArgumentError
+
+NAMES = (*EMBEDDED, "folder", "array")
+"""Names of the data sets: three that ship inside packages, and yours."""
+
+
+def load(config: DataConfig) -> Dataset:
+    """Open the data set that a configuration asks for.
+
+    Parameters
+    ----------
+    config
+        Which set, which part of it, and the size and channels to bring its images to. Sizes: resized (antialiased) to
+        cover (height, width), then the centre cropped; channels: luma of ITU-R 601, or grey repeated.
+
+    Returns
+    -------
+    A data set of uint8 images. `flip` is not applied here: :class:`blurcore.data.Loader` does, step by step.
+
+    Raises
+    ------
+    ArgumentError
+        A field of the configuration makes no sense for this set.
+    DataError
+        The set is missing, empty or unreadable; the message says what to install or which path it was.
+    """
+    require(config.name in NAMES, "data.name", config.name, f"one of {', '.join(NAMES)}")
+    require(config.split in ("train", "test", "all"), "data.split", config.split, "'train', 'test' or 'all'")
+    require(config.channels in (None, 1, 3), "data.channels", config.channels, "1 (grey) or 3 (RGB)")
+    size = None if config.image_size is None else (config.image_size[0], config.image_size[1])
+    if size is not None:
+        check_image_size("data.image_size", size)
+    if config.name in EMBEDDED:
+        images, source = EMBEDDED[config.name](config.split)
+        return ArrayDataset(images, name=config.name, source=source, image_size=size, channels=config.channels)
+    require(config.split != "test", "data.split", config.split, f"'all' for {config.name!r}, which has no test part")
+    path = config.path or ""
+    if config.name == "folder":
+        if size is None:
+            raise ArgumentError(
+                "data.image_size must be (height, width) for 'folder', whose images may differ in size; got None"
+            )
+        return FolderDataset(path, image_size=size, channels=config.channels or 3)
+    images, source = read_array(path)
+    return ArrayDataset(images, name="array", source=source, image_size=size, channels=config.channels)

