@@ -15,6 +15,8 @@ import math
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, final, runtime_checkable
 
+import numpy as np
+
 from blurcore._arrays import schedule_time
 from blurcore._checks import require, require_finite
 from blurcore._typing import Array, Namespace, Time
@@ -138,9 +140,14 @@ class CosineLogSNR:
         return NoiseRates(log_a=-slope, noise=2 * slope)
 
 
-# Gauss-Legendre on [-1, 1], ten nodes: exact to rounding for -log(1 - beta) over any interval of betas below 0.9.
-_NODES = (0.14887433898163122, 0.4333953941292472, 0.6794095682990244, 0.8650633666889845, 0.9739065285171717)
-_WEIGHTS = (0.29552422471475287, 0.26926671930999635, 0.21908636251598204, 0.14945134915058059, 0.06667134430868814)
+def _gauss_legendre(order: int) -> tuple[tuple[float, float], ...]:
+    """Return the positive nodes and their weights of the rule on [-1, 1]; the order is even."""
+    nodes, weights = np.polynomial.legendre.leggauss(order)
+    return tuple((float(x), float(w)) for x, w in zip(nodes, weights, strict=True) if x > 0)
+
+
+_MAX_DECAY = 80.0  # its exponential is a float32 number, with room
+_RULES = tuple((order, _gauss_legendre(order)) for order in (4, 8, 16, 32))
 
 
 @final
@@ -164,7 +171,8 @@ class LinearBeta:
     ------
     ArgumentError
         A value is out of range, or beta_start is below half the distance of two betas, where the continuation would
-        not be monotone; the betas of 1000 steps want scaling by 1000 / num_steps for fewer.
+        not be monotone; the betas of 1000 steps want scaling by 1000 / num_steps for fewer. Or there are so many that
+        a_1 underflows.
     """
 
     beta_start: float = 1e-4
@@ -189,6 +197,11 @@ class LinearBeta:
             f"at least {delta / 2 + delta**2:.3g}, half the distance of two betas"
             " (the usual betas are for 1000 steps: scale both by 1000 / num_steps)",
         )  # fmt: skip
+        decay = float(self._decay(np, np.float64(1), 0.0))
+        require(
+            decay <= _MAX_DECAY, "beta_start, beta_end, num_steps", (self.beta_start, self.beta_end, self.num_steps),
+            f"such that the log-SNR at t = 1 is at least {-_MAX_DECAY:.0f}, or a_1 underflows; here it is {-decay:.4g}",
+        )  # fmt: skip
 
     @property
     def _delta(self) -> float:
@@ -198,14 +211,24 @@ class LinearBeta:
         """Return beta half a step after t, the end of the interval that the sum up to t covers."""
         return (self.beta_start - self._delta / 2) + self._delta * self.num_steps * t
 
-    def _correction_difference(self, x: Array, y: Array) -> Array:
+    @property
+    def _rule(self) -> tuple[tuple[float, float], ...]:
+        """The shortest quadrature that is exact to rounding for -log(1 - beta) over any interval of these betas.
+
+        Its error falls like rho^(-2 order), where rho belongs to the ellipse through the singularity at beta = 1.
+        """
+        distance = 2 / self.beta_end - 1  # from the middle of [0, beta_end] to 1, in halves of the interval
+        digits = 2 * math.log(distance + math.sqrt(distance**2 - 1))
+        return next(rule for order, rule in _RULES if order * digits > 53 * math.log(2))
+
+    def _correction_difference(self, x: Array, y: Array, x_less_y: Array) -> Array:
         """Return the Euler-Maclaurin terms at beta = x less those at y, factored by the difference of delta / (1 - beta).
 
         At one end they are -f'/24 + 7 f^(3)/5760 - 31 f^(5)/967680 with f = -log(1 - beta).
         """
         d = self._delta
         p, q = d / (1 - x), d / (1 - y)
-        apart = d * (x - y) / ((1 - x) * (1 - y))
+        apart = d * x_less_y / ((1 - x) * (1 - y))
         cubes = p * p + p * q + q * q
         fifths = p**4 + p**3 * q + p**2 * q**2 + p * q**3 + q**4
         return apart * (-1 / 24 + (2 * 7 / 5760) * cubes - (24 * 31 / 967680) * fifths)
@@ -216,9 +239,9 @@ class LinearBeta:
         half = (t - s) * (self.num_steps * self._delta / 2)
         middle = (high + low) / 2
         total = 0.0 * half
-        for node, weight in zip(_NODES, _WEIGHTS, strict=True):
+        for node, weight in self._rule:
             total = total - weight * (xp.log1p(-(middle + half * node)) + xp.log1p(-(middle - half * node)))
-        return total * ((t - s) * (self.num_steps / 2)) + self._correction_difference(high, low)
+        return total * ((t - s) * (self.num_steps / 2)) + self._correction_difference(high, low, 2 * half)
 
     def scales(self, t: Time) -> NoiseScales:
         """Return a_t = sqrt(alpha-bar), in (0, 1], and sigma_t = sqrt(1 - alpha-bar), in [0, 1)."""
