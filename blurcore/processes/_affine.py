@@ -8,8 +8,11 @@ Differences are taken in the exact form, relative to their own size whatever the
 
 .. math::
 
-    \log d_t - \log d_s = \mathrm{log1p}\big( (1 - d_{min}) e^{-\lambda \tau_s}
-        \mathrm{expm1}(-\lambda (\tau_t - \tau_s)) / d_s \big), \qquad D = (g_t - g_s) + 2 (\log d_t - \log d_s) .
+    \log d_t - \log d_s = -\mathrm{log1p}\big( -(1 - d_{min}) e^{-\lambda \tau_s}
+        \mathrm{expm1}(-\lambda (\tau_t - \tau_s)) / d_t \big), \qquad D = (g_t - g_s) + 2 (\log d_t - \log d_s) .
+
+The argument of log1p is :math:`d_s / d_t - 1 \ge 0`. The other way round, :math:`d_t / d_s - 1`, it comes close to -1
+where the blur is strong, and the logarithm loses :math:`d_s / d_t` units in the last place.
 """
 
 from __future__ import annotations
@@ -64,7 +67,7 @@ def _log_decay_difference(xp: Any, before: Array, heat: Array, min_scale: float)
     """Return log d_t - log d_s from lambda tau_s and lambda (tau_t - tau_s)."""
     if min_scale == 0:
         return -heat
-    return xp.log1p((1 - min_scale) * xp.exp(-before) * xp.expm1(-heat) / _decay(xp, before, min_scale))
+    return -xp.log1p(-(1 - min_scale) * xp.exp(-before) * xp.expm1(-heat) / _decay(xp, before + heat, min_scale))
 
 
 class AffineProcess:
