@@ -234,7 +234,7 @@ def linear_beta_log_abar(noise: Mapping[str, Any], step: mpf) -> mpf:
     """
     with mpmath.workdps(DIGITS):
         start, end, steps = mpf(noise["beta_start"]), mpf(noise["beta_end"]), noise["num_steps"]
-        if steps == 1 or start == end:
+        if step == 0 or steps == 1 or start == end:
             return step * mpmath.log(1 - start)
         slope = (end - start) / (steps - 1)
         left = 1 - start + slope / 2
