@@ -6,6 +6,7 @@ leave nothing. Numbers are drawn once, in NumPy float64, so that every library s
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -63,10 +64,14 @@ def layouts(draw: DrawFn, *, max_axes: int = 3, max_points: int = 60, max_batch_
     return Layout((*batch, *shape), tuple(axes), grid, len(batch))
 
 
-def times() -> SearchStrategy[float]:
-    """Return times in [0, 1] that float32 holds exactly, both ends and neighbours of the ends included."""
+def times(*, least: float = 0.0) -> SearchStrategy[float]:
+    """Return times in [0, 1] that float32 holds exactly: both ends, their neighbours, and what lies between.
+
+    `least` is the smallest but 0; an oracle of a given number of digits needs one.
+    """
     special = (0.0, 1.0, 0.5, 2.0**-149, 2.0**-20, 1 - 2.0**-24, 1e-3, 0.999)
-    return st.one_of(st.sampled_from(special), st.floats(0.0, 1.0, width=32)).map(lambda t: float(np.float32(t)))
+    drawn = st.one_of(st.sampled_from(special), st.floats(0.0, 1.0, width=32)).map(lambda t: float(np.float32(t)))
+    return drawn.map(lambda t: t if t == 0 else max(t, least))
 
 
 def inner_times() -> SearchStrategy[float]:
@@ -75,20 +80,20 @@ def inner_times() -> SearchStrategy[float]:
 
 
 @st.composite
-def time_pairs(draw: DrawFn) -> tuple[float, float]:
-    """Return (t, s) with s <= t, both exact in float32: far apart, a step of 1e-6, one ulp, a denormal apart, or equal."""
-    how = draw(st.sampled_from(("far", "far", "step", "ulp", "denormal", "equal")))
-    if how == "denormal":
-        return 2.0**-149 * draw(st.integers(1, 4)), 0.0
-    first = draw(times())
+def time_pairs(draw: DrawFn, *, least: float = 2.0**-149) -> tuple[float, float]:
+    """Return (t, s) with s <= t, both exact in float32: far apart, a step of 1e-6, one ulp, `least` from 0, or equal."""
+    how = draw(st.sampled_from(("far", "far", "step", "ulp", "least", "equal")))
+    if how == "least":
+        return least * draw(st.integers(1, 4)), 0.0
+    first = draw(times(least=least))
     if how == "equal":
         return first, first
     if how == "far":
-        second = draw(times())
+        second = draw(times(least=least))
     elif how == "step":
         second = float(np.float32(max(first - 1e-6, 0.0)))
     else:
-        second = float(np.nextafter(np.float32(first), np.float32(0)))
+        second = max(float(np.nextafter(np.float32(first), np.float32(0))), min(first, least))
     return max(first, second), min(first, second)
 
 
@@ -99,13 +104,17 @@ def cosines() -> SearchStrategy[CosineLogSNR]:
 
 @st.composite
 def linear_betas(draw: DrawFn) -> LinearBeta:
-    """Return linear beta schedules, from two steps to thousands, DDPM's among them."""
-    if draw(st.booleans()):
+    """Return linear beta schedules, constant and steep ones, from two steps to thousands, DDPM's among them."""
+    how = draw(st.sampled_from(("default", "constant", "rising")))
+    if how == "default":
         return LinearBeta()
     n = draw(st.sampled_from((2, 3, 10, 1000, 4000)))
-    end = draw(st.floats(1e-3, 0.3))
+    end = draw(st.floats(1e-3, min(0.85, -math.expm1(-70 / n))))  # more would leave a signal below exp(-35)
     lowest = end / (2 * n - 1) + (end / (n - 1)) ** 2  # half the distance of two betas, and a little
-    return LinearBeta(beta_start=draw(st.floats(lowest, end)), beta_end=end, num_steps=n)
+    # From twice the least on: the schedule starts from the difference of the two, whose relative error is then small.
+    if how == "constant" or 2 * lowest > 0.9 * end:
+        return LinearBeta(beta_start=end, beta_end=end, num_steps=n)
+    return LinearBeta(beta_start=draw(st.floats(2 * lowest, 0.9 * end)), beta_end=end, num_steps=n)
 
 
 def noise_schedules() -> SearchStrategy[NoiseSchedule]:
@@ -135,7 +144,7 @@ def bases() -> SearchStrategy[DCT | DST | RealFourier | Identity]:
 
 def min_scales() -> SearchStrategy[float]:
     """Return floors of the blur: none, the paper's, nearly none, all."""
-    return st.sampled_from((0.0, 1e-3, 1e-12, 0.3, 1.0))
+    return st.sampled_from((0.0, 1e-3, 1e-30, 0.3, 1.0))
 
 
 def noisy_processes() -> SearchStrategy[AnyProcess]:

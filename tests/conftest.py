@@ -1,0 +1,166 @@
+"""The array libraries and the processes that the tests run over, and how hard hypothesis tries.
+
+Which libraries: ``BLURCORE_TEST_LIBRARIES=numpy,torch`` (a name that cannot be imported is then an error); without the
+variable all four, and torch or jax are skipped where they are not installed. How hard: ``BLURCORE_HYPOTHESIS`` is
+``dev``, ``ci`` or ``nightly``; without it ``ci`` where ``CI=true``, else ``dev``.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+import array_api_compat as compat
+import hypothesis
+import numpy as np
+import pytest
+
+import blurcore as bc
+from blurcore.testing.assertions import as_numpy
+
+LIBRARIES = ("numpy", "array_api_strict", "torch", "jax")
+OPTIONAL = ("torch", "jax")
+
+hypothesis.settings.register_profile("dev", deadline=None, max_examples=20)
+hypothesis.settings.register_profile("ci", deadline=None, max_examples=30, derandomize=True, database=None)
+hypothesis.settings.register_profile("nightly", deadline=None, max_examples=1000)
+hypothesis.settings.load_profile(
+    os.environ.get("BLURCORE_HYPOTHESIS", "ci" if os.environ.get("CI") == "true" else "dev")
+)
+
+
+@dataclass(frozen=True)
+class Library:
+    """An array library under test."""
+
+    name: str
+    xp: Any
+    dtypes: tuple[str, ...]
+    settings: Callable[[], AbstractContextManager[Any]] = nullcontext
+
+    def asarray(self, values: Any, dtype: str = "float32") -> Any:
+        """Return a copy of NumPy values, in that dtype."""
+        return self.xp.asarray(np.array(values, dtype=np.float64), dtype=getattr(self.xp, dtype))
+
+    def to_numpy(self, array: Any) -> np.ndarray[Any, Any]:
+        """Return NumPy float64."""
+        return as_numpy(array)
+
+
+def _strictest() -> AbstractContextManager[Any]:
+    """Return array_api_strict with all that the standard makes optional switched off."""
+    strict = importlib.import_module("array_api_strict")
+    newest = strict.get_array_api_strict_flags()["api_version"]  # the default: the newest that is no draft
+    return strict.ArrayAPIStrictFlags(
+        api_version=newest, boolean_indexing=False, data_dependent_shapes=False, enabled_extensions=()
+    )
+
+
+def _double_and_strict() -> AbstractContextManager[Any]:
+    """Return JAX with float64, and with every implicit promotion of ranks and dtypes an error."""
+    jax = importlib.import_module("jax")
+    stack = ExitStack()
+    stack.enter_context(jax.enable_x64(True))
+    stack.enter_context(jax.numpy_rank_promotion("raise"))
+    stack.enter_context(jax.numpy_dtype_promotion("strict"))
+    return stack
+
+
+def _make(name: str) -> Library:
+    if name == "numpy":
+        return Library(name, compat.array_namespace(np.empty(0)), ("float64", "float32", "float16"))
+    module = importlib.import_module(name)
+    if name == "array_api_strict":
+        return Library(name, compat.array_namespace(module.empty(0)), ("float64", "float32"), _strictest)
+    halves = ("float64", "float32", "bfloat16", "float16")
+    if name == "torch":
+        return Library(name, compat.array_namespace(module.empty(0)), halves)
+    return Library(name, compat.array_namespace(module.numpy.empty(0)), halves, _double_and_strict)
+
+
+def _requested() -> tuple[str, ...] | None:
+    value = os.environ.get("BLURCORE_TEST_LIBRARIES")
+    return None if value is None else tuple(name.strip() for name in value.split(",") if name.strip())
+
+
+def pytest_configure() -> None:
+    """Refuse to start without a library that was asked for."""
+    for name in _requested() or ():
+        if name not in LIBRARIES:
+            raise pytest.UsageError(f"BLURCORE_TEST_LIBRARIES names {name!r}; there are: {', '.join(LIBRARIES)}")
+        try:
+            importlib.import_module(name)
+        except ImportError as error:
+            raise pytest.UsageError(
+                f"BLURCORE_TEST_LIBRARIES names {name!r}, which cannot be imported: {error}"
+            ) from None
+
+
+def _module(name: str) -> ModuleType:
+    """Return a library, or skip the test: it was not asked for, or, if nothing was, it is not installed."""
+    requested = _requested()
+    if requested is not None and name not in requested:
+        pytest.skip(f"BLURCORE_TEST_LIBRARIES does not name {name}")
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        if name in OPTIONAL:
+            pytest.skip(f"{name} cannot be imported: {error}")
+        raise
+
+
+@pytest.fixture(scope="session", params=_requested() or LIBRARIES)
+def xp(request: pytest.FixtureRequest) -> Library:
+    """An array library; its strictest settings hold while a test runs that asks for it, and not beside it."""
+    _module(request.param)
+    return _make(request.param)
+
+
+@pytest.fixture(scope="session")
+def torch() -> ModuleType:
+    """PyTorch."""
+    return _module("torch")
+
+
+@pytest.fixture(scope="session")
+def jax() -> ModuleType:
+    """JAX, as it is: float32, and promotions allowed."""
+    return _module("jax")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    """Put a library's settings round the call. A session fixture that set them would set them for tests in between."""
+    library = getattr(item, "funcargs", {}).get("xp")
+    with library.settings() if isinstance(library, Library) else nullcontext():
+        return (yield)
+
+
+CASES: dict[str, bc.Process] = {
+    **{name: cls() for name, cls in bc.PROCESSES.items()},
+    "GaussianDiffusion-LinearBeta": bc.GaussianDiffusion(noise=bc.LinearBeta()),
+    "BlurringDiffusion-LinearBeta-Sin-DST": bc.BlurringDiffusion(
+        noise=bc.LinearBeta(), blur=bc.Sin(sigma_blur_max=3.0), min_scale=0.01, basis=bc.DST()
+    ),
+    "BlurringDiffusion-no-floor-periodic": bc.BlurringDiffusion(
+        blur=bc.Sin(sigma_blur_max=2.0), min_scale=0.0, basis=bc.RealFourier()
+    ),
+    "HeatDissipation-SinSquared": bc.HeatDissipation(sigma=0.1, blur=bc.SinSquared(sigma_blur_max=4.0)),
+}
+
+
+@pytest.fixture(scope="session", params=CASES)
+def process(request: pytest.FixtureRequest) -> bc.Process:
+    """A process: each of PROCESSES as it is by default, and others."""
+    return CASES[request.param]
+
+
+@pytest.fixture(scope="session", params=[name for name in CASES if "Cold" not in name])
+def noisy_process(request: pytest.FixtureRequest) -> bc.Process:
+    """A process with noise, which has a posterior."""
+    return CASES[request.param]
