@@ -37,7 +37,9 @@ PROCESSES: dict[str, Process] = {
 
 SHAPES: tuple[tuple[int, ...], ...] = ((9,), (16,), (6, 6), (5, 8), (3, 3, 3), (2, 3, 4))
 """Audio, images and volumes; square and not, odd and even."""
-QUICK_SHAPES: tuple[tuple[int, ...], ...] = ((7,), (4, 5))
+REPEATED_SHAPES: tuple[tuple[int, ...], ...] = ((16,), (6, 6), (3, 3, 3))
+"""Those of them that have as many axes as another."""
+QUICK_SHAPES: tuple[tuple[int, ...], ...] = ((4, 5),)
 HALF = ("bfloat16", "float16")
 BATCH, CHANNELS = 2, 3
 

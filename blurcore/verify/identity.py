@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from blurcore.verify.cases import HALF, Case
+from blurcore.verify.cases import HALF, REPEATED_SHAPES, Case
 
 Values = np.ndarray[Any, Any]
 
@@ -99,6 +99,10 @@ class Identity:
         Which processes it is about.
     needs
         Attributes that the backend must have, such as `derivative`.
+    every_grid
+        Whether it is measured on every grid; what depends on a grid by its eigenvalues alone needs one for each number of axes.
+    quick
+        Whether it belongs to the quick set; what another identity implies, or takes long to compile, does not.
     """
 
     name: str
@@ -108,10 +112,14 @@ class Identity:
     half: bool = False
     wants: Callable[[str], bool] = lambda _name: True
     needs: tuple[str, ...] = ()
+    every_grid: bool = True
+    quick: bool = True
 
     def applies(self, case: Case) -> bool:
         """Whether the identity says anything about a cell."""
         if case.dtype in HALF and not self.half:
+            return False
+        if not self.every_grid and case.shape in REPEATED_SHAPES:
             return False
         return self.wants(case.process_name) and all(hasattr(case.backend, name) for name in self.needs)
 
@@ -133,10 +141,12 @@ def identity(
     half: bool = False,
     wants: Callable[[str], bool] = lambda _name: True,
     needs: tuple[str, ...] = (),
+    every_grid: bool = True,
+    quick: bool = True,
 ) -> Callable[[Check], Identity]:
     """Make an identity of a check."""
 
     def make(check: Check) -> Identity:
-        return Identity(name, statement, source, check, half, wants, needs)
+        return Identity(name, statement, source, check, half, wants, needs, every_grid, quick)
 
     return make

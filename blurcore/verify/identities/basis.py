@@ -45,7 +45,7 @@ def _apply(case: Case, x: Values, axes: tuple[int, ...], *, transpose: bool) -> 
     return x
 
 
-@identity("orthonormal", "V^T V = 1", "SPEC 1; paper section 2", half=True, wants=one_per_basis)
+@identity("orthonormal", "V^T V = 1", "SPEC 1; paper section 2", half=True, wants=one_per_basis, quick=False)
 def orthonormal(case: Case) -> Iterator[Comparison]:
     """The Gram matrix of the transformed unit vectors is 1.
 
@@ -152,6 +152,7 @@ def _heat_propagator(n: int, tau: float) -> Values:
     "diffuse(x, sigma = 0) = solution of dx/dtau = Laplacian x, reflecting, at tau = sigma_B^2 / 2",
     "SPEC 2; paper section 2.2",
     wants=lambda name: name == "cold",
+    every_grid=False,
 )
 def heat_equation(case: Case) -> Iterator[Comparison]:
     r"""The blur is the heat equation, solved by finite differences on a 33 times finer grid.

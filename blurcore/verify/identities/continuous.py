@@ -26,6 +26,8 @@ def rate_condition(case: Case, t: float) -> Values:
 @identity(
     "SDE by automatic differentiation", "f = d log alpha / dt, g2 = d sigma^2 / dt - 2 f sigma^2", "SPEC 6; Song et al. 2021",
     needs=("derivative",),
+    every_grid=False,
+    quick=False,
 )  # fmt: skip
 def autodiff(case: Case) -> Iterator[Comparison]:
     """Drift and diffusion are the derivatives that the library itself takes of the marginal.
@@ -54,63 +56,68 @@ def autodiff(case: Case) -> Iterator[Comparison]:
         yield relative(diffusion[seen], g2, 2 * condition * case.eps)
 
 
-class _Rule:
-    """Gauss' rule on [low, high] at nodes that the dtype holds, and what rounding those nodes may cost."""
+class _Rules:
+    """Gauss' rules with 14 and 20 nodes on [low, high], at nodes that the dtype holds.
 
-    def __init__(self, case: Case, low: float, high: float, nodes: int) -> None:
-        points, weights = np.polynomial.legendre.leggauss(nodes)
+    The finer rule is the result; its distance to the coarser one bounds its error, as both converge geometrically for a
+    smooth integrand. The rounding of the nodes, r eps, moves the integral by that of |integrand'| r eps.
+    """
+
+    def __init__(self, case: Case, low: float, high: float) -> None:
+        rules = [np.polynomial.legendre.leggauss(n) for n in (14, 20)]
+        points = np.concatenate([nodes for nodes, _ in rules])
         self.times = case.rounded((low + high) / 2 + (high - low) / 2 * points)
-        self._weights, self._eps = weights * (high - low) / 2, case.eps
+        self._weights = [weights * (high - low) / 2 for _, weights in rules]
+        self._eps = case.eps
 
-    def integral(self, values: Values) -> Values:
-        """Return the integral of values at the nodes, (nodes, ...)."""
-        return np.asarray(np.tensordot(self._weights, values, axes=1))
-
-    def moved(self, values: Values) -> Values:
-        """Return how far the rounding of the nodes, r eps, moves the integral: that of |values'| r eps."""
-        slopes = np.abs(np.gradient(values, self.times, axis=0, edge_order=2))
-        return self.integral(slopes * (self.times * self._eps).reshape([-1, *[1] * (values.ndim - 1)]))
+    def integrate(self, values: Values) -> tuple[Values, Values]:
+        """Return the integral of values at the nodes, (34, ...), and the bound of its error but for the values' own."""
+        coarse, fine = (
+            np.tensordot(w, v, axes=1) for w, v in zip(self._weights, (values[:14], values[14:]), strict=True)
+        )
+        slopes = np.abs(np.gradient(values[14:], self.times[14:], axis=0, edge_order=2))
+        shifts = (self.times[14:] * self._eps).reshape([-1, *[1] * (values.ndim - 1)])
+        return np.asarray(fine), np.asarray(
+            np.abs(fine - coarse) + np.tensordot(self._weights[1], slopes * shifts, axes=1)
+        )
 
 
 @identity(
     "SDE and finite transitions",
     "log alpha_{t|s} = int f dr, sigma_{t|s}^2 = int alpha_{t|r}^2 g2(r) dr over short steps",
     "SPEC 3, 6",
+    every_grid=False,
 )
 def finite_steps(case: Case) -> Iterator[Comparison]:
     """The transition over a short step is the SDE's own, integrated.
 
-    Bound: that of Gauss' rule with 4 nodes, seen as its distance to the rule with 6, which converges to rounding for these
-    smooth rates on a step of 1 / 64; what the rounding of the nodes costs; and the rates' conditions. A logarithm of
+    Bound: the quadrature's (the rates are smooth, and the step is 1 / 64), and the rates' conditions. A logarithm of
     alpha_{t|s} near 1 costs its condition, absolutely.
     """
     t, s = 0.5, 0.484375
     ratio, variance = case.transition(t, s)
-    f, g, moved_f, moved_g = [], [], np.zeros(case.shape), np.zeros(case.shape)
-    for nodes in (4, 6):
-        rule = _Rule(case, s, t, nodes)
-        drift, diffusion = case.at_times("sde", rule.times)
-        onward = case.at_times("difference", np.full(nodes, t), rule.times)[0]
-        f.append(rule.integral(drift))
-        g.append(rule.integral(onward**2 * diffusion))
-        moved_f, moved_g = rule.moved(drift), rule.moved(onward**2 * diffusion)
+    rules = _Rules(case, s, t)
+    drift, diffusion = case.at_times("sde", rules.times)
+    onward = case.at_times("difference", np.full(rules.times.shape, t), rules.times)[0]
+    f, f_error = rules.integrate(drift)
+    g, g_error = rules.integrate(onward**2 * diffusion)
     condition = ratio_condition(case.process, t, s, case.shape)
-    rounding = (rate_condition(case, t) * np.abs(f[1]) + condition) * case.eps
-    yield absolute(np.log(ratio), f[1], np.abs(f[1] - f[0]) + moved_f + rounding)
+    rounding = (rate_condition(case, t) * np.abs(f) + condition) * case.eps
+    yield absolute(np.log(ratio), f, f_error + rounding)
     condition = 2 * condition + gain_condition(case.process, t, s, case.shape) + rate_condition(case, t)
-    yield absolute(variance, g[1], np.abs(g[1] - g[0]) + moved_g + 2 * condition * case.eps * g[1])
+    yield absolute(variance, g, g_error + 2 * condition * case.eps * g)
 
 
 @identity(
     "probability flow",
     "du/dt = f u - g2/2 score carries N(0, v_t), v = alpha^2 c + sigma^2, into itself",
     "SPEC 6, 9; Song et al. 2021",
+    every_grid=False,
 )
 def probability_flow(case: Case) -> Iterator[Comparison]:
     """With the exact score -u / v of Gaussian data, the flow scales u by sqrt(v_t / v_s): int f + g2 / (2 v) dt = log(v_t / v_s) / 2.
 
-    Bound: that of Gauss' rule with 20 nodes, seen as its distance to 14; what the rounding of the nodes costs; the conditions
-    of rates and marginals, times the integral of the moduli.
+    Bound: the quadrature's, and the conditions of rates and marginals, times the integral of the moduli.
     """
     s, t = 0.3, 0.7
     lam = definitions.eigenvalues(type(case.process.basis).__name__, case.shape)
@@ -123,17 +130,15 @@ def probability_flow(case: Case) -> Iterator[Comparison]:
     positive = last > 1e-30
     if not positive.any():
         return
-    integrals, moduli, moved = [], np.zeros(case.shape), np.zeros(case.shape)
-    for nodes in (14, 20):
-        rule = _Rule(case, s, t, nodes)
-        drift, diffusion = case.at_times("sde", rule.times)
-        spread = diffusion / np.where(positive, 2 * variance(*case.at_times("marginal", rule.times)), 1.0)
-        integrals.append(rule.integral(drift + spread))
-        moduli, moved = rule.integral(np.abs(drift) + spread), rule.moved(drift + spread)
+    rules = _Rules(case, s, t)
+    drift, diffusion = case.at_times("sde", rules.times)
+    spread = diffusion / np.where(positive, 2 * variance(*case.at_times("marginal", rules.times)), 1.0)
+    flow, error = rules.integrate(drift + spread)
+    moduli, _ = rules.integrate(np.abs(drift) + spread)
     expected = np.log(last[positive] / variance(*case.marginal(s))[positive]) / 2
     condition = rate_condition(case, t) + 4 * alpha_condition(case.process, t, case.shape)
-    bound = np.abs(integrals[1] - integrals[0]) + moved + (condition * (1 + moduli) + ROUNDINGS) * case.eps
-    yield absolute(integrals[1][positive], expected, bound[positive])
+    bound = error + (condition * (1 + moduli) + ROUNDINGS) * case.eps
+    yield absolute(flow[positive], expected, bound[positive])
 
 
 IDENTITIES = (autodiff, finite_steps, probability_flow)

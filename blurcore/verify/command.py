@@ -1,0 +1,108 @@
+"""``blurcore verify``: the report on stdout, progress on stderr; 0 passed, 1 something failed, 2 wrong usage."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from blurcore.errors import BlurcoreError
+from blurcore.verify.report import Report
+from blurcore.verify.runner import Progress, verify
+
+
+class _UsageError(Exception):
+    """The command line makes no sense."""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> None:  # type: ignore[override]
+        raise _UsageError(message)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="blurcore verify",
+        description="Hold every installed backend to every identity of the mathematics, and say how close it came.",
+        epilog="exit code: 0 all passed, 1 something failed, 2 wrong usage",
+    )
+    add = parser.add_argument
+    add("--backend", action="append", metavar="NAME", help="only this backend; may be given several times")
+    add("--quick", action="store_true", help="one small grid, no half precision: seconds")
+    add("--seed", type=int, default=0, metavar="N", help="seed of the data and of the random partitions (default: 0)")
+    add("--json", action="store_true", help="print everything as JSON")
+    add("--html", type=Path, metavar="FILE", help="write one self-contained page with plots")
+    add(
+        "--precision",
+        action="store_true",
+        help="print the table of the coefficients' errors against 50 digits, and stop",
+    )
+    return parser
+
+
+@contextmanager
+def progress_bar() -> Iterator[Progress | None]:
+    """Show a bar on stderr where that is a terminal, else a line now and then."""
+    if not sys.stderr.isatty():
+        last = [-1]
+
+        def line(done: int, total: int, where: str) -> None:
+            quarter = 4 * done // max(total, 1)
+            if quarter != last[0]:
+                last[0] = quarter
+                print(f"verify: {done}/{total} cells, {where}", file=sys.stderr, flush=True)
+
+        yield line
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress as Bar
+
+    with Bar(
+        TextColumn("verify"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.description}"),
+        console=Console(stderr=True), transient=True,
+    ) as bar:  # fmt: skip
+        task = bar.add_task("", total=None)
+        yield lambda done, total, where: bar.update(task, completed=done, total=total, description=where)
+
+
+def _print(report: Report, arguments: argparse.Namespace) -> None:
+    if arguments.html is not None:
+        from blurcore.verify import html
+
+        arguments.html.write_text(html.render(report), encoding="utf-8")
+        print(f"wrote {arguments.html}", file=sys.stderr)
+    if arguments.json:
+        print(report.to_json())
+        return
+    from blurcore.verify import text
+
+    sys.stdout.write(text.render(report, terminal=sys.stdout.isatty()))
+
+
+def main(argv: list[str]) -> int:
+    """Run the command and return its exit code.
+
+    Parameters
+    ----------
+    argv
+        The arguments after ``blurcore verify``.
+    """
+    try:
+        arguments = _parser().parse_args(argv)
+        if arguments.html is not None and not arguments.html.resolve().parent.is_dir():
+            raise _UsageError(f"--html must name a file in a folder that exists; got {str(arguments.html)!r}")
+        if arguments.precision:
+            from blurcore.verify.precision import precision_table
+
+            print(precision_table(), end="")
+            return 0
+        with progress_bar() as progress:
+            report = verify(arguments.backend, quick=arguments.quick, seed=arguments.seed, progress=progress)
+        _print(report, arguments)
+    except (_UsageError, BlurcoreError, OSError) as error:
+        print(f"blurcore verify: error: {error}", file=sys.stderr)
+        return 2
+    return 0 if report.passed else 1

@@ -1,0 +1,132 @@
+"""The report for people: what was held, how close it came, and where; a matrix of backends and dtypes; failures in full."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from blurcore.verify.report import Report, Result, Row
+
+SHORT = {"float64": "f64", "float32": "f32", "bfloat16": "bf16", "float16": "f16"}
+
+
+def number(value: float) -> str:
+    """Return a number in three characters and an exponent."""
+    return "0" if value == 0 else f"{value:.1e}"
+
+
+def place(result: Result) -> str:
+    """Return where a result comes from."""
+    device = "" if result.device.startswith("cpu") else f" {result.device}"
+    grid = "x".join(map(str, result.shape))
+    return f"{result.backend}{device} {SHORT.get(result.dtype, result.dtype)} {grid} {result.process}"
+
+
+def by_identity(report: Report) -> list[Row]:
+    """Return one row for each identity: the cell that came closest to its bound anywhere."""
+    rows: dict[str, list[Row]] = {}
+    for row in report.rows:
+        rows.setdefault(row.worst.identity.name, []).append(row)
+    return [
+        Row(
+            max(group, key=lambda r: (not r.passed, r.worst.ratio)).worst,
+            sum(r.cells for r in group),
+            sum(r.failed for r in group),
+        )
+        for group in rows.values()
+    ]
+
+
+def columns(report: Report) -> list[tuple[str, str, str]]:
+    """Return the backends, devices and dtypes, in the order of the run."""
+    return list(dict.fromkeys((r.backend, r.device, r.dtype) for r in report.results))
+
+
+def render(report: Report, *, terminal: bool, width: int | None = None) -> str:
+    """Return the whole report as text.
+
+    Parameters
+    ----------
+    report
+        What was found.
+    terminal
+        Whether it goes to a terminal: colours, and the terminal's width; plain and wide otherwise.
+    width
+        Number of columns, where it is to be another.
+    """
+    from rich.console import Console
+
+    console = Console(
+        force_terminal=terminal, no_color=not terminal, width=width or (None if terminal else 200), highlight=False,
+        legacy_windows=False,
+    )  # fmt: skip
+    with console.capture() as captured:
+        console.print(_identities(report))
+        console.print(_matrix(report))
+        for failure in report.failures[:40]:
+            console.print(f"[bold red]FAILED[/] {failure.identity.name}: {place(failure)}", markup=True)
+            console.print(
+                "       " + (failure.detail or f"error {number(failure.error)}, bound {number(failure.bound)}"),
+                markup=False,
+            )
+        if len(report.failures) > 40:
+            console.print(f"... and {len(report.failures) - 40} more failures (--json has all)")
+        console.print(report.summary, markup=False)
+    return captured.get()
+
+
+def _table(title: str) -> Any:
+    from rich import box
+    from rich.table import Table
+
+    return Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
+
+
+def _identities(report: Report) -> Any:
+    table = _table(
+        "Identities: the largest error, relative to its bound, over all backends, dtypes, grids and processes"
+    )
+    for name in ("identity", "statement", "source"):
+        table.add_column(name, overflow="fold")
+    for name in ("error", "bound"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("where", overflow="fold")
+    table.add_column("checks", justify="right")
+    table.add_column("", no_wrap=True)
+    from rich.text import Text
+
+    for row in by_identity(report):
+        worst = row.worst
+        cells = (
+            worst.identity.name,
+            worst.identity.statement,
+            worst.identity.source,
+            number(worst.error),
+            number(worst.bound),
+        )
+        state = Text("ok", "green") if row.passed else Text(f"{row.failed} FAILED", "bold red")
+        table.add_row(*(Text(cell) for cell in cells), Text(place(worst)), str(row.cells), state)
+    return table
+
+
+def _matrix(report: Report) -> Any:
+    from rich.text import Text
+
+    table = _table("Largest error / bound by backend and dtype (below 1 passes; - says nothing there)")
+    table.add_column("identity", overflow="fold")
+    places = columns(report)
+    for backend, device, dtype in places:
+        kind = "" if device.startswith("cpu") else f"\n{device}"
+        table.add_column(f"{backend}{kind}\n{SHORT.get(dtype, dtype)}", justify="right", no_wrap=True)
+    found = {(r.worst.identity.name, r.worst.backend, r.worst.device, r.worst.dtype): r for r in report.rows}
+    for name in dict.fromkeys(r.identity.name for r in report.results):
+        cells = []
+        for where in places:
+            row = found.get((name, *where))
+            if row is None:
+                cells.append(Text("-", "dim"))
+            elif row.passed:
+                cells.append(Text(f"{row.worst.ratio:.2g}" if row.worst.ratio >= 0.001 else "0"))
+            else:
+                cells.append(Text("FAIL", "bold red"))
+        table.add_row(Text(name), *cells)
+    return table
