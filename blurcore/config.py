@@ -54,6 +54,8 @@ class ModelConfig:
     """Channels of the first level; a multiple of `norm_groups`."""
     channel_multipliers: tuple[int, ...] = (1, 2, 2, 2)
     """Channels of each level, in units of `base_channels`; each level after the first halves the image."""
+    patch_size: int = 1
+    """Pixels of a side that are folded into channels before the first convolution, and unfolded after the last."""
     num_res_blocks: int = 2
     """Residual blocks in each level of the encoder (the decoder has one more)."""
     attention_levels: tuple[int, ...] = (1,)
@@ -77,6 +79,7 @@ class ModelConfig:
             min(widths) >= 1 and self.base_channels >= 1 and all(w % self.norm_groups == 0 for w in [self.base_channels, *widths]),
             "base_channels", self.base_channels, f"positive, with every width a multiple of norm_groups = {self.norm_groups}",
         )  # fmt: skip
+        require(self.patch_size >= 1, "patch_size", self.patch_size, "at least 1")
         require(self.num_res_blocks >= 1, "num_res_blocks", self.num_res_blocks, "at least 1")
         levels = len(self.channel_multipliers)
         require(
@@ -184,8 +187,9 @@ class SampleConfig:
     """Images in one batch; it does not change the samples."""
     seed: int = 0
     """Sample i depends on (seed, i) alone."""
-    clip: bool = True
-    """Clip the predicted image to [-1, 1] in each step (one more transform pair)."""
+    clip: bool = False
+    """Clip the predicted image to [-1, 1] in each step (one more transform pair). For processes without blur: early
+    in a blurring process the image holds the errors of frequencies that are all but gone, and clipping spreads them."""
 
     def __post_init__(self) -> None:
         for name in ("num_steps", "num_samples", "batch_size"):

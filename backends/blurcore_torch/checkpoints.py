@@ -1,0 +1,65 @@
+"""A trainer's state as named groups of arrays, and back (see :mod:`blurcore.runs.checkpoint`)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from blurcore.errors import CheckpointError
+
+
+def to_arrays(tensors: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
+    """Copy tensors to the host."""
+    return {name: tensor.detach().cpu().numpy().copy() for name, tensor in tensors.items()}
+
+
+def load_module(module: nn.Module, arrays: Mapping[str, np.ndarray], *, what: str) -> None:
+    """Copy arrays into a module after checking every name and shape; nothing is half loaded.
+
+    Raises
+    ------
+    CheckpointError
+        Names are missing or too many, or shapes differ; all are listed.
+    """
+    own = module.state_dict()
+    problems = [f"missing {k}" for k in sorted(own.keys() - arrays.keys())]
+    problems += [f"unexpected {k}" for k in sorted(arrays.keys() - own.keys())]
+    problems += [
+        f"{k} has shape {arrays[k].shape}, not {tuple(own[k].shape)}"
+        for k in sorted(own.keys() & arrays.keys())
+        if arrays[k].shape != tuple(own[k].shape)
+    ]
+    if problems:
+        raise CheckpointError(f"the {what} of the checkpoint do not fit this model: {'; '.join(problems)}")
+    with torch.no_grad():
+        for name, tensor in own.items():
+            tensor.copy_(torch.from_numpy(np.array(arrays[name])))
+
+
+def optimizer_arrays(optimizer: torch.optim.Optimizer, names: list[str]) -> dict[str, np.ndarray]:
+    """Return the optimiser's state as "parameter/key" arrays, the parameters in the order of `names`."""
+    state = optimizer.state_dict()["state"]
+    return to_arrays(
+        {f"{names[i]}/{key}": torch.as_tensor(value) for i, entry in state.items() for key, value in entry.items()}
+    )
+
+
+def load_optimizer(optimizer: torch.optim.Optimizer, arrays: Mapping[str, np.ndarray], names: list[str]) -> None:
+    """Restore what :func:`optimizer_arrays` returned.
+
+    Raises
+    ------
+    CheckpointError
+        A parameter is unknown.
+    """
+    index = {name: i for i, name in enumerate(names)}
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, value in arrays.items():
+        parameter, _, key = name.rpartition("/")
+        if parameter not in index:
+            raise CheckpointError(f"the optimiser state of the checkpoint names an unknown parameter {parameter!r}")
+        state.setdefault(index[parameter], {})[key] = torch.from_numpy(np.array(value))
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": state})

@@ -1,0 +1,377 @@
+r"""The U-Net of the paper's kind: that of DDPM (Ho et al. 2020, appendix B), an embedding of the time added in each block.
+
+.. math::
+    e &= \mathrm{silu}(W_2\,\mathrm{silu}(W_0\,s(c) + b_0) + b_2), \qquad
+    s(c) = [\sin(c\,\omega_k)]_k \oplus [\cos(c\,\omega_k)]_k, \qquad \omega_k = 10^{-4k/(K-1)} \\
+    \mathrm{block}(x) &= \mathrm{shortcut}(x) + \mathrm{conv_2}(\mathrm{drop}(\mathrm{silu}(\mathrm{norm_2}(
+        \mathrm{conv_1}(\mathrm{silu}(\mathrm{norm_1}(x))) + \mathrm{embed}(e))))) \\
+    \mathrm{attention}(x) &= x + \mathrm{out}(\mathrm{softmax}(q^\top k / \sqrt{d})\,v), \qquad
+        (q, k, v) = (\mathrm{query}, \mathrm{key}, \mathrm{value})(\mathrm{norm}(x))
+
+Data flow, for L levels of R residual blocks; level i works at 1 / 2^i of the image's size (after `patch_size`)::
+
+    x       = first(fold(x));  skips = [x]                          fold: p x p pixels into channels, (c, row, column)
+    encoder   for level 0 .. L-1:  R x (block, attention; push)     then `down` and push, but for the last level
+    middle    before, attention, after
+    decoder   for level L-1 .. 0:  R + 1 x (block(x (+) pop), attention)    then `up`, but for level 0
+    out     = unfold(last(silu(last_norm(x))))
+
+`down` is a 3 x 3 convolution of stride 2 after one row of zeros below and one column to the right (TensorFlow's
+"SAME"); `up` doubles each pixel and convolves 3 x 3. All other convolutions are 3 x 3 with one pixel of zeros around,
+or 1 x 1 (`shortcut`, only where the channels change; `query`, `key`, `value`, `out`). Group norms add 1e-6 to the variance.
+
+Keys of the state dict, on which checkpoints and other backends rely; each is followed by `.weight` and `.bias`::
+
+    embedding.{0,2}                                      dense layers, (features out, features in)
+    first, last                                          convolutions, (channels out, channels in, rows, columns)
+    encoder.{level}.blocks.{i}.BLOCK                     i = 0 .. R - 1
+    encoder.{level}.attention.{i}.ATTENTION              in the levels with attention
+    encoder.{level}.down                                 in all levels but the last
+    middle.before.BLOCK  middle.attention.ATTENTION  middle.after.BLOCK
+    decoder.{level}.blocks.{i}.BLOCK                     i = 0 .. R, in the order of evaluation; {level} as in the encoder
+    decoder.{level}.attention.{i}.ATTENTION              in the levels with attention
+    decoder.{level}.up                                   in all levels but the first
+    last_norm
+
+    BLOCK:      norm1 conv1 embed norm2 conv2 [shortcut]
+    ATTENTION:  norm query key value out
+
+Weights are drawn as DDPM draws them: uniform, of variance 1 / ((fan in + fan out) / 2); biases, and the weights of
+`conv2`, `out` and `last`, are zero, so that each block starts as its shortcut and the network as the constant 0.
+
+References
+----------
+.. [1] Ho, Jain, Abbeel (2020), Denoising Diffusion Probabilistic Models.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from blurcore.config import ModelConfig
+from blurcore.errors import ArgumentError
+
+_LOG_SNR_RANGE = 20.0  # beyond it, and at infinity, the embedding stays what it is at the end
+_NORM_EPS = 1e-6  # DDPM's (TensorFlow's default), not PyTorch's 1e-5
+_ZERO_AT_START = ("conv2", "out", "last")  # the last convolution of each residual branch, and of the network
+
+
+class UNet(nn.Module):
+    """Predict noise, data or v from noisy images and what is known of their time.
+
+    Parameters
+    ----------
+    config
+        Widths, depth, attention, dropout, embedding.
+    in_channels, out_channels
+        Channels of the images and of the prediction.
+    image_size
+        (H, W) of the images; each a multiple of `multiple`, that is of patch_size * 2^(levels - 1).
+    seed
+        Seed of the weights, which depend on nothing else beside the configuration and the channels: not on the device
+        or the default dtype (but for rounding), and the global generators are neither used nor moved.
+
+    Attributes
+    ----------
+    multiple : int
+        What the height and width of an image must be multiples of.
+
+    Raises
+    ------
+    ArgumentError
+        The image size does not halve as often as there are levels, or the widths do not fit the embedding or heads.
+    """
+
+    def __init__(
+        self, config: ModelConfig, *, in_channels: int, out_channels: int, image_size: tuple[int, int], seed: int = 0
+    ) -> None:
+        super().__init__()
+        self.config = config
+        self.in_channels, self.out_channels = in_channels, out_channels
+        self.multiple = config.patch_size * 2 ** (len(config.channel_multipliers) - 1)
+        if len(image_size) != 2 or min(in_channels, out_channels) < 1:
+            raise ArgumentError(
+                "a U-Net needs image_size = (height, width) and at least 1 channel in and out;"
+                f" got image_size {image_size}, in_channels {in_channels}, out_channels {out_channels}"
+            )
+        self._check_size(*image_size)
+        with torch.device("meta"):  # shapes only: the layers draw no numbers of their own
+            self._build(in_channels * config.patch_size**2, out_channels * config.patch_size**2)
+        self.to_empty(device=torch.get_default_device())
+        self.initialise(seed)
+
+    def _build(self, in_channels: int, out_channels: int) -> None:
+        config = self.config
+        widths = [config.base_channels * m for m in config.channel_multipliers]
+        self.sinusoids = Sinusoids(config.base_channels)
+        embedding = 4 * config.base_channels
+        self.embedding = nn.Sequential(
+            nn.Linear(config.base_channels, embedding), nn.SiLU(), nn.Linear(embedding, embedding)
+        )
+        channels = config.base_channels
+        self.first = _conv(in_channels, channels)
+        skips = [channels]
+        encoder, decoder = [], []
+        for i, width in enumerate(widths):
+            down = _Downsample(width) if i < len(widths) - 1 else None
+            inputs = [channels] + [width] * (config.num_res_blocks - 1)
+            encoder.append(_Level(inputs, width, config, attend=i in config.attention_levels, down=down))
+            skips += [width] * (config.num_res_blocks + (down is not None))
+            channels = width
+        self.encoder = nn.ModuleList(encoder)
+        self.middle = _Middle(channels, config)
+        for i, width in reversed(list(enumerate(widths))):
+            before = [channels] + [width] * config.num_res_blocks
+            inputs = [c + skips.pop() for c in before]
+            up = _Upsample(width) if i > 0 else None
+            decoder.append(_Level(inputs, width, config, attend=i in config.attention_levels, up=up))
+            channels = width
+        self.decoder = nn.ModuleList(reversed(decoder))  # by level, like the encoder
+        self.last_norm = _norm(channels, config)
+        self.last = _conv(channels, out_channels)
+
+    @torch.no_grad()
+    def initialise(self, seed: int) -> None:
+        """Set all weights to what `seed` gives, on the CPU in float32, whatever the device and dtype of the model."""
+        generator = torch.Generator(device="cpu").manual_seed(seed)
+        for name, layer in self.named_modules():
+            if isinstance(layer, nn.GroupNorm):
+                layer.reset_parameters()
+            elif isinstance(layer, (_Conv, nn.Linear)):
+                weight = torch.empty(layer.weight.shape, dtype=torch.float32, device="cpu")
+                fan_average = weight[0, 0].numel() * (weight.shape[0] + weight.shape[1]) / 2
+                limit = math.sqrt(3.0 / fan_average)
+                weight.uniform_(-limit, limit, generator=generator)
+                if name.split(".")[-1] in _ZERO_AT_START:
+                    weight.zero_()
+                layer.weight.copy_(weight)
+                layer.bias.zero_()
+
+    def forward(self, x: Tensor, cond: Tensor) -> Tensor:
+        """Return the prediction.
+
+        Parameters
+        ----------
+        x
+            Noisy images, (B, in_channels, H, W), H and W multiples of `multiple`.
+        cond
+            (B,): the time in [0, 1] (embedding "time"), or the log-SNR of the DC frequency, infinite or not ("log_snr").
+
+        Returns
+        -------
+        Tensor
+            (B, out_channels, H, W), device of x, dtype of the weights (under autocast: its dtype).
+
+        Raises
+        ------
+        ArgumentError
+            H or W is no multiple of `multiple`, or the shapes of x and cond are not these.
+        """
+        if x.ndim != 4 or x.shape[1] != self.in_channels or cond.shape != x.shape[:1]:
+            raise ArgumentError(
+                f"x must be (B, {self.in_channels}, H, W) and cond (B,); got {tuple(x.shape)} and {tuple(cond.shape)}"
+            )
+        self._check_size(x.shape[2], x.shape[3])
+        embedding = self._embed(cond)
+        patch = self.config.patch_size
+        h = self.first(F.pixel_unshuffle(x, patch) if patch > 1 else x)
+        skips = [h]
+        for level in self.encoder:
+            for block, attention in zip(level.blocks, level.attention, strict=True):
+                h = attention(block(h, embedding))
+                skips.append(h)
+            if level.down is not None:
+                h = level.down(h)
+                skips.append(h)
+        h = self.middle(h, embedding)
+        for level in reversed(self.decoder):
+            for block, attention in zip(level.blocks, level.attention, strict=True):
+                h = attention(block(torch.cat([h, skips.pop()], dim=1), embedding))
+            if level.up is not None:
+                h = level.up(h)
+        h = self.last(F.silu(self.last_norm(h)))
+        return F.pixel_shuffle(h, patch) if patch > 1 else h
+
+    def _embed(self, cond: Tensor) -> Tensor:
+        """Return e of the module's formula, (B, 4 base_channels): sinusoids in float32, layers in the weights' dtype."""
+        cond = cond.float()
+        scaled = 1000.0 * cond if self.config.embedding == "time" else scale_log_snr(cond)
+        with torch.autocast(cond.device.type, enabled=False):  # bfloat16 does not tell neighbouring times apart
+            return F.silu(self.embedding(self.sinusoids(scaled).to(self.embedding[0].weight.dtype)))
+
+    def _check_size(self, height: int, width: int) -> None:
+        if min(height, width) < 1 or height % self.multiple or width % self.multiple:
+            near = tuple(self.multiple * max(1, round(side / self.multiple)) for side in (height, width))
+            raise ArgumentError(
+                f"image_size must be multiples of {self.multiple} (patch_size {self.config.patch_size},"
+                f" {len(self.config.channel_multipliers)} levels), such as {near}; got {(height, width)}"
+            )
+
+
+class ResidualBlock(nn.Module):
+    """norm, SiLU, conv, + embedding, norm, SiLU, dropout, conv; plus a shortcut."""
+
+    def __init__(self, channels: int, width: int, config: ModelConfig) -> None:
+        super().__init__()
+        self.norm1 = _norm(channels, config)
+        self.conv1 = _conv(channels, width)
+        self.embed = nn.Linear(4 * config.base_channels, width)
+        self.norm2 = _norm(width, config)
+        self.conv2 = _conv(width, width)
+        self.shortcut = _conv(channels, width, kernel=1) if channels != width else nn.Identity()
+        self.dropout = config.dropout
+
+    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
+        """Map (B, channels, *space) to (B, width, *space); `embedding` is (B, 4 base_channels), after its SiLU."""
+        shift = self.embed(embedding)
+        h = self.conv1(F.silu(self.norm1(x))) + shift.reshape(*shift.shape, *[1] * (x.ndim - 2))
+        h = F.dropout(F.silu(self.norm2(h)), self.dropout, self.training)
+        return self.shortcut(x) + self.conv2(h)
+
+
+class Attention(nn.Module):
+    """Self-attention over all pixels, as a residual branch; head j has the j-th run of channels / num_heads channels."""
+
+    def __init__(self, channels: int, config: ModelConfig) -> None:
+        super().__init__()
+        if channels % config.num_heads:
+            raise ArgumentError(
+                f"num_heads must divide the width of each level with attention, and of the last level,"
+                f" whose middle block has it always; got {config.num_heads} for a width of {channels}"
+            )
+        self.heads = config.num_heads
+        self.norm = _norm(channels, config)
+        self.query, self.key, self.value, self.out = (_conv(channels, channels, kernel=1) for _ in range(4))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, channels, *space) to the same shape."""
+        tokens = self.norm(x).flatten(2).transpose(1, 2)  # (B, pixels, channels)
+        q, k, v = (
+            _pointwise(project, tokens).unflatten(2, (self.heads, -1)).transpose(1, 2)
+            for project in (self.query, self.key, self.value)
+        )
+        mixed = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
+        return x + _pointwise(self.out, mixed).transpose(1, 2).unflatten(2, x.shape[2:])
+
+
+class Sinusoids(nn.Module):
+    r"""Sines, then cosines, of a number at K = width // 2 frequencies from 1 down to 1 / 10000, in float32.
+
+    The frequencies are computed in float64, so that every backend starts from the same table, and they stay in float32
+    when the model is cast. An odd width ends in a zero.
+
+    Parameters
+    ----------
+    width
+        Number of features, at least 2.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        if width < 2:
+            raise ArgumentError(f"base_channels must be at least 2, for a sine and a cosine of the time; got {width}")
+        self.width = width
+        self.register_buffer("frequencies", self._table(None), persistent=False)
+        self.frequencies: Tensor
+
+    def _table(self, device: torch.device | None) -> Tensor:
+        half = self.width // 2
+        values = [math.exp(-math.log(10000.0) * k / max(half - 1, 1)) for k in range(half)]
+        return torch.tensor(values, dtype=torch.float32, device=device)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Sinusoids:
+        super()._apply(fn, recurse)  # moves and casts; then the table anew, in float32
+        self.frequencies = self._table(self.frequencies.device)
+        return self
+
+    def forward(self, values: Tensor) -> Tensor:
+        """Map (B,) to (B, width); `values` on the scale of DDPM's steps, 0 .. 1000."""
+        angles = values.float()[:, None] * self.frequencies
+        return F.pad(torch.cat([angles.sin(), angles.cos()], dim=1), (0, self.width % 2))
+
+
+class _Level(nn.Module):
+    """The blocks of one resolution, each followed by attention where the configuration says so, and the way out."""
+
+    def __init__(
+        self,
+        inputs: list[int],
+        width: int,
+        config: ModelConfig,
+        *,
+        attend: bool,
+        down: nn.Module | None = None,
+        up: nn.Module | None = None,
+    ) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(ResidualBlock(c, width, config) for c in inputs)
+        self.attention = nn.ModuleList(Attention(width, config) if attend else nn.Identity() for _ in inputs)
+        self.down, self.up = down, up
+
+
+class _Middle(nn.Module):
+    """Block, attention, block at the lowest resolution."""
+
+    def __init__(self, width: int, config: ModelConfig) -> None:
+        super().__init__()
+        self.before = ResidualBlock(width, width, config)
+        self.attention = Attention(width, config)
+        self.after = ResidualBlock(width, width, config)
+
+    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
+        return self.after(self.attention(self.before(x, embedding)), embedding)
+
+
+_Conv = nn.Conv2d  # the one place that knows how many dimensions an image has, with pixel_(un)shuffle and the checks
+
+
+def _conv(channels: int, width: int, *, kernel: int = 3, stride: int = 1) -> _Conv:
+    return _Conv(channels, width, kernel, stride=stride, padding=kernel // 2 if stride == 1 else 0)
+
+
+def _norm(channels: int, config: ModelConfig) -> nn.GroupNorm:
+    return nn.GroupNorm(config.norm_groups, channels, eps=_NORM_EPS)
+
+
+def _pointwise(conv: _Conv, tokens: Tensor) -> Tensor:
+    """Apply a 1 x 1 convolution to (B, pixels, channels): the layout that fused attention kernels want."""
+    return F.linear(tokens, conv.weight.flatten(1), conv.bias)
+
+
+class _Downsample(_Conv):
+    """Halve the size: a convolution of stride 2, after zeros at the far end of each axis."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__(width, width, 3, stride=2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(F.pad(x, (0, 1) * (x.ndim - 2)))
+
+
+class _Upsample(_Conv):
+    """Double the size: each pixel twice along each axis, then a convolution."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__(width, width, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(F.interpolate(x, scale_factor=2.0, mode="nearest"))
+
+
+def scale_log_snr(log_snr: Tensor) -> Tensor:
+    """Map a log-SNR, infinite ends included, to the scale of DDPM's steps: clip(20 - log_snr, 0, 40) * 25.
+
+    0 is clean data (20 and above), 1000 is noise (-20 and below); shape and dtype are kept.
+    """
+    clipped = log_snr.clamp(-_LOG_SNR_RANGE, _LOG_SNR_RANGE)
+    return (_LOG_SNR_RANGE - clipped) * (1000.0 / (2 * _LOG_SNR_RANGE))
+
+
+def num_parameters(model: nn.Module) -> int:
+    """Return the number of trainable parameters."""
+    return sum(p.numel() for p in model.parameters() if p.requires_grad)
