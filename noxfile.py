@@ -1,0 +1,76 @@
+"""The tasks of the project: `nox -l` lists them, `nox` runs the default ones, `nox -s NAME` one.
+
+Examples::
+
+    nox                              lint, types and the whole test matrix
+    nox -s "tests(both-3.11)"        one cell: NumPy, PyTorch and JAX on Python 3.11
+    nox -s tests -- -m "not slow"    arguments after -- go to pytest
+"""
+
+from __future__ import annotations
+
+import nox
+
+# pip rather than uv: pip's own configuration may name a directory with a CPU build of torch, which the pin then takes.
+nox.options.default_venv_backend = "virtualenv"
+nox.options.reuse_existing_virtualenvs = True
+nox.options.error_on_missing_interpreters = False
+nox.options.sessions = ["lint", "types", "tests"]
+
+PYTHONS = ("3.11", "3.12", "3.13")
+CELLS = {
+    "core": ((), "numpy,array_api_strict"),
+    "torch": (("torch",), "numpy,array_api_strict,torch"),
+    "jax": (("jax",), "numpy,array_api_strict,jax"),
+    "both": (("torch", "jax"), "numpy,array_api_strict,torch,jax"),
+}
+# The cells with torch run on one Python: its wheels are large, and the pinned one is not everywhere for every version.
+MATRIX = [
+    nox.param(python, cell, id=f"{cell}-{python}", tags=[cell])
+    for cell in CELLS
+    for python in (PYTHONS if cell in ("core", "jax") else PYTHONS[:1])
+]
+
+
+def install(session: nox.Session, *extras: str) -> None:
+    """Install the package in development mode, with the pins of constraints.txt."""
+    session.install("-c", "constraints.txt", "-e", f".[{','.join(extras)}]")
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style, imports and formatting with ruff."""
+    session.install("ruff")
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Check the types of the core: mypy in strict mode, pyright beside it."""
+    install(session, "dev")
+    session.run("mypy")
+    session.run("pyright")
+
+
+@nox.session
+@nox.parametrize("python,cell", MATRIX)
+def tests(session: nox.Session, cell: str) -> None:
+    """Run the tests with the libraries of one cell: core alone, torch, jax, both."""
+    extras, libraries = CELLS[cell]
+    install(session, "test", *extras)
+    session.run("pytest", *session.posargs, env={"BLURCORE_TEST_LIBRARIES": libraries, "CI": "true"})
+
+
+@nox.session
+def demo(session: nox.Session) -> None:
+    """Run the demo on the embedded digits: verify, train, sample, draw."""
+    install(session, "torch")
+    session.run("blurcore", "demo", *session.posargs)
+
+
+@nox.session
+def mutation(session: nox.Session) -> None:
+    """Break the core in many places, one at a time, and show that the tests notice every one."""
+    install(session, "test")
+    session.run("python", "tests/mutation/run_mutations.py", *session.posargs)
