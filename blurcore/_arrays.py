@@ -87,12 +87,13 @@ class Frame(NamedTuple):
     device: Device
     out_xp: Namespace
     out: DType
+    out_device: Device
 
     def finish(self, value: Array) -> Array:
         """Cast (and, from the host, move) a result to what the caller asked for."""
         if self.xp is self.out_xp:
             return self.xp.astype(value, self.out, copy=False)
-        return self.out_xp.asarray(value, dtype=self.out)
+        return self.out_xp.asarray(value, dtype=self.out, device=self.out_device)
 
     def arange(self, n: int) -> Array:
         """0, 1, ..., n - 1 in the working dtype."""
@@ -112,17 +113,17 @@ def frame(like: Array | None, *, on_host: bool) -> Frame:
     """
     if like is None:
         xp = compat.array_namespace(np.empty(0))
-        return Frame(xp, xp.float64, None, xp, xp.float64)
+        return Frame(xp, xp.float64, None, xp, xp.float64, None)
     out_xp = compat.array_namespace(like)
     out = compute_dtype(out_xp, like.dtype)
     # JAX places what is not committed next to what is; a tracer has no device to name.
     device = None if compat.is_jax_namespace(out_xp) else compat.device(like)
     if _has_float64(out_xp, device):
-        return Frame(out_xp, out_xp.float64, device, out_xp, out)
+        return Frame(out_xp, out_xp.float64, device, out_xp, out, device)
     if on_host:
         host = compat.array_namespace(np.empty(0))
-        return Frame(host, host.float64, None, out_xp, out)
-    return Frame(out_xp, out_xp.float32, device, out_xp, out)
+        return Frame(host, host.float64, None, out_xp, out, device)
+    return Frame(out_xp, out_xp.float32, device, out_xp, out, device)
 
 
 class Times(NamedTuple):
@@ -214,11 +215,16 @@ def align(coefficient: Array, *, ndim: int, axes: tuple[int, ...] | int) -> Arra
     Raises
     ------
     ArgumentError
-        The time axes run into the grid axes: t has more axes than the data has batch axes.
+        The time axes run into the grid axes: t has more axes than the data has batch axes. Or the coefficient has
+        fewer axes than the grid.
     """
     xp = compat.array_namespace(coefficient)
     axes = normalize_axes(axes, ndim)
     num_times = coefficient.ndim - len(axes)
+    require(
+        num_times >= 0, "coefficient", tuple(coefficient.shape),
+        f"of shape (*time, *grid), with a grid of {len(axes)} axes",
+    )  # fmt: skip
     require(
         all(axis >= num_times for axis in axes), "t", f"{num_times} axes",
         f"of the batch axes alone, which precede the grid axes {axes} of the data",
