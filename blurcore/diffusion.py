@@ -137,7 +137,7 @@ def transition(
         The log-SNR increases from s to t in some frequency (seen likewise).
     """
     d = _checked_difference(process, t, s, shape=shape, like=like)
-    sigma_t = process.marginal(t, shape=shape, like=_like(like, t, s)).sigma
+    sigma_t = _marginal_beside(d, process, t, shape=shape, like=_like(like, t, s)).sigma
     xp = namespace(alpha=d.alpha)
     return Transition(alpha=d.alpha, variance=-(sigma_t**2) * xp.expm1(d.log_snr))
 
@@ -174,7 +174,7 @@ def posterior(
     """
     d = _checked_difference(process, t, s, shape=shape, like=like)
     like = _like(like, t, s)
-    m_t, m_s = process.marginal(t, shape=shape, like=like), process.marginal(s, shape=shape, like=like)
+    m_t, m_s = (_marginal_beside(d, process, time, shape=shape, like=like) for time in (t, s))
     xp = namespace(alpha=d.alpha)
     if is_checkable(xp) or (is_number(t) and is_number(s)):
         _require_noise(process, t, shape)
@@ -201,6 +201,14 @@ def _like(like: Array | None, t: Time, s: Time) -> Array | None:
     if like is not None:
         return like
     return next((time for time in (t, s) if not is_number(time)), None)
+
+
+def _marginal_beside(
+    d: Difference[Array], process: Process, time: Time, *, shape: tuple[int, ...], like: Array | None
+) -> Marginal[Array]:
+    """Return the marginal at one of the times of a difference, with as many axes, should the other time have more."""
+    m, ndim, xp = process.marginal(time, shape=shape, like=like), d.alpha.ndim, namespace(alpha=d.alpha)
+    return Marginal(*(xp.reshape(c, (1,) * (ndim - c.ndim) + tuple(c.shape)) for c in m))
 
 
 def _checked_difference(
