@@ -271,7 +271,7 @@ class Dense(_Separable):
     Raises
     ------
     ArgumentError
-        The shapes disagree, the columns are not orthonormal to 1e-6, or an eigenvalue is negative.
+        The shapes disagree, the columns are not orthonormal to 1e-6, or an eigenvalue is negative or not finite.
 
     Notes
     -----
@@ -284,13 +284,14 @@ class Dense(_Separable):
         self._vectors = np.array(vectors, dtype=np.float64)
         self._values = np.array(eigenvalues, dtype=np.float64)
         size = self._values.size
-        require(self._values.shape == (size,), "eigenvalues", self._values.shape, "a vector")
+        require(size >= 1 and self._values.shape == (size,), "eigenvalues", self._values.shape, "a vector")
         require(
             self._vectors.shape == (size, size), "vectors", self._vectors.shape, f"a matrix of shape {(size, size)}"
         )
-        error = float(np.max(np.abs(self._vectors.T @ self._vectors - np.eye(size)), initial=0.0))
+        error = float(np.max(np.abs(self._vectors.T @ self._vectors - np.eye(size))))
         require(error < 1e-6, "vectors", f"columns with an error of {error:.1e}", "orthonormal to 1e-6")
-        require(bool(np.all(self._values >= 0)), "eigenvalues", float(np.min(self._values)), "0 or more")
+        wrong = self._values[~(np.isfinite(self._values) & (self._values >= 0))]
+        require(wrong.size == 0, "eigenvalues", wrong.tolist(), "finite, 0 or more")
 
     def _check(self, n: int) -> None:
         if n != self._values.size:
