@@ -19,7 +19,7 @@ def config() -> bc.RunConfig:
         data=bc.DataConfig(name="digits"),
         model=replace(bc.MODEL_PRESETS["tiny"], dropout=0.1),
         train=bc.TrainConfig(
-            steps=8, batch_size=8, warmup_steps=2, learning_rate=1e-3, ema_decay=0.9, log_every=1, checkpoint_every=3,
+            steps=8, prediction="v", batch_size=8, warmup_steps=2, learning_rate=1e-3, ema_decay=0.9, log_every=1, checkpoint_every=3,
             keep_checkpoints=10,
         ),
         sample=bc.SampleConfig(num_samples=4, num_steps=3, batch_size=4),

@@ -126,7 +126,7 @@ def test_damaged_checkpoint_is_named_and_resuming_falls_back(
         file.write_bytes(content[:-10])
     else:
         file.unlink()
-    with pytest.raises(CheckpointError, match="model.safetensors"):
+    with pytest.raises(CheckpointError, match=r"model\.safetensors"):
         load_checkpoint(file.parent)
     train(config, steady, resume=True)
     assert "falling back" in caplog.text

@@ -163,7 +163,7 @@ def test_sample_grids_are_drawn_during_training(config: bc.RunConfig, tmp_path: 
 
 
 def test_unknown_device_is_refused_by_name() -> None:
-    with pytest.raises(ArgumentError, match="device must be auto, cpu .* got 'abacus'"):
+    with pytest.raises(ArgumentError, match=r"device must be auto, cpu .* got 'abacus'"):
         pick_device("abacus")
 
 
