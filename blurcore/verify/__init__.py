@@ -8,7 +8,8 @@
 
 from blurcore.verify.identities import IDENTITIES
 from blurcore.verify.identity import Identity
+from blurcore.verify.precision import precision_table
 from blurcore.verify.report import Report, Result, Row
 from blurcore.verify.runner import verify, verify_backends
 
-__all__ = ["IDENTITIES", "Identity", "Report", "Result", "Row", "verify", "verify_backends"]
+__all__ = ["IDENTITIES", "Identity", "Report", "Result", "Row", "precision_table", "verify", "verify_backends"]

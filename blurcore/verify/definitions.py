@@ -58,7 +58,7 @@ def basis_matrix(name: str, n: int) -> Values:
 
 def dense_basis(name: str, shape: tuple[int, ...]) -> Values:
     """Return V of the grid, the Kronecker product over the axes, (P, P)."""
-    result = np.ones((1, 1))
+    result: Values = np.ones((1, 1))
     for n in shape:
         result = np.kron(result, _basis_matrix(name, n))
     return result

@@ -14,7 +14,8 @@ STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 72rem; padding: 0 1rem; }
 table { border-collapse: collapse; width: 100%; } th, td { text-align: left; padding: .3rem .6rem; vertical-align: top; }
 tr { border-bottom: 1px solid #8884; } td.n { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }
-.ok { color: #2a8a4a; } .bad { color: #c33; font-weight: bold; } details { color: #777; } pre { white-space: pre-wrap; font: inherit; margin: .3rem 0; }
+.ok { color: #2a8a4a; } .bad { color: #c33; font-weight: bold; } details { color: #777; }
+pre { white-space: pre-wrap; font: inherit; margin: .3rem 0; }
 svg { max-width: 100%; height: auto; } svg text { font: 12px system-ui, sans-serif; fill: currentColor; }
 """
 

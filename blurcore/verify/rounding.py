@@ -38,14 +38,14 @@ def alpha_condition(process: Any, t: float, shape: tuple[int, ...]) -> Values:
     """
     x = definitions.exponent(process, t, shape)
     share = definitions.live_share(process, t, shape)
-    return ROUNDINGS + EXPONENT * (x * share + abs(np.log(definitions.noise(process, t)[0])))
+    return np.asarray(ROUNDINGS + EXPONENT * (x * share + abs(np.log(definitions.noise(process, t)[0]))))
 
 
 def ratio_condition(process: Any, t: float, s: float, shape: tuple[int, ...]) -> Values:
     r"""Return the condition of :math:`\alpha_{t|s}`: a quotient of decays, or without a floor one exponential."""
     if definitions.parts(process).min_scale == 0:
         heat = definitions.exponent(process, t, shape) - definitions.exponent(process, s, shape)
-        return ROUNDINGS + EXPONENT * (heat + abs(np.log(definitions.noise(process, t)[0])))
+        return np.asarray(ROUNDINGS + EXPONENT * (heat + abs(np.log(definitions.noise(process, t)[0]))))
     return alpha_condition(process, t, shape) + alpha_condition(process, s, shape)
 
 
@@ -63,7 +63,7 @@ def gain_condition(process: Any, t: float, s: float, shape: tuple[int, ...]) -> 
     total = np.maximum(drop, loss)
     weight = np.divide(drop, total, out=np.zeros_like(drop), where=total > 0)
     dead = 1 - definitions.live_share(process, s, shape)  # condition of e^-x / d(x) is x times this
-    return ROUNDINGS * 2 + 2 * EXPONENT * weight * definitions.exponent(process, s, shape) * dead
+    return np.asarray(ROUNDINGS * 2 + 2 * EXPONENT * weight * definitions.exponent(process, s, shape) * dead)
 
 
 def transform_error(shape: tuple[int, ...], eps: float, data_eps: float) -> float:

@@ -24,7 +24,7 @@ def one_per_basis(process_name: str) -> bool:
 
 
 def _norm(x: Values, axes: tuple[int, ...]) -> Values:
-    return np.sqrt(np.sum(x**2, axis=axes, keepdims=True))
+    return np.asarray(np.sqrt(np.sum(x**2, axis=axes, keepdims=True)))
 
 
 def dense_forward(case: Case, x: Values, axes: tuple[int, ...]) -> Values:

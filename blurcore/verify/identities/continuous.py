@@ -18,9 +18,8 @@ Values = np.ndarray[Any, Any]
 
 def rate_condition(case: Case, t: float) -> Values:
     """Return the condition of drift and diffusion: sums of terms of one sign, in which e^-x / d stands once."""
-    return 2 * alpha_condition(case.process, t, case.shape) + EXPONENT * (
-        definitions.exponent(case.process, t, case.shape) * (1 - definitions.live_share(case.process, t, case.shape))
-    )
+    x, share = definitions.exponent(case.process, t, case.shape), definitions.live_share(case.process, t, case.shape)
+    return np.asarray(2 * alpha_condition(case.process, t, case.shape) + EXPONENT * x * (1 - share))
 
 
 @identity(

@@ -77,7 +77,7 @@ def differences(case: Case) -> Iterator[Comparison]:
 
     Bound: D is a sum of terms of one sign: its relative error is that of log1p(y), which at y = d_t / d_s - 1 has the condition
     d_s / d_t beside that of the ratio. That part is held to float64 whatever the dtype: differences at times that are numbers
-    are worked out in float64 or on the host (SPEC 4), and a subtraction of float32 logarithms is what this is to catch.
+    are worked out in float64 or on the host (SPEC 4).
     """
     t, s, r = 0.75, 0.5, 0.25
     values, errors = [], np.zeros(case.shape)

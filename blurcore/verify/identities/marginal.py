@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from blurcore.verify.identities.basis import dense_forward, dense_inverse
 from blurcore.verify.identity import Comparison, absolute, identity, relative
 from blurcore.verify.rounding import ROUNDINGS, alpha_condition, gain_condition, ratio_condition, transform_error
 
+Values = np.ndarray[Any, Any]
 TIMES = (0.0, 0.001, 0.25, 0.5, 0.875, 1.0)
 """Multiples of 1 / 1000: at DDPM's steps its schedule is a product of betas."""
 NOISY = ("blurring", "gaussian", "heat")
@@ -152,12 +154,12 @@ def diffuse(case: Case) -> Iterator[Comparison]:
             yield absolute(z, expected, bound)
 
 
-def _time(case: Case, t: float | np.ndarray) -> object:  # type: ignore[type-arg]
+def _time(case: Case, t: float | Values) -> object:
     """Return a number as it is, and a batch of times as an array of the backend, in which 1 / 8 and 1 are exact."""
     return t if isinstance(t, float) else case.array(t)
 
 
-def _lay_out(coefficient: np.ndarray, ndim: int, axes: tuple[int, ...], case: Case) -> np.ndarray:  # type: ignore[type-arg]
+def _lay_out(coefficient: Values, ndim: int, axes: tuple[int, ...], case: Case) -> Values:
     """Return a coefficient on the grid laid out over data: axis axes[i] of the data is axis i of the grid."""
     sizes = [1] * ndim
     grid = [a % ndim for a in axes]
