@@ -1,0 +1,123 @@
+"""What can be said on the command line. Built without importing anything heavy, so that `--help` is quick."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from blurcore import __version__
+
+SHELLS = ("bash", "zsh", "tcsh")
+
+_EXAMPLES = """\
+examples:
+  blurcore demo                                       everything in one go, in minutes, on a CPU
+  blurcore train configs/mnist_blurring.toml          train; any setting is a flag: --train.steps 500
+  blurcore sample runs/NAME --num-samples 16          draw images from a run
+  blurcore figure overview photo.jpg                  three processes over time
+  blurcore verify                                     is the mathematics right on this machine?
+"""
+
+
+class _Formatter(argparse.RawDescriptionHelpFormatter):
+    """Keeps the examples as they are written."""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of all commands."""
+    parser = argparse.ArgumentParser(
+        prog="blurcore",
+        description="Diffusion models in frequency space: blurring diffusion, heat dissipation, cold and Gaussian diffusion.",
+        epilog=_EXAMPLES,
+        formatter_class=_Formatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"blurcore {__version__}")
+    commands = parser.add_subparsers(title="commands", dest="command", metavar="COMMAND", required=True)
+    _add_demo(commands)
+    _add_train(commands)
+    _add_sample(commands)
+    _add_figure(commands)
+    _add_verify(commands)
+    _add_completion(commands)
+    return parser
+
+
+def _add(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, text: str, *, add_help: bool = True
+) -> argparse.ArgumentParser:
+    return commands.add_parser(
+        name, help=text, description=text, formatter_class=_Formatter, add_help=add_help, allow_abbrev=False
+    )
+
+
+def _path(parser: argparse.ArgumentParser, *names: str, text: str, **options: object) -> None:
+    action = parser.add_argument(*names, type=Path, help=text, **options)  # type: ignore[arg-type]
+    # shtab completes file names where an argument carries this mark.
+    action.complete = {"bash": "_shtab_compgen_files", "zsh": "_files", "tcsh": "f"}  # type: ignore[attr-defined]
+
+
+def _add_demo(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    demo = _add(commands, "demo", "verify, train a blurring diffusion model on digits, sample from it, draw pictures")
+    _path(demo, "--out", text="folder for everything (default: runs/demo-TIME)")
+    demo.add_argument("--backend", default="torch", help="backend that trains (default: torch)")
+    demo.add_argument("--steps", type=int, help="training steps (default: what takes a few minutes on two cores)")
+    demo.add_argument("--seed", type=int, default=0, help="seed of everything (default: 0)")
+
+
+def _add_train(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    train = _add(commands, "train", "train a model; any setting of the configuration is a flag", add_help=False)
+    train.add_argument("-h", "--help", action="store_true", help="show this and every setting")
+    _path(train, "config", text="configuration, a TOML file", nargs="?", metavar="CONFIG.toml")
+    _path(train, "--out", text="run folder (default: runs/CONFIG-TIME)")
+    train.add_argument("--resume", action="store_true", help="go on with the run in --out")
+
+
+def _add_sample(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    sample = _add(commands, "sample", "draw images from a run", add_help=False)
+    sample.add_argument("-h", "--help", action="store_true", help="show this and every setting")
+    _path(sample, "run", text="run folder", nargs="?", metavar="RUN")
+    _path(sample, "--out", text="folder for the images (default: RUN/samples/SAMPLER-STEPS-seedSEED)")
+    sample.add_argument("--backend", help="backend that samples (default: the run's)")
+    sample.add_argument("--device", default="auto", help="device (default: the accelerator where there is one)")
+
+
+def _add_figure(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    figure = _add(commands, "figure", "draw a figure: overview or snr")
+    which = figure.add_subparsers(title="figures", dest="figure", metavar="FIGURE", required=True)
+    overview = _add(
+        which, "overview", "standard diffusion, heat dissipation and blurring diffusion side by side over time"
+    )
+    _path(
+        overview,
+        "image",
+        text="any image (default: a photograph that ships with scikit-image)",
+        nargs="?",
+        metavar="IMAGE",
+    )
+    _path(overview, "--out", text="PNG, SVG or PDF (default: overview.png)", default=Path("overview.png"))
+    overview.add_argument("--size", type=int, default=128, help="shorter side to resize to, in pixels (default: 128)")
+    overview.add_argument("--columns", type=int, default=6, help="number of times (default: 6)")
+    overview.add_argument("--sigma-blur-max", type=float, help="widest blur in pixels (default: 20 for each 32 pixels)")
+    overview.add_argument("--seed", type=int, default=0, help="seed of the noise (default: 0)")
+    snr = _add(which, "snr", "log-SNR over frequency and time: the inductive bias")
+    _path(snr, "--out", text="PNG, SVG or PDF (default: snr.png)", default=Path("snr.png"))
+    snr.add_argument("--size", type=int, default=32, help="side of the image, in pixels (default: 32)")
+    snr.add_argument("--sigma-blur-max", type=float, default=20.0, help="widest blur in pixels (default: 20)")
+
+
+def _add_verify(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    verify = _add(
+        commands, "verify", "measure every identity on every backend and hold it to its bound", add_help=False
+    )
+    verify.add_argument("-h", "--help", action="store_true", help="show all options")
+
+
+def _add_completion(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    completion = _add(commands, "completion", "print a completion script for your shell")
+    completion.add_argument("shell", choices=SHELLS, help="your shell")
+    completion.epilog = (
+        "bash:  blurcore completion bash > ~/.local/share/bash-completion/completions/blurcore\n"
+        "zsh:   blurcore completion zsh > a folder of your $fpath, as _blurcore\n"
+        "tcsh:  blurcore completion tcsh > ~/.blurcore.tcsh, and source it"
+    )

@@ -1,0 +1,36 @@
+"""`blurcore sample RUN`: images from a run folder, which is all that is needed."""
+
+from __future__ import annotations
+
+import argparse
+
+from blurcore.cli.settings import machinery, override, show_help
+from blurcore.config import SampleConfig
+from blurcore.errors import ConfigError
+from blurcore.runs.config import read_config
+
+
+def run(args: argparse.Namespace, rest: list[str]) -> int:
+    """Sample."""
+    if args.run is None:
+        if args.help:
+            return show_help("sample", SampleConfig())
+        raise ConfigError("sample needs a run folder: blurcore sample RUN")
+    config = read_config(args.run / "config.toml")
+    if args.help:
+        return show_help("sample", config.sample)
+    settings = override(config.sample, rest, prog=f"blurcore sample {args.run}")
+    images = machinery(args.backend or config.backend).sample(args.run, settings, device=args.device)
+
+    import numpy as np
+
+    from blurcore.data import save_grid
+
+    name = f"{settings.sampler}-{settings.num_steps}-seed{settings.seed}"
+    folder = args.out if args.out is not None else args.run / "samples" / name
+    folder.mkdir(parents=True, exist_ok=True)
+    save_grid(images, folder / "grid.png", scale=max(1, 64 // images.shape[1]))
+    np.savez_compressed(folder / "samples.npz", images=images)
+    print(f"grid: {folder / 'grid.png'}")
+    print(f"images: {folder / 'samples.npz'} (uint8, {images.shape})")
+    return 0

@@ -1,0 +1,27 @@
+"""`blurcore train CONFIG.toml`: file first, then flags."""
+
+from __future__ import annotations
+
+import argparse
+
+from blurcore.cli.settings import default_folder, machinery, override, show_help
+from blurcore.config import RunConfig
+from blurcore.errors import ConfigError
+from blurcore.runs.config import read_config
+
+
+def run(args: argparse.Namespace, rest: list[str]) -> int:
+    """Train, or go on training."""
+    default = read_config(args.config) if args.config is not None else RunConfig()
+    if args.help:
+        return show_help("train", default)
+    if args.config is None:
+        raise ConfigError("train needs a configuration: blurcore train CONFIG.toml (there are some in configs/)")
+    if args.resume and args.out is None:
+        raise ConfigError("--resume needs --out RUN, the folder of the run to go on with")
+    config = override(default, rest, prog=f"blurcore train {args.config}")
+    folder = args.out if args.out is not None else default_folder(args.config.stem)
+    machinery(config.backend).train(config, folder, resume=args.resume)
+    print(f"run: {folder}")
+    print(f"samples: {folder / 'samples'}")
+    return 0

@@ -1,0 +1,48 @@
+"""What the README and `examples/` show is run as it stands."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+BLOCKS = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+
+
+def test_readme_torch_example_trains_and_samples() -> None:
+    torch = pytest.importorskip("torch")
+    names: dict = {}
+    exec(compile(BLOCKS[0], "README.md", "exec"), names)
+    layer = torch.nn.Conv2d(1, 1, 3, padding=1)
+
+    def network(z, t):  # type: ignore[no-untyped-def]
+        return layer(z) + t.view(-1, 1, 1, 1)
+
+    before = layer.weight.detach().clone()
+    names["training_step"](network, torch.optim.SGD(layer.parameters(), lr=0.1), torch.zeros(4, 1, 8, 12))
+    assert not torch.equal(before, layer.weight)
+    assert names["sample"](network, (2, 1, 8, 12), num_steps=3).shape == (2, 1, 8, 12)
+
+
+def test_readme_jax_example_differentiates() -> None:
+    jax = pytest.importorskip("jax")
+    names: dict = {"network": lambda params, z, t: params * z + t[:, None, None, None]}
+    exec(compile(BLOCKS[1], "README.md", "exec"), names)
+    gradient = jax.grad(names["loss"])(0.5, jax.random.key(0), jax.numpy.zeros((4, 8, 12, 1)))
+    assert float(abs(gradient)) > 0
+
+
+@pytest.mark.parametrize(
+    ("script", "library"), [("torch_training_loop.py", "torch"), ("jax_training_loop.py", "optax")]
+)
+def test_embedding_example_runs(script: str, library: str) -> None:
+    pytest.importorskip(library)
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "examples" / script)], capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "loss" in done.stdout
