@@ -177,7 +177,7 @@ def posterior(
     m_t, m_s = (_marginal_beside(d, process, time, shape=shape, like=like) for time in (t, s))
     xp = namespace(alpha=d.alpha)
     if is_checkable(xp) or (is_number(t) and is_number(s)):
-        _require_noise(process, t, shape)
+        require_noise("the posterior", process, t, shape=shape)
     gain = -xp.expm1(d.log_snr)
     # (alpha_s / alpha_t) e^D = (alpha_t / alpha_s) (sigma_s / sigma_t)^2: no exponential, and no division by alpha_t.
     return Posterior(
@@ -185,13 +185,19 @@ def posterior(
     )
 
 
-def _require_noise(process: Process, t: Time, shape: tuple[int, ...]) -> None:
-    """Refuse times without noise; on the host, so that no device is waited for."""
+def require_noise(what: str, process: Process, t: Time, *, shape: tuple[int, ...]) -> None:
+    """Refuse a time without noise, where `what` divides by sigma; on the host, so that no device is waited for.
+
+    Raises
+    ------
+    DegenerateError
+        sigma is 0 at t.
+    """
     time = float(t) if is_number(t) else np.asarray(t)
     sigma = process.marginal(time, shape=shape).sigma
     if bool(np.any(sigma == 0)):
         raise DegenerateError(
-            f"the posterior of {type(process).__name__} is undefined at t = {t!r}, where sigma is 0;"
+            f"{what} of {type(process).__name__} is undefined at t = {t!r}, where sigma is 0;"
             " a process without noise has its own step (cold diffusion)"
         )
 

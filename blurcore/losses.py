@@ -12,7 +12,7 @@ from blurcore._checks import require
 from blurcore._typing import A, Array, Time
 from blurcore.diffusion import diffuse, is_isotropic, marginal_for
 from blurcore.errors import DegenerateError
-from blurcore.prediction import Kind
+from blurcore.prediction import KINDS, Kind
 from blurcore.processes import Process
 
 
@@ -49,7 +49,7 @@ def draw_times(uniform: Array, how: Literal["uniform", "antithetic", "low_discre
     require(uniform.ndim == 1, "uniform", tuple(uniform.shape), "of shape (batch,)")
     require(how in ("uniform", "antithetic", "low_discrepancy"), "how", how, "uniform, antithetic or low_discrepancy")
     batch = uniform.shape[0]
-    if how == "uniform":
+    if how == "uniform" or batch == 0:
         return uniform
     if how == "antithetic":
         first = uniform[: (batch + 1) // 2]
@@ -111,6 +111,11 @@ def simple_loss(prediction: Array, target: Array) -> Array:
     -------
     Array
         Shape (batch,); its mean is what the trainers minimise.
+
+    Raises
+    ------
+    ArgumentError
+        The shapes differ.
     """
     xp = namespace(prediction=prediction, target=target)
     require(
@@ -139,9 +144,12 @@ def check_prediction(process: Process, prediction: Kind, times: tuple[float, ...
 
     Raises
     ------
+    ArgumentError
+        `prediction` is unknown.
     DegenerateError
         eps or score where alpha underflows in float32 or sigma is 0; the message says which time, and what to do.
     """
+    require(prediction in KINDS, "prediction", prediction, f"one of {KINDS}")
     if prediction not in ("eps", "score"):
         return
     for t in times:

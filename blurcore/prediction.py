@@ -84,8 +84,8 @@ def convert(value: Array, source: Kind, target: Kind, *, z: Array, marginal: Mar
     ArgumentError
         An unknown name.
     DegenerateError
-        The formula divides by an alpha or sigma that is zero. Seen on NumPy arrays; elsewhere the result is infinite
-        or NaN, and :func:`blurcore.check_prediction` tells beforehand.
+        The formula divides by an alpha, a sigma or, from v, an alpha^2 + sigma^2 that is zero. Seen on NumPy arrays;
+        elsewhere the result is infinite or NaN, and :func:`blurcore.check_prediction` tells beforehand.
     """
     namespace(value=value, z=z, alpha=marginal.alpha, sigma=marginal.sigma)
     require(source in KINDS, "source", source, f"one of {KINDS}")
@@ -96,6 +96,8 @@ def convert(value: Array, source: Kind, target: Kind, *, z: Array, marginal: Mar
         _require_nonzero("alpha", marginal.alpha, source, target)
     if _divides_by_sigma(source, target):
         _require_nonzero("sigma", marginal.sigma, source, target)
+    if source == "v":
+        _require_nonzero("alpha^2 + sigma^2", marginal.alpha**2 + marginal.sigma**2, source, target)
     if source == "score":
         value, source = -marginal.sigma * value, "eps"
     base = "eps" if target == "score" else target

@@ -171,8 +171,8 @@ class LinearBeta:
     ------
     ArgumentError
         A value is out of range, or beta_start is below half the distance of two betas, where the continuation would
-        not be monotone; the betas of 1000 steps want scaling by 1000 / num_steps for fewer. Or there are so many that
-        a_1 underflows.
+        not be monotone (the usual betas are for 1000 steps; fewer times to sample at need no other schedule). Or there
+        are so many that a_1 underflows.
     """
 
     beta_start: float = 1e-4
@@ -195,7 +195,7 @@ class LinearBeta:
         require(
             self.beta_start >= delta / 2 + delta**2, "beta_start", self.beta_start,
             f"at least {delta / 2 + delta**2:.3g}, half the distance of two betas"
-            " (the usual betas are for 1000 steps: scale both by 1000 / num_steps)",
+            " (the usual betas are for 1000 steps: keep them, and sample at fewer times)",
         )  # fmt: skip
         decay = float(self._decay(np, np.float64(1), 0.0))
         require(

@@ -70,7 +70,7 @@ def draw_overview(
     require(columns >= 2, "columns", columns, "at least 2")
     height, width = picture.shape[:2]
     blur = bc.SinSquared(sigma_blur_max=20.0 * min(height, width) / 32 if sigma_blur_max is None else sigma_blur_max)
-    rows = {
+    rows: dict[str, bc.Process] = {
         "standard\ndiffusion": bc.GaussianDiffusion(),
         "heat\ndissipation": bc.HeatDissipation(blur=blur),
         "blurring\ndiffusion": bc.BlurringDiffusion(blur=blur),

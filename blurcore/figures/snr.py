@@ -34,7 +34,7 @@ def draw_snr(path: Path, *, size: int = 32, sigma_blur_max: float = 20.0) -> Non
     """
     require(size >= 4, "size", size, "at least 4 pixels")
     blur = bc.SinSquared(sigma_blur_max=sigma_blur_max)
-    panels = {
+    panels: dict[str, bc.Process] = {
         "standard diffusion": bc.GaussianDiffusion(),
         "heat dissipation": bc.HeatDissipation(blur=blur),
         "blurring diffusion": bc.BlurringDiffusion(blur=blur),

@@ -11,10 +11,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, final
 
-from blurcore._arrays import align, namespace
+from blurcore._arrays import align, is_checkable, is_number, namespace
 from blurcore._checks import require
 from blurcore._typing import Array, Time
-from blurcore.diffusion import grid_shape, marginal_for
+from blurcore.diffusion import grid_shape, marginal_for, require_noise
 from blurcore.processes import Process
 from blurcore.samplers._base import Prediction, SamplerState
 
@@ -52,6 +52,8 @@ class DPMSolverPP:
         """Go from t to s; see :meth:`Solver.step`. `noise` is not used."""
         del noise
         u, xp = state.u, namespace(u=state.u)
+        if is_checkable(xp) or is_number(t):
+            require_noise("the step of DPM-Solver++", self.process, t, shape=grid_shape(u, self.axes))
         m_t, m_s = (marginal_for(self.process, time, u, axes=self.axes) for time in (t, s))
         d = self.process.difference(t, s, shape=grid_shape(u, self.axes), like=u)
         h = align(d.log_snr, ndim=u.ndim, axes=self.axes) / -2

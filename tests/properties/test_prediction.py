@@ -18,7 +18,7 @@ PAIRS = list(itertools.permutations(KINDS, 2))
 ROUNDINGS = 16
 
 
-@pytest.mark.parametrize("source, target", PAIRS)
+@pytest.mark.parametrize(("source", "target"), PAIRS)
 @given(seed=st.integers(0, 2**32 - 1), dtype=st.sampled_from(("float32", "float64")), least=st.floats(0.01, 0.9))
 def test_conversion_agrees_with_the_reference_and_its_opposite_undoes_it(xp, source, target, seed, dtype, least):
     generator = np.random.default_rng(seed)

@@ -1,0 +1,288 @@
+"""Each solver's step is the reference's affine map, and with an exact network its path ends where the theory says."""
+
+import numpy as np
+import pytest
+from blurcore_reference import oracle
+
+import blurcore as bc
+from blurcore.errors import ArgumentError, DegenerateError
+from blurcore.samplers import SOLVERS
+from blurcore.testing.assertions import EPSILON, assert_close, tolerance
+
+RNG = np.random.default_rng(4)
+SHAPE = (3, 4)
+PAIRS = [(1.0, 0.9), (0.6, 0.55), (0.3, 0.02)]
+
+
+def state_and_view(xp, process, t, dtype="float64"):
+    """Return a state, and a network's view of it that is consistent: eps = (u - alpha x0) / sigma."""
+    u, x0 = RNG.standard_normal((2, 2, *SHAPE))
+    m = process.marginal(t, shape=SHAPE)
+    eps = (u - m.alpha * x0) / m.sigma
+    arrays = [xp.asarray(v, dtype) for v in (u, x0, eps)]
+    return u, x0, bc.SamplerState(arrays[0]), bc.Prediction(*arrays[1:])
+
+
+SOLVER_CASES = [
+    ("ancestral", {}, bc.Ancestral, {}),
+    ("ancestral_upper", {}, bc.Ancestral, {"variance": "upper"}),
+    ("ddim", {"eta": 0.0}, bc.DDIM, {"eta": 0.0}),
+    ("ddim", {"eta": 0.5}, bc.DDIM, {"eta": 0.5}),
+    ("ddim", {"eta": 1.0}, bc.DDIM, {"eta": 1.0}),
+    ("dpmpp_1", {}, bc.DPMSolverPP, {"order": 1}),
+]
+
+
+@pytest.mark.parametrize(("kind", "options", "solver", "settings"), SOLVER_CASES)
+@pytest.mark.parametrize(("t", "s"), PAIRS)
+def test_step_is_the_affine_map_of_the_reference(xp, noisy_process, kind, options, solver, settings, t, s):
+    u, x0, state, view = state_and_view(xp, noisy_process, t)
+    n = RNG.standard_normal(u.shape)
+    z_coef, x_coef, variance = oracle.sampler_step(bc.to_dict(noisy_process), t, s, SHAPE, kind, **options)
+    solver = solver(process=noisy_process, **settings)
+    noise = xp.asarray(n, "float64")
+    # Three terms, each off by the coefficients' 128 roundings (tests/properties/test_coefficients.py) and, in the
+    # reference, by the cancellation of its definitions, eps / |l_t - l_s|, at most 1e4 eps on these intervals; eps
+    # divides by sigma.
+    eps = np.abs(xp.to_numpy(view.eps)).max()
+    size = np.abs(u).max() + np.abs(x0).max() + np.abs(n).max() + eps
+    atol = tolerance("float64", roundings=1e4, condition=size)
+    if options.get("eta"):
+        # the reference takes sigma_s^2 - eta^2 sigma_{t->s}^2, which cancels at eta = 1, and then the root of it
+        atol = atol + np.sqrt(8 * EPSILON["float64"]) * noisy_process.marginal(s, shape=SHAPE).sigma.max() * eps
+    mean = z_coef * u + x_coef * x0
+    assert_close(solver.step(state, view, t, s).u, mean, like=noise, rtol=0.0, atol=atol, what="without noise")
+    # the square root of a variance that is off by 1e4 eps absolutely, next to 0, is off by its root
+    spread = np.sqrt(variance) * n
+    slack = np.minimum(
+        np.sqrt(1e4 * EPSILON["float64"]), 1e4 * EPSILON["float64"] / np.maximum(np.sqrt(variance), 1e-12)
+    )
+    step = solver.step(state, view, t, s, noise).u
+    expected = mean + (spread if solver.uses_noise else 0.0)
+    assert_close(step, expected, like=noise, rtol=0.0, atol=atol + slack * np.abs(n), what="with noise")
+
+
+def test_solvers_tell_whether_they_use_noise():
+    process = bc.BlurringDiffusion()
+    assert bc.Ancestral(process=process).uses_noise
+    assert bc.DDIM(process=process, eta=0.1).uses_noise
+    assert not bc.DDIM(process=process).uses_noise
+    assert not bc.DPMSolverPP(process=process).uses_noise
+
+
+@pytest.mark.parametrize("make", [bc.Ancestral, bc.DDIM, bc.DPMSolverPP])
+def test_step_at_the_grid_anywhere_in_the_data_is_the_same(xp, make):
+    process = bc.BlurringDiffusion()
+    _, _, state, view = state_and_view(xp, process, 0.6)
+    first = make(process=process).step(state, view, 0.6, 0.5).u
+
+    def swap(v):
+        return xp.xp.permute_dims(v, (0, 2, 1))
+
+    moved = make(process=process, axes=(2, 1)).step(
+        bc.SamplerState(swap(state.u)), bc.Prediction(*(swap(v) for v in view)), 0.6, 0.5
+    )
+    # the same numbers in the same operations; only the eigenvalues are summed the other way round
+    assert_close(
+        swap(moved.u), first, rtol=0.0, atol=tolerance("float64", condition=np.abs(xp.to_numpy(state.u)).max())
+    )
+
+
+@pytest.mark.parametrize("make", [bc.Ancestral, bc.DDIM, bc.DPMSolverPP])
+def test_float32_state_stays_float32_and_near_the_float64_one(xp, noisy_process, make):
+    solver, t, s = make(process=noisy_process), 0.6, 0.55
+    _, _, state, view = state_and_view(xp, noisy_process, t, "float32")
+    wide = [v.astype(np.float64) for v in (xp.to_numpy(state.u), *(xp.to_numpy(v) for v in view))]
+    exact = solver.step(bc.SamplerState(wide[0]), bc.Prediction(*wide[1:]), t, s).u
+    size = sum(np.abs(v).max() for v in wide)
+    got = solver.step(state, view, t, s).u
+    assert_close(got, exact, like=state.u, rtol=0.0, atol=tolerance("float32", roundings=8, condition=size))
+
+
+@pytest.mark.parametrize("steps", [10, 50])
+@pytest.mark.parametrize(
+    ("kind", "make", "settings"),
+    [
+        ("ancestral", bc.Ancestral, {}),
+        ("ddim", bc.DDIM, {}),
+        ("dpmpp_1", bc.DPMSolverPP, {"order": 1}),
+        ("dpmpp_2m", bc.DPMSolverPP, {"order": 2}),
+    ],
+)
+def test_variance_of_the_output_on_gaussian_data_is_the_closed_form(kind, make, settings, steps):
+    """The steps are linear on Gaussian data, so that sums of squares over unit inputs are the variance, exactly."""
+    process, shape = bc.BlurringDiffusion(), (4, 5)
+    lam = process.basis.eigenvalues(shape)
+    spectrum = 0.01 / (lam + 0.01)
+    grid = bc.log_snr_times(steps, process.noise) if "dpm" in kind else bc.uniform_times(steps)
+    solver = make(process=process, **settings)
+    # one state for the start and one for the noise of each step: the responses to unit inputs
+    count = steps + 1
+    state = bc.SamplerState(np.zeros((count, *shape)))
+    state = state._replace(
+        u=state.u + process.marginal(1.0, shape=shape).sigma * (np.arange(count) == 0)[:, None, None]
+    )
+    for i, (t, s) in enumerate(zip(grid[:-1], grid[1:], strict=True)):
+        m = bc.marginal_for(process, t, state.u)
+        x0 = m.alpha * spectrum / (m.alpha**2 * spectrum + m.sigma**2) * state.u
+        view = bc.Prediction(x0=x0, eps=(state.u - m.alpha * x0) / m.sigma)
+        noise = np.zeros_like(state.u) + (np.arange(count) == i + 1)[:, None, None]
+        state = solver.step(state, view, t, s, noise if s > 0 else None)
+    variance = np.sum(state.u**2, axis=0)
+    desired = oracle.sampler_variance(bc.to_dict(process), grid, spectrum, kind)
+    # each step multiplies by a factor that is off by the reference's cancellation, see above
+    assert_close(variance, desired, rtol=steps * tolerance("float64", roundings=1e4))
+
+
+def test_first_order_solver_is_ddim(xp, noisy_process):
+    for t, s in PAIRS:
+        u, _, state, view = state_and_view(xp, noisy_process, t)
+        one, other = (
+            solver.step(state, view, t, s).u
+            for solver in (bc.DPMSolverPP(process=noisy_process, order=1), bc.DDIM(process=noisy_process))
+        )
+        size = np.abs(u).max() + np.abs(xp.to_numpy(view.eps)).max()
+        assert_close(one, other, rtol=0.0, atol=tolerance("float64", roundings=128, condition=size))
+
+
+def test_second_order_solver_starts_with_first_order_and_remembers(xp):
+    process = bc.BlurringDiffusion()
+    _, _, state, view = state_and_view(xp, process, 0.8)
+    first, second = (bc.DPMSolverPP(process=process, order=n).step(state, view, 0.8, 0.7) for n in (1, 2))
+    assert_close(first.u, second.u, rtol=0.0)
+    assert_close(second.last_x0, view.x0, rtol=0.0)
+    x0 = xp.asarray(RNG.standard_normal((2, *SHAPE)), "float64")
+    view = bc.Prediction(x0=x0, eps=view.eps)
+    again = bc.DPMSolverPP(process=process).step(second, view, 0.7, 0.65)
+    h_now, h_last = (process.difference(t, s, shape=SHAPE).log_snr / -2 for t, s in ((0.7, 0.65), (0.8, 0.7)))
+    guess = xp.to_numpy(x0) + h_now / (2 * h_last) * (xp.to_numpy(x0) - xp.to_numpy(second.last_x0))
+    m_t, m_s = (process.marginal(v, shape=SHAPE) for v in (0.7, 0.65))
+    desired = m_s.sigma / m_t.sigma * xp.to_numpy(second.u) - m_s.alpha * np.expm1(-h_now) * guess
+    assert_close(again.u, desired, like=x0, rtol=0.0, atol=tolerance("float64", roundings=128, condition=10.0))
+
+
+def test_second_order_solver_leaves_alone_what_does_not_move(xp):
+    heat = bc.HeatDissipation(blur=bc.SinSquared(sigma_blur_max=2.0))
+    solver, state = bc.DPMSolverPP(process=heat), None
+    for t, s in ((1.0, 0.75), (0.75, 0.5), (0.5, 0.25), (0.25, 0.0)):
+        if state is None:
+            u, _, state, _ = state_and_view(xp, heat, t)
+        x0 = xp.asarray(RNG.standard_normal((2, *SHAPE)), "float64")
+        state = solver.step(state, bc.Prediction(x0=x0, eps=x0), t, s)
+    values = xp.to_numpy(state.u)
+    assert np.all(np.isfinite(values))
+    # DC: h = 0 exactly, and sigma_s / sigma_t = 1
+    assert np.array_equal(values[:, 0, 0], u[:, 0, 0])
+
+
+@pytest.mark.parametrize("order", [1, 2])
+def test_last_step_to_a_time_without_noise_is_the_predicted_data(xp, order):
+    process = bc.GaussianDiffusion(noise=bc.LinearBeta())
+    solver = bc.DPMSolverPP(process=process, order=order)
+    _, _, state, view = state_and_view(xp, process, 0.5)
+    state = solver.step(state, view, 0.5, 0.25)
+    last = solver.step(state, view, 0.25, 0.0)
+    assert_close(last.u, view.x0, rtol=0.0)
+    assert_close(bc.DDIM(process=process).step(state, view, 0.25, 0.0).u, view.x0, rtol=0.0)
+    noise = xp.asarray(np.ones((2, *SHAPE)), "float64")
+    assert_close(bc.Ancestral(process=process).step(state, view, 0.25, 0.0, noise).u, view.x0, rtol=0.0)
+
+
+@pytest.mark.parametrize("solver", [bc.Ancestral, bc.DPMSolverPP])
+def test_solvers_that_need_noise_refuse_a_process_without(xp, solver):
+    state = bc.SamplerState(xp.asarray(np.ones((2, *SHAPE))))
+    view = bc.Prediction(x0=state.u, eps=state.u)
+    with pytest.raises(DegenerateError, match="ColdDiffusion"):
+        solver(process=bc.ColdDiffusion()).step(state, view, 0.5, 0.25)
+
+
+@pytest.mark.parametrize("kind", ["x0", "eps", "v", "score"])
+def test_predict_gives_both_views_of_what_the_network_said(xp, noisy_process, kind):
+    if isinstance(noisy_process, bc.HeatDissipation):
+        noisy_process = bc.HeatDissipation(blur=bc.SinSquared(sigma_blur_max=1.0))  # frequencies that are still there
+    t, dtype = 0.4, "float64"
+    x, eps = (xp.asarray(RNG.standard_normal((2, *SHAPE)), dtype) for _ in range(2))
+    pair = bc.training_pair(noisy_process, x, t, eps, prediction=kind)
+    basis = noisy_process.basis
+    u = basis.forward(pair.z)
+    view = bc.predict(noisy_process, pair.target, kind, u, t)
+    m = noisy_process.marginal(t, shape=SHAPE)
+    size = max(np.abs(xp.to_numpy(v)).max() for v in (x, eps, pair.target)) * np.sqrt(12)
+    atol = tolerance("float64", roundings=64, condition=size / min(m.alpha.min(), m.sigma.min()) ** 2)
+    assert_close(view.x0, basis.forward(x), rtol=0.0, atol=atol)
+    assert_close(view.eps, basis.forward(eps), rtol=0.0, atol=atol)
+
+
+def test_predict_clips_in_data_space_and_keeps_eps_consistent(xp):
+    process, t = bc.BlurringDiffusion(), 0.3
+    u = xp.asarray(3 * RNG.standard_normal((2, *SHAPE)), "float64")
+    said = xp.asarray(3 * RNG.standard_normal((2, *SHAPE)), "float64")
+    view = bc.predict(process, said, "x0", u, t, clip=True)
+    clipped = np.clip(xp.to_numpy(said), -1, 1)
+    atol = tolerance("float64", roundings=32, condition=30.0)
+    assert_close(process.basis.inverse(view.x0), clipped, like=u, rtol=0.0, atol=atol)
+    m = bc.marginal_for(process, t, u)
+    back = m.alpha * view.x0 + m.sigma * view.eps
+    assert_close(back, u, rtol=0.0, atol=atol)
+
+
+def test_predict_refuses_an_unknown_kind(xp):
+    u = xp.asarray(np.zeros((2, *SHAPE)))
+    with pytest.raises(ArgumentError, match="source must be one of"):
+        bc.predict(bc.BlurringDiffusion(), u, "noise", u, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda p: bc.DDIM(process=p, eta=-0.1), r"eta must be in \[0, 1\]; got -0.1"),
+        (lambda p: bc.DDIM(process=p, eta=float("nan")), r"eta must be in \[0, 1\]; got nan"),
+        (lambda p: bc.Ancestral(process=p, variance="large"), "variance must be 'posterior' or 'upper'; got 'large'"),
+        (lambda p: bc.DPMSolverPP(process=p, order=3), "order must be 1 or 2; got 3"),
+    ],
+)
+def test_solvers_refuse_settings_that_make_no_sense(make, message):
+    with pytest.raises(ArgumentError, match=message):
+        make(bc.BlurringDiffusion())
+
+
+def test_solvers_are_values_and_registered_once():
+    for make in SOLVERS.values():
+        assert make(process=bc.BlurringDiffusion()) == make(process=bc.BlurringDiffusion())
+        assert hash(make(process=bc.BlurringDiffusion())) == hash(make(process=bc.BlurringDiffusion()))
+    assert len(set(SOLVERS.values())) == len(SOLVERS)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3, 7, 10, 1000])
+def test_uniform_times_end_at_exactly_zero_and_fall(steps):
+    times = bc.uniform_times(steps)
+    assert len(times) == steps + 1
+    assert times[0] == 1.0
+    assert times[-1] == 0.0
+    assert np.all(np.diff(times) < 0)
+    assert_close(-np.diff(times), np.full(steps, 1 / steps), rtol=0.0, atol=2 * EPSILON["float64"])
+
+
+@pytest.mark.parametrize("noise", [bc.CosineLogSNR(), bc.CosineLogSNR(log_snr_min=-3.0, log_snr_max=14.0)])
+@pytest.mark.parametrize("steps", [1, 2, 50])
+def test_log_snr_times_are_even_in_the_log_snr(noise, steps):
+    times = bc.log_snr_times(steps, noise)
+    assert len(times) == steps + 1
+    assert (times[0], times[-1]) == (1.0, 0.0)
+    g = np.array([float(noise.log_snr(t)) for t in times])
+    # dg/dt is at most 2 m / (a sigma), with m < pi/2 and a sigma >= exp(-7) at these bounds: that of one ulp of t <= 1
+    atol = np.pi * np.exp(7) * EPSILON["float64"] + 64 * EPSILON["float64"]
+    assert_close(g, np.linspace(g[0], g[-1], steps + 1), rtol=0.0, atol=atol)
+
+
+@pytest.mark.parametrize("steps", [0, -1, 2.5, "3", None])
+def test_grids_of_no_steps_are_refused(steps):
+    for make in (bc.uniform_times, lambda n: bc.log_snr_times(n, bc.CosineLogSNR())):
+        with pytest.raises(ArgumentError, match="num_steps must be a whole number >= 1; got"):
+            make(steps)
+
+
+@pytest.mark.parametrize("noise", [bc.LinearBeta(), bc.ConstantSigma(), bc.ConstantSigma(sigma=0.0)])
+def test_log_snr_times_refuse_schedules_without_a_finite_falling_log_snr(noise):
+    with pytest.raises(ArgumentError, match="noise must be a schedule with a finite, strictly decreasing log-SNR; got"):
+        bc.log_snr_times(10, noise)

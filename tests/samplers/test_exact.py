@@ -1,0 +1,184 @@
+"""Every solver with the exact denoiser of Gaussian data: its output's variance is a number, and its order a slope (SPEC 9).
+
+A solver's step is linear in state, prediction and noise, and here the prediction is linear in the state. One run on the
+unit state gives the factor of each frequency, one on the unit noise its share of new variance: no random number is drawn.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from blurcore_reference import oracle as reference
+
+import blurcore as bc
+from blurcore import oracle
+from blurcore.samplers import SOLVERS
+from blurcore.testing.assertions import assert_close
+
+BLURRING = bc.BlurringDiffusion()
+
+
+def spectrum(shape):
+    """The data of SPEC 9: 1 / (lambda + 0.01), scaled to 1 at DC."""
+    return 0.01 / (reference.eigenvalues("DCT", shape) + 0.01)
+
+
+def predict(process, u, t, c):
+    m = bc.marginal_for(process, t, u)
+    x0 = oracle.gaussian_denoiser(u, mean=0.0, variance=c, marginal=m)
+    return oracle.exact_prediction(x0, u, m)
+
+
+def output_variance(solver, times, c, like, *, last_noise=False):
+    """Variance of each frequency of the solver's output, by its real steps; the start is N(0, sigma_1^2)."""
+    process = solver.process
+    zero, one = 0 * like, 0 * like + 1
+    variance = process.marginal(times[0], shape=tuple(like.shape), like=like).sigma ** 2 + zero
+    state, gain = bc.SamplerState(one), one
+    for t, s in zip(times[:-1], times[1:], strict=True):
+        if solver.uses_noise:
+            moved = solver.step(bc.SamplerState(one), predict(process, one, t, c), t, s).u
+            added = zero
+            if s > 0 or last_noise:
+                added = solver.step(bc.SamplerState(zero), predict(process, zero, t, c), t, s, one).u
+            variance = moved**2 * variance + added**2
+        else:
+            state = solver.step(state, predict(process, state.u, t, c), t, s)
+            gain = state.u
+    return variance if solver.uses_noise else gain**2 * variance
+
+
+SOLVED = {
+    "ancestral": (lambda p: bc.Ancestral(process=p), {"kind": "ancestral"}),
+    "ancestral, upper": (lambda p: bc.Ancestral(process=p, variance="upper"), {"kind": "ancestral_upper"}),
+    "ddim": (lambda p: bc.DDIM(process=p), {"kind": "ddim"}),
+    "ddim, eta 0.5": (lambda p: bc.DDIM(process=p, eta=0.5), {"kind": "ddim", "eta": 0.5}),
+    "ddim, eta 1": (lambda p: bc.DDIM(process=p, eta=1.0), {"kind": "ddim", "eta": 1.0}),
+    "dpm_solver_pp, 1": (lambda p: bc.DPMSolverPP(process=p, order=1), {"kind": "dpmpp_1"}),
+    "dpm_solver_pp, 2": (lambda p: bc.DPMSolverPP(process=p, order=2), {"kind": "dpmpp_2m"}),
+}
+PROCESSES = {
+    "blurring": BLURRING,
+    "gaussian": bc.GaussianDiffusion(),
+    "heat": bc.HeatDissipation(sigma=0.1, blur=bc.SinSquared(sigma_blur_max=2.0)),
+}
+
+
+def test_every_solver_is_held_to_the_closed_form():
+    assert {name.partition(",")[0] for name in SOLVED} == set(SOLVERS)
+
+
+@pytest.mark.parametrize("process", PROCESSES.values(), ids=PROCESSES)
+@pytest.mark.parametrize("name", SOLVED)
+def test_solver_has_the_output_variance_of_the_closed_form(xp, name, process):
+    make, arguments = SOLVED[name]
+    shape, times = (4, 5), bc.uniform_times(12)
+    c = spectrum(shape)
+    like = xp.asarray(np.zeros(shape), "float64")
+    actual = output_variance(make(process), times, xp.asarray(c, "float64"), like)
+    expected = reference.sampler_variance(bc.to_dict(process), list(times), c, **arguments)
+    # Twelve steps of condition up to alpha_s / alpha_t = 1e3 in one frequency, whose product over the run is about 1 / SNR
+    # of the first step; the reference's own coefficients are differences, off by 1e-16 / |D|.
+    assert_close(actual, expected, rtol=1e-9, atol=1e-15, like=like)
+
+
+def worst_error(solver, times, shape=(32, 32), *, last_noise=False):
+    c = spectrum(shape)
+    variance = output_variance(solver, times, c, np.zeros(shape), last_noise=last_noise)
+    target = reference.target_variance(bc.to_dict(solver.process), 0.0, c)
+    return float(np.max(np.abs(variance / target - 1)))
+
+
+TABLE = {
+    10: (9.6e-1, 9.3e-1, 4.2e-1),
+    50: (6.7e-1, 5.0e-1, 3.6e-2),
+    100: (4.8e-1, 3.0e-1, 9.4e-3),
+    250: (2.7e-1, 1.3e-1, 1.5e-3),
+}
+
+
+@pytest.mark.parametrize("steps", TABLE)
+def test_errors_are_those_of_the_table_in_the_specification(steps):
+    uniform = bc.uniform_times(steps)
+    ancestral = worst_error(bc.Ancestral(process=BLURRING), uniform, last_noise=True)  # as there
+    ddim = worst_error(bc.DDIM(process=BLURRING), uniform)
+    # two digits are printed there
+    assert (ancestral, ddim) == pytest.approx(TABLE[steps][:2], rel=0.02)
+
+
+def order_of(make, times, counts):
+    """Slope of log error over log steps."""
+    errors = [worst_error(make, times(n), shape=(8, 8)) for n in counts]
+    assert all(b < a for a, b in zip(errors[:-1], errors[1:], strict=True))
+    return -float(np.polyfit(np.log(counts), np.log(errors), 1)[0])
+
+
+COUNTS = (100, 200, 400, 800)
+"""Fine enough for the asymptotic regime, and far from rounding: second-order errors are about 1e-4 there."""
+
+
+def noise_grid(steps):
+    return bc.log_snr_times(steps, BLURRING.noise)
+
+
+FIRST = {
+    "ddim": bc.DDIM(process=BLURRING),
+    "ddim, eta 0.5": bc.DDIM(process=BLURRING, eta=0.5),
+    "ancestral": bc.Ancestral(process=BLURRING),
+    "dpm_solver_pp, 1": bc.DPMSolverPP(process=BLURRING, order=1),
+}
+
+
+@pytest.mark.parametrize("solver", FIRST.values(), ids=FIRST)
+def test_first_order_solver_has_order_one(solver):
+    assert order_of(solver, noise_grid, COUNTS) == pytest.approx(1.0, abs=0.1)
+
+
+def test_dpm_solver_2m_has_order_two():
+    assert order_of(bc.DPMSolverPP(process=BLURRING, order=2), noise_grid, COUNTS) == pytest.approx(2.0, abs=0.1)
+
+
+def test_dpm_solver_2m_of_standard_diffusion_has_order_two():
+    process = bc.GaussianDiffusion()
+    solver = bc.DPMSolverPP(process=process, order=2)
+    assert order_of(solver, lambda n: bc.log_snr_times(n, process.noise), COUNTS) == pytest.approx(2.0, abs=0.15)
+
+
+@pytest.mark.parametrize("name", ["ancestral", "ddim", "dpm_solver_pp, 2"])
+def test_solver_with_the_data_set_denoiser_ends_on_the_data(name):
+    solver = SOLVED[name][0](BLURRING)
+    rng = np.random.default_rng(5)
+    data = rng.standard_normal((4, 3, 4))
+    times = noise_grid(100)
+    state = bc.SamplerState(BLURRING.marginal(1.0, shape=(3, 4)).sigma * rng.standard_normal((16, 3, 4)))
+    for t, s in zip(times[:-1], times[1:], strict=True):
+        m = bc.marginal_for(BLURRING, t, state.u)
+        prediction = oracle.exact_prediction(oracle.dataset_denoiser(state.u, data=data, marginal=m), state.u, m)
+        noise = rng.standard_normal(state.u.shape) if solver.uses_noise and s > 0 else None
+        state = solver.step(state, prediction, t, s, noise)
+    distance = np.abs(state.u[:, None] - data).max(axis=(2, 3))
+    # alpha_0 is 1 - 2e-5 and sigma_0 is 0.0067; deterministic solvers keep a sigma_0-sized rest of the noise
+    assert distance.min(axis=1).max() < 6 * 0.0067
+    assert len(set(distance.argmin(axis=1).tolist())) > 1  # not all on the same point
+
+
+@pytest.mark.parametrize("name", ["ancestral", "ddim"])
+def test_solver_with_the_mixture_denoiser_keeps_the_weights_of_the_components(name):
+    solver = SOLVED[name][0](BLURRING)
+    rng = np.random.default_rng(6)
+    count, weight = 2000, 0.25
+    means = np.zeros((2, 1, 3))
+    means[:, 0, 0] = -2.0, 2.0
+    variances = np.full(means.shape, 0.05)
+    times = noise_grid(60)
+    state = bc.SamplerState(BLURRING.marginal(1.0, shape=(1, 3)).sigma * rng.standard_normal((count, 1, 3)))
+    for t, s in zip(times[:-1], times[1:], strict=True):
+        m = bc.marginal_for(BLURRING, t, state.u)
+        x0 = oracle.mixture_denoiser(
+            state.u, weights=np.array([weight, 1 - weight]), means=means, variances=variances, marginal=m
+        )
+        noise = rng.standard_normal(state.u.shape) if solver.uses_noise and s > 0 else None
+        state = solver.step(state, oracle.exact_prediction(x0, state.u, m), t, s, noise)
+    share = float(np.mean(state.u[:, 0, 0] < 0))
+    # five standard deviations of a binomial share (one false alarm in 1.7 million seeds), and 0.01 for the steps' length
+    assert abs(share - weight) < 5 * (weight * (1 - weight) / count) ** 0.5 + 0.01
