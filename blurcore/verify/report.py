@@ -102,7 +102,8 @@ class Report:
             },
             "results": [
                 {
-                    "identity": r.identity.name, "backend": r.backend, "device": r.device, "dtype": r.dtype,
+                    "identity": r.identity.name, "statement": r.identity.statement, "source": r.identity.source,
+                    "backend": r.backend, "device": r.device, "dtype": r.dtype,
                     "shape": list(r.shape), "process": r.process, "error": _finite(r.error), "bound": _finite(r.bound),
                     "passed": r.passed, "detail": r.detail,
                 }

@@ -6,6 +6,8 @@ from typing import Any
 
 from blurcore.verify.report import Report, Result, Row
 
+WIDE = 140
+"""Columns from which on every fact has a column of its own; below, the statement, source and place stand under the name."""
 SHORT = {"float64": "f64", "float32": "f32", "bfloat16": "bf16", "float16": "f16"}
 
 
@@ -60,8 +62,9 @@ def render(report: Report, *, terminal: bool, width: int | None = None) -> str:
         legacy_windows=False,
     )  # fmt: skip
     with console.capture() as captured:
-        console.print(_identities(report))
-        console.print(_matrix(report))
+        narrow = console.width < WIDE
+        console.print(_narrow_identities(report) if narrow else _identities(report))
+        console.print(_places(report) if narrow else _matrix(report))
         for failure in report.failures[:40]:
             console.print(f"[bold red]FAILED[/] {failure.identity.name}: {place(failure)}", markup=True)
             console.print(
@@ -105,6 +108,45 @@ def _identities(report: Report) -> Any:
         )
         state = Text("ok", "green") if row.passed else Text(f"{row.failed} FAILED", "bold red")
         table.add_row(*(Text(cell) for cell in cells), Text(place(worst)), str(row.cells), state)
+    return table
+
+
+def _narrow_identities(report: Report) -> Any:
+    from rich.text import Text
+
+    table = _table("Identities: the largest error, relative to its bound, and where it was found")
+    table.add_column("identity", overflow="fold")
+    for name in ("error", "bound"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("", no_wrap=True)
+    for row in by_identity(report):
+        worst = row.worst
+        cell = Text(worst.identity.name, "bold")
+        cell.append(f"\n{worst.identity.statement}\n", "not bold")
+        cell.append(f"{worst.identity.source}; {row.cells} checks; {place(worst)}", "not bold dim")
+        state = Text("ok", "green") if row.passed else Text(f"{row.failed} FAILED", "bold red")
+        table.add_row(cell, Text(number(worst.error)), Text(number(worst.bound)), state)
+    return table
+
+
+def _places(report: Report) -> Any:
+    """Return what the matrix has in one column, one line for each backend, device and dtype."""
+    from rich.text import Text
+
+    table = _table("Largest error / bound by backend and dtype (below 1 passes)")
+    table.add_column("where", overflow="fold")
+    table.add_column("ratio", justify="right", no_wrap=True)
+    table.add_column("identity", overflow="fold")
+    table.add_column("", no_wrap=True)
+    for backend, device, dtype in columns(report):
+        rows = [r for r in report.rows if (r.worst.backend, r.worst.device, r.worst.dtype) == (backend, device, dtype)]
+        closest = max(rows, key=lambda r: (not r.passed, r.worst.ratio)).worst
+        failed = sum(r.failed for r in rows)
+        state = Text("ok", "green") if not failed else Text(f"{failed} FAILED", "bold red")
+        table.add_row(
+            Text(f"{backend} {device} {SHORT.get(dtype, dtype)}"), Text(f"{closest.ratio:.2g}"),
+            Text(closest.identity.name), state,
+        )  # fmt: skip
     return table
 
 
