@@ -26,6 +26,7 @@ from blurcore.verify.rounding import EPSILON
 from blurcore.verify.runner import Progress, enable_float64_in_jax, verify_backends
 
 MEMBERS = ("name", "description", "operations", "devices", "dtypes", "asarray", "to_numpy")
+"""What an object must have to be a backend."""
 
 
 def _each(*names: str) -> Callable[[str], bool]:

@@ -26,6 +26,7 @@ import numpy as np
 from blurcore_reference.bases import eigenvalues
 
 Process = Mapping[str, Any]
+"""A process as plain values, the dictionary that JSON gives."""
 
 # t * num_steps closer than this to a whole number is that DDPM step: k / num_steps * num_steps may miss k by an ulp
 WHOLE_STEP = 1e-10
