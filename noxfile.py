@@ -9,6 +9,8 @@ Examples::
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import nox
 
 # pip rather than uv: pip's own configuration may name a directory with a CPU build of torch, which the pin then takes.
@@ -67,6 +69,22 @@ def demo(session: nox.Session) -> None:
     """Run the demo on the embedded digits: verify, train, sample, draw."""
     install(session, "torch")
     session.run("blurcore", "demo", *session.posargs)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Measure ratios against peers; tables on stdout, JSON with machine and versions in benchmarks/results."""
+    install(session, "torch", "jax", "bench")
+    for script in sorted(Path("benchmarks").glob("*.py")):
+        if script.name != "paired.py":
+            session.run("python", str(script), *(session.posargs or ["benchmarks/results"]))
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Build the documentation; a warning is an error."""
+    install(session, "docs")
+    session.run("sphinx-build", "-W", "--keep-going", "-b", "html", "docs", "docs/_build/html")
 
 
 @nox.session

@@ -134,7 +134,7 @@ class Times(NamedTuple):
     on_host: bool
 
     def scalar(self, value: Array, num_axes: int) -> Any:
-        """Return a quantity of time so that it broadcasts over `num_axes` frequency axes: a float, or (*time, 1, .., 1)."""
+        """Return a quantity of time so that it broadcasts over `num_axes` frequency axes: a float, or ``(*time, 1, .., 1)``."""
         if self.on_host:
             return float(value)
         return self.frame.xp.reshape(value, (*value.shape, *([1] * num_axes)))
@@ -207,7 +207,7 @@ def normalize_axes(axes: tuple[int, ...] | int, ndim: int) -> tuple[int, ...]:
 
 
 def align(coefficient: Array, *, ndim: int, axes: tuple[int, ...] | int) -> Array:
-    """Reshape a coefficient (*time, *grid) so that it broadcasts over data with `ndim` axes.
+    """Reshape a coefficient ``(*time, *grid)`` so that it broadcasts over data with `ndim` axes.
 
     The time axes are the leading axes of the data; the grid axes go where `axes` says, in any order; the rest
     (channels) has size 1.

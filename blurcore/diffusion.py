@@ -28,14 +28,14 @@ from blurcore.processes import SDE, Difference, Marginal, Process
 
 
 class Transition(NamedTuple, Generic[A]):
-    """q(u_t | u_s) = N(alpha u_s, variance); shapes (*time, *grid) or 1 along the grid."""
+    """q(u_t | u_s) = N(alpha u_s, variance); shapes ``(*time, *grid)`` or 1 along the grid."""
 
     alpha: A
     variance: A
 
 
 class Posterior(NamedTuple, Generic[A]):
-    """q(u_s | u_t, u_0) = N(z_coef u_t + x_coef u_0, variance); shapes (*time, *grid) or 1 along the grid."""
+    """q(u_s | u_t, u_0) = N(z_coef u_t + x_coef u_0, variance); shapes ``(*time, *grid)`` or 1 along the grid."""
 
     z_coef: A
     x_coef: A

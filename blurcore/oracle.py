@@ -89,11 +89,11 @@ def mixture_denoiser(u: Array, *, weights: Array, means: Array, variances: Array
     Parameters
     ----------
     u
-        u_t in frequency space, (*batch, *event): what a component describes is the event.
+        u_t in frequency space, ``(*batch, *event)``: what a component describes is the event.
     weights
         w_j > 0, (components,); they need not add up to 1.
     means, variances
-        m and c >= 0 of the components, (components, *event).
+        m and c >= 0 of the components, ``(components, *event)``.
     marginal
         alpha and sigma, with as many axes as `u` and broadcastable to it; alpha^2 c + sigma^2 > 0.
 
@@ -143,9 +143,9 @@ def dataset_denoiser(u: Array, *, data: Array, marginal: Marginal[Array]) -> Arr
     Parameters
     ----------
     u
-        u_t in frequency space, (*batch, *event).
+        u_t in frequency space, ``(*batch, *event)``.
     data
-        The set in frequency space, (size, *event).
+        The set in frequency space, ``(size, *event)``.
     marginal
         alpha and sigma > 0, with as many axes as `u` and broadcastable to it.
 
@@ -223,7 +223,7 @@ def _require_positive(xp: Any, value: Array, name: str) -> None:
 
 
 def _average(xp: Any, logits: Array, values: Array, place: int, event_axes: int) -> Array:
-    """Return the softmax average of values (components, *event) with logits (*batch, components)."""
+    """Return the softmax average of values ``(components, *event)`` with logits ``(*batch, components)``."""
     shifted = xp.exp(logits - xp.max(logits, axis=place, keepdims=True))
     weights = shifted / xp.sum(shifted, axis=place, keepdims=True)
     weights = xp.reshape(weights, (*weights.shape, *([1] * event_axes)))

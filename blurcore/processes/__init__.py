@@ -19,7 +19,7 @@ PROCESSES = {cls.__name__: cls for cls in (BlurringDiffusion, GaussianDiffusion,
 class Process(Protocol):
     """What the free functions of :mod:`blurcore.diffusion`, the losses and the samplers ask of a process.
 
-    Coefficients have the shape (*time, *grid), or 1 for grid axes on which they do not depend.
+    Coefficients have the shape ``(*time, *grid)``, or 1 for grid axes on which they do not depend.
     """
 
     @property

@@ -27,7 +27,7 @@ from blurcore.transforms import DCT, DST, Identity, RealFourier, check_shape
 
 
 class Marginal(NamedTuple, Generic[A]):
-    """q(u_t | u_0) = N(alpha u_0, sigma^2); shapes (*time, *grid), or 1 for each grid axis where nothing depends on it."""
+    """q(u_t | u_0) = N(alpha u_0, sigma^2); shapes ``(*time, *grid)``, or 1 for each grid axis where nothing depends on it."""
 
     alpha: A
     sigma: A
@@ -106,7 +106,7 @@ class AffineProcess:
         Returns
         -------
         Marginal
-            `alpha`: (*t.shape, *shape); `sigma`: (*t.shape, 1, ..), the noise being isotropic. Without a blur alpha has
+            `alpha`: ``(*t.shape, *shape)``; `sigma`: ``(*t.shape, 1, ..)``, the noise being isotropic. Without a blur alpha has
             size 1 along the grid as well.
 
         Raises
@@ -160,7 +160,7 @@ class AffineProcess:
     def sde(self, t: Time, *, shape: tuple[int, ...], like: Array | None = None) -> SDE[Array]:
         r"""Return f = d log alpha / dt and g2 = -sigma^2 dl/dt for each frequency (SPEC 6).
 
-        Arguments and errors as in :meth:`marginal`; both have shape (*t.shape, *shape).
+        Arguments and errors as in :meth:`marginal`; both have shape ``(*t.shape, *shape)``.
         """
         times, lam = self._setup(shape, like, t=t)
         xp = times.frame.xp

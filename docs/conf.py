@@ -1,0 +1,26 @@
+"""Sphinx: the pages of this folder, the README, and the reference from the docstrings."""
+
+from blurcore import __version__
+
+project = "blurcore"
+author = "The blurcore authors"
+release = __version__
+
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.mathjax",
+    "sphinx.ext.napoleon",
+    "sphinx.ext.viewcode",
+]
+myst_enable_extensions = ["dollarmath"]
+myst_heading_anchors = 3
+autodoc_member_order = "bysource"
+autodoc_typehints = "description"
+autodoc_typehints_description_target = "documented_params"
+napoleon_google_docstring = False
+exclude_patterns = ["_build"]
+html_theme = "furo"
+html_title = f"blurcore {release}"
+suppress_warnings = ["ref.python"]  # `batch_size` is a setting of two classes, and neither is meant to be a link
