@@ -60,7 +60,7 @@ def measure_torch(n: int, x: np.ndarray[Any, Any], rows: list[dict[str, Any]]) -
         u = forward(data)
         for what, ours, peer in (
             ("forward", lambda: BASIS.forward(data), lambda f=forward: f(data)),
-            ("inverse", lambda: BASIS.inverse(u), lambda f=inverse: f(u)),
+            ("inverse", lambda u=u: BASIS.inverse(u), lambda f=inverse, u=u: f(u)),
             ("autograd", backward(BASIS.forward), backward(forward)),
         ):
             rows.append(row("torch", name, n, what, ours, peer))

@@ -77,17 +77,17 @@ def test_empty_batch_goes_through(xp, basis):
         assert_close(result, np.zeros((0, 3, 4, 5)), like=x)
 
 
+@pytest.mark.parametrize(("shape", "axes"), [((2, 256), (1,)), ((2, 16, 24), (1, 2))])
 @pytest.mark.parametrize("basis", BASES[:3], ids=lambda b: type(b).__name__)
-def test_half_precision_is_accumulated_in_float32(xp, basis):
-    # A sum of 4096 ones in float16 or bfloat16 stops at 2048 or 256; its orthonormal mean is 64.
+def test_half_precision_is_accumulated_in_float32_and_rounded_once_for_all_axes(xp, basis, shape, axes):
     for dtype in set(xp.dtypes) - {"float64", "float32"}:
-        x = RNG.standard_normal((2, 256))
+        x = RNG.standard_normal(shape)
         half = xp.asarray(x, dtype)
         exact = xp.to_numpy(half)
-        result = basis.forward(half, axes=(1,))
+        result = basis.forward(half, axes=axes)
         # in float32, then rounded once
-        desired = basis.forward(exact, axes=(1,))
-        atol = bound(exact, (1,), "float32")
+        desired = basis.forward(exact, axes=axes)
+        atol = bound(exact, axes, "float32")
         assert_close(result, desired, like=half, rtol=EPSILON[dtype] / 2, atol=atol)
 
 
