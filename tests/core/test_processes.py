@@ -5,11 +5,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
+from blurcore_reference import oracle as reference
 
 import blurcore as bc
 from blurcore.errors import ArgumentError, NotMarkovError
 from blurcore.schedules import NoiseRates, NoiseScales
-from blurcore.testing.assertions import EPSILON, assert_close
+from blurcore.testing.assertions import EPSILON, assert_close, tolerance
 
 EPS = EPSILON["float64"]
 
@@ -191,3 +192,19 @@ def test_processes_are_values(process):
 def test_registry_names_every_process_once():
     assert list(bc.PROCESSES) == ["BlurringDiffusion", "GaussianDiffusion", "HeatDissipation", "ColdDiffusion"]
     assert all(name == cls.__name__ for name, cls in bc.PROCESSES.items())
+
+
+@pytest.mark.parametrize("t", [0.0, 0.05, 0.3, 0.9])
+def test_sde_is_the_references_in_every_frequency(xp, process, t):
+    """On a grid where some frequencies are blurred away and some are not: random examples seldom have both noise and blur.
+
+    Bound: rates are sums of terms of one sign, with the 128 roundings of tests/properties and the condition
+    1 + |log alpha| of the exponential; where they underflow, the reference's quotients of width 1e-16 leave 1e-24.
+    """
+    settings, shape = bc.to_dict(process), (3, 4)
+    actual = bc.sde(process, t, shape=shape, like=xp.asarray([0.0], "float64"))
+    condition = 1 + np.abs(reference.log_alpha(settings, t, shape))
+    rtol = tolerance("float64", roundings=128, condition=condition)
+    for name, value, expected in zip(actual._fields, actual, reference.sde(settings, t, shape), strict=True):
+        value = np.broadcast_to(xp.to_numpy(value), shape)
+        assert_close(value, expected, rtol=rtol, atol=1e-24, what=name)
