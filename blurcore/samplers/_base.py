@@ -50,8 +50,8 @@ class Solver(Protocol):
         """Go from time t to s < t.
 
         The times are numbers, or arrays of leading axes: inside `torch.compile` arrays, because Dynamo cannot follow
-        the coefficients of a number to NumPy and back. `noise` is standard normal in frequency space, of the shape of the state; None adds none, which is what the
-        last step wants.
+        the coefficients of a number to NumPy and back. `noise` is standard normal in frequency space, of the shape of
+        the state; None adds none, which is what the last step wants.
         """
         ...
 
