@@ -12,6 +12,12 @@ import sys
 
 from blurcore.errors import BlurcoreError, CheckpointError, RunStoppedError
 
+_EXTRAS = {
+    **dict.fromkeys(("tyro", "shtab", "tomli_w", "rich", "PIL", "matplotlib", "safetensors", "scipy"), "cli"),
+    **dict.fromkeys(("mlxtend", "skimage", "sklearn"), "data"),
+}
+"""The extra that brings a package: the core alone needs none of them."""
+
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command and return its exit code.
@@ -38,6 +44,13 @@ def main(argv: list[str] | None = None) -> int:
         return _fail(error, 1)
     except BlurcoreError as error:
         return _fail(error, 2)
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package not in _EXTRAS:
+            raise
+        return _fail(
+            f"this needs {package}, which is not installed; try: pip install 'blurcore[{_EXTRAS[package]}]'", 2
+        )
     except KeyboardInterrupt:
         print("blurcore: interrupted", file=sys.stderr)
         return 130
@@ -46,6 +59,6 @@ def main(argv: list[str] | None = None) -> int:
         return 0
 
 
-def _fail(error: Exception, code: int) -> int:
+def _fail(error: Exception | str, code: int) -> int:
     print(f"blurcore: error: {error}", file=sys.stderr)
     return code

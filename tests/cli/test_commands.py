@@ -303,3 +303,25 @@ def test_backend_that_is_not_installed_is_explained(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "torch", None)
     message = refused(capsys, "demo")
     assert "pip install 'blurcore[torch]'" in message
+
+
+@pytest.mark.parametrize(
+    ("package", "words"),
+    [
+        ("tyro", ("train", "--help")),
+        ("shtab", ("completion", "bash")),
+        ("scipy", ("verify", "--quick")),
+        ("matplotlib", ("figure", "snr")),
+    ],
+)
+def test_package_that_is_not_installed_is_explained(package, words):
+    """A program of its own, whose imports of the package fail as they do in an installation of the core alone."""
+    code = (
+        f"import sys; sys.modules[{package!r}] = None; from blurcore.cli import main; sys.exit(main({list(words)!r}))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2
+    assert (
+        done.stderr
+        == f"blurcore: error: this needs {package}, which is not installed; try: pip install 'blurcore[cli]'\n"
+    )
