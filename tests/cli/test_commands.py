@@ -168,6 +168,7 @@ class TestUsage:
         assert "broken.png" in refused(capsys, "figure", "overview", str(path))
 
     def test_folder_that_is_in_use_is_refused(self, tmp_path, capsys):
+        pytest.importorskip("torch", reason="the trainer is PyTorch's")
         (tmp_path / "mine.txt").write_text("keep")
         assert "is not empty" in refused(capsys, "demo", "--out", str(tmp_path))
         assert (tmp_path / "mine.txt").read_text() == "keep"
