@@ -75,6 +75,7 @@ def demo(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """Measure ratios against peers; tables on stdout, JSON with machine and versions in benchmarks/results."""
     install(session, "torch", "jax", "bench")
+    session.install("--no-deps", "dctorch")  # its metadata forbids the NumPy that it works with
     for script in sorted(Path("benchmarks").glob("*.py")):
         if script.name != "paired.py":
             session.run("python", str(script), *(session.posargs or ["benchmarks/results"]))
