@@ -156,7 +156,7 @@ def diffuse(case: Case) -> Iterator[Comparison]:
 
 def _time(case: Case, t: float | Values) -> object:
     """Return a number as it is, and a batch of times as an array of the backend, in which 1 / 8 and 1 are exact."""
-    return t if isinstance(t, float) else case.array(t)
+    return t if isinstance(t, float) else case.array(np.asarray(t))
 
 
 def _lay_out(coefficient: Values, ndim: int, axes: tuple[int, ...], case: Case) -> Values:
