@@ -80,7 +80,9 @@ def from_dict(data: dict[str, Any], cls: type[T] | None = None, *, name: str = "
     if not isinstance(data, dict):
         raise ConfigError(f"{name or 'settings'} must be a table of settings; got {data!r}")
     if cls is None:
-        cls = _class_of(data, {k: v for registry in _KINDS.values() for k, v in registry.items()}, name)
+        cls = typing.cast(
+            "type[T]", _class_of(data, {k: v for registry in _KINDS.values() for k, v in registry.items()}, name)
+        )
     elif "kind" in data and data["kind"] != cls.__name__:
         raise ConfigError(f"{_join(name, 'kind')} must be {cls.__name__!r} here; got {data['kind']!r}")
     hints = typing.get_type_hints(cls)

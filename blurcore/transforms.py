@@ -178,7 +178,8 @@ class DCT(_Separable):
         if _scipy_serves(x):
             from scipy import fft
 
-            return fft.dctn(upcast(x), axes=normalize_axes(axes, x.ndim), norm="ortho").astype(x.dtype, copy=False)
+            spectrum: Array = fft.dctn(upcast(x), axes=normalize_axes(axes, x.ndim), norm="ortho")
+            return spectrum.astype(x.dtype, copy=False)
         return super().forward(x, axes=axes)
 
     def inverse(self, u: Array, *, axes: tuple[int, ...] | int = (-2, -1)) -> Array:
@@ -186,7 +187,8 @@ class DCT(_Separable):
         if _scipy_serves(u):
             from scipy import fft
 
-            return fft.idctn(upcast(u), axes=normalize_axes(axes, u.ndim), norm="ortho").astype(u.dtype, copy=False)
+            image: Array = fft.idctn(upcast(u), axes=normalize_axes(axes, u.ndim), norm="ortho")
+            return image.astype(u.dtype, copy=False)
         return super().inverse(u, axes=axes)
 
 

@@ -85,6 +85,11 @@ class UNet(nn.Module):
     ------
     ArgumentError
         The image size does not halve as often as there are levels, or the widths do not fit the embedding or heads.
+
+    Notes
+    -----
+    For several image sizes under torch.compile say ``dynamic=False``: PyTorch 2.13's Inductor cannot order the symbolic
+    strides of the convolutions that a second size brings.
     """
 
     def __init__(

@@ -115,7 +115,9 @@ class Trainer:
         self.optimizer = torch.optim.AdamW(
             self.model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
         )
-        self.network: nn.Module = torch.compile(self.model) if settings.compile else self.model  # type: ignore[assignment]
+        self.network: nn.Module = self.model
+        if settings.compile:  # one image size per run: static shapes, which are faster and which Inductor always lowers
+            self.network = torch.compile(self.model, dynamic=False)  # type: ignore[assignment]
 
     def train_step(self, images: np.ndarray) -> tuple[float, float]:
         """Take one optimiser step on a batch of uint8 images (batch, H, W, C).
