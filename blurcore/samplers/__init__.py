@@ -4,7 +4,16 @@ The loop, the device and the noise belong to the caller. A step needs what the n
 both in frequency space (:func:`predict`), so that one network call costs one inverse and one forward transform.
 """
 
-from blurcore.samplers._base import Prediction, SamplerState, Solver, predict
+from blurcore.samplers._base import (
+    Coefficients,
+    LinearStepper,
+    Prediction,
+    SamplerState,
+    Solver,
+    Stepper,
+    predict,
+    predict_at,
+)
 from blurcore.samplers.ancestral import Ancestral
 from blurcore.samplers.ddim import DDIM
 from blurcore.samplers.dpm_solver_pp import DPMSolverPP
@@ -14,6 +23,6 @@ SOLVERS = {"ancestral": Ancestral, "ddim": DDIM, "dpm_solver_pp": DPMSolverPP}
 """The solvers that a configuration can name."""
 
 __all__ = [
-    "DDIM", "SOLVERS", "Ancestral", "DPMSolverPP", "Prediction", "SamplerState", "Solver", "log_snr_times", "predict",
-    "uniform_times",
+    "DDIM", "SOLVERS", "Ancestral", "Coefficients", "DPMSolverPP", "LinearStepper", "Prediction", "SamplerState", "Solver",
+    "Stepper", "log_snr_times", "predict", "predict_at", "uniform_times",
 ]  # fmt: skip

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Generic, NamedTuple, Protocol
+from typing import Any, Generic, NamedTuple, Protocol
 
-from blurcore._arrays import namespace
+from blurcore._arrays import align, namespace
 from blurcore._typing import A, Array, Time
-from blurcore.diffusion import marginal_for
+from blurcore.diffusion import grid_shape, marginal_for
 from blurcore.prediction import Kind, convert
-from blurcore.processes import Process
+from blurcore.processes import Marginal, Process
+from blurcore.transforms import Basis
 
 
 class Prediction(NamedTuple, Generic[A]):
@@ -26,8 +27,17 @@ class SamplerState(NamedTuple, Generic[A]):
     last_h: A | None = None
 
 
+class Coefficients(NamedTuple, Generic[A]):
+    """One linear step, u_s = z u_t + x0 x0_hat + eps eps_hat + noise n, shapes ``(*time, *grid)``; None: no such term."""
+
+    z: A | None = None
+    x0: A | None = None
+    eps: A | None = None
+    noise: A | None = None
+
+
 class Solver(Protocol):
-    """One step of a sampler, pure."""
+    """One step of a sampler, pure: the schedule's part (`coefficients`), the data's part (`apply`), or both (`step`)."""
 
     @property
     def process(self) -> Process:
@@ -41,7 +51,25 @@ class Solver(Protocol):
 
     @property
     def uses_noise(self) -> bool:
-        """Whether `step` adds the noise that it is handed."""
+        """Whether `apply` adds the noise that it is handed."""
+        ...
+
+    def start(self, u: Array) -> SamplerState[Array]:
+        """Return the first state; its structure is that of all later ones, as a scan wants it."""
+        ...
+
+    def coefficients(self, t: Time, s: Time, *, shape: tuple[int, ...], like: Array | None = None) -> Any:
+        """Return what a step from t to s < t needs of the schedule, a tuple of arrays ``(*time, *grid)``.
+
+        The times are numbers or arrays; with the arrays of a whole grid of times the result holds all steps, which a
+        compiled loop (`jax.lax.scan`) takes one by one, worked out on the host in float64.
+        """
+        ...
+
+    def apply(
+        self, coefficients: Any, state: SamplerState[Array], prediction: Prediction[Array], noise: Array | None = None
+    ) -> SamplerState[Array]:
+        """Take the step. `noise` is standard normal in frequency space, of the shape of the state; None adds none."""
         ...
 
     def step(
@@ -54,6 +82,49 @@ class Solver(Protocol):
         the state; None adds none, which is what the last step wants.
         """
         ...
+
+
+class Stepper:
+    """What solvers inherit: a step is its coefficients, applied."""
+
+    process: Process
+    axes: tuple[int, ...]
+
+    def start(self, u: Array) -> SamplerState[Array]:
+        """Return the first state; see :meth:`Solver.start`."""
+        return SamplerState(u)
+
+    def step(
+        self: Solver,
+        state: SamplerState[Array],
+        prediction: Prediction[Array],
+        t: Time,
+        s: Time,
+        noise: Array | None = None,
+    ) -> SamplerState[Array]:
+        """Go from t to s; see :meth:`Solver.step`."""
+        coefficients = self.coefficients(t, s, shape=grid_shape(state.u, self.axes), like=state.u)
+        return self.apply(coefficients, state, prediction, noise)
+
+
+class LinearStepper(Stepper):
+    """A solver without memory whose step is :class:`Coefficients`."""
+
+    def apply(
+        self,
+        coefficients: Coefficients[Array],
+        state: SamplerState[Array],
+        prediction: Prediction[Array],
+        noise: Array | None = None,
+    ) -> SamplerState[Array]:
+        """Take the step; see :meth:`Solver.apply`."""
+        terms = (state.u, prediction.x0, prediction.eps, noise)
+        used = [(c, x) for c, x in zip(coefficients, terms, strict=True) if c is not None and x is not None]
+        (first, x), *rest = ((align(c, ndim=state.u.ndim, axes=self.axes), x) for c, x in used)
+        result = first * x
+        for coefficient, x in rest:
+            result = result + coefficient * x
+        return SamplerState(result)
 
 
 def predict(
@@ -91,10 +162,39 @@ def predict(
         As :func:`blurcore.convert`.
     """
     m = marginal_for(process, t, u, axes=axes)
-    coded = process.basis.forward(value, axes=axes)
-    x0 = convert(coded, kind, "x0", z=u, marginal=m)
+    return predict_at(m, value, kind, u, basis=process.basis, axes=axes, clip=clip)
+
+
+def predict_at(
+    marginal: Marginal[Array],
+    value: Array,
+    kind: Kind,
+    u: Array,
+    *,
+    basis: Basis,
+    axes: tuple[int, ...] = (-2, -1),
+    clip: bool = False,
+) -> Prediction[Array]:
+    """Do what :func:`predict` does where the marginal is known: a compiled loop has it from a table.
+
+    Parameters
+    ----------
+    marginal
+        alpha and sigma, laid out to broadcast with `u` (:func:`blurcore.marginal_for`).
+    value, kind, u, axes, clip
+        As for :func:`predict`.
+    basis
+        The basis of the process.
+
+    Raises
+    ------
+    ArgumentError, DegenerateError
+        As :func:`blurcore.convert`.
+    """  # fmt: skip
+    coded = basis.forward(value, axes=axes)
+    x0 = convert(coded, kind, "x0", z=u, marginal=marginal)
     if clip:
-        clipped = namespace(u=u).clip(process.basis.inverse(x0, axes=axes), -1.0, 1.0)
-        x0 = process.basis.forward(clipped, axes=axes)
-        return Prediction(x0=x0, eps=convert(x0, "x0", "eps", z=u, marginal=m))
-    return Prediction(x0=x0, eps=convert(coded, kind, "eps", z=u, marginal=m))
+        clipped = namespace(u=u).clip(basis.inverse(x0, axes=axes), -1.0, 1.0)
+        x0 = basis.forward(clipped, axes=axes)
+        return Prediction(x0=x0, eps=convert(x0, "x0", "eps", z=u, marginal=marginal))
+    return Prediction(x0=x0, eps=convert(coded, kind, "eps", z=u, marginal=marginal))

@@ -5,17 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, final
 
-from blurcore._arrays import align
 from blurcore._checks import require
 from blurcore._typing import Array, Time
-from blurcore.diffusion import grid_shape, posterior, transition
+from blurcore.diffusion import posterior, transition
 from blurcore.processes import Process
-from blurcore.samplers._base import Prediction, SamplerState
+from blurcore.samplers._base import Coefficients, LinearStepper
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class Ancestral:
+class Ancestral(LinearStepper):
     r""":math:`u_s = \mathrm{z\_coef}\, u_t + \mathrm{x\_coef}\, \hat u_0 + \mathrm{std} \; n`.
 
     Parameters
@@ -40,18 +39,14 @@ class Ancestral:
         """Ancestral sampling is random."""
         return True
 
-    def step(
-        self, state: SamplerState[Array], prediction: Prediction[Array], t: Time, s: Time, noise: Array | None = None
-    ) -> SamplerState[Array]:
-        """Go from t to s; see :meth:`Solver.step`."""
-        u = state.u
-        shape = grid_shape(u, self.axes)
-        q = posterior(self.process, t, s, shape=shape, like=u)
-        z_coef, x_coef = (align(c, ndim=u.ndim, axes=self.axes) for c in q[:2])
-        mean = z_coef * u + x_coef * prediction.x0
-        if noise is None:
-            return SamplerState(mean)
+    def coefficients(
+        self, t: Time, s: Time, *, shape: tuple[int, ...], like: Array | None = None
+    ) -> Coefficients[Array]:
+        """Return the posterior's mean and standard deviation; see :meth:`Solver.coefficients`."""
+        q = posterior(self.process, t, s, shape=shape, like=like)
         variance = (
-            q.variance if self.variance == "posterior" else transition(self.process, t, s, shape=shape, like=u).variance
+            q.variance
+            if self.variance == "posterior"
+            else transition(self.process, t, s, shape=shape, like=like).variance
         )
-        return SamplerState(mean + align(variance, ndim=u.ndim, axes=self.axes) ** 0.5 * noise)
+        return Coefficients(z=q.z_coef, x0=q.x_coef, noise=variance**0.5)

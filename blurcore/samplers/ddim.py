@@ -13,17 +13,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import final
 
-from blurcore._arrays import align, namespace
+from blurcore._arrays import namespace
 from blurcore._checks import require
 from blurcore._typing import Array, Time
-from blurcore.diffusion import grid_shape, marginal_for, posterior
+from blurcore.diffusion import posterior
 from blurcore.processes import Process
-from blurcore.samplers._base import Prediction, SamplerState
+from blurcore.samplers._base import Coefficients, LinearStepper
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class DDIM:
+class DDIM(LinearStepper):
     r""":math:`u_s = \alpha_s \hat u_0 + \sqrt{\sigma_s^2 - \eta^2 \sigma_{t \to s}^2}\, \hat\epsilon + \eta \sigma_{t \to s} n`.
 
     Parameters
@@ -48,19 +48,14 @@ class DDIM:
         """Whether eta > 0."""
         return self.eta > 0
 
-    def step(
-        self, state: SamplerState[Array], prediction: Prediction[Array], t: Time, s: Time, noise: Array | None = None
-    ) -> SamplerState[Array]:
-        """Go from t to s; see :meth:`Solver.step`."""
-        u = state.u
-        m = marginal_for(self.process, s, u, axes=self.axes)
+    def coefficients(
+        self, t: Time, s: Time, *, shape: tuple[int, ...], like: Array | None = None
+    ) -> Coefficients[Array]:
+        """Return the weights of the prediction's two forms and of the noise; see :meth:`Solver.coefficients`."""
+        m = self.process.marginal(s, shape=shape, like=like)
         if self.eta == 0:
-            return SamplerState(m.alpha * prediction.x0 + m.sigma * prediction.eps)
-        shape = grid_shape(u, self.axes)
-        d = self.process.difference(t, s, shape=shape, like=u).log_snr
-        kept = (1 - self.eta**2) + self.eta**2 * align(namespace(u=u).exp(d), ndim=u.ndim, axes=self.axes)
-        mean = m.alpha * prediction.x0 + m.sigma * kept**0.5 * prediction.eps
-        if noise is None:
-            return SamplerState(mean)
-        added = align(posterior(self.process, t, s, shape=shape, like=u).variance, ndim=u.ndim, axes=self.axes)
-        return SamplerState(mean + self.eta * added**0.5 * noise)
+            return Coefficients(x0=m.alpha, eps=m.sigma)
+        d = self.process.difference(t, s, shape=shape, like=like).log_snr
+        kept = (1 - self.eta**2) + self.eta**2 * namespace(d=d).exp(d)
+        added = posterior(self.process, t, s, shape=shape, like=like).variance
+        return Coefficients(x0=m.alpha, eps=m.sigma * kept**0.5, noise=self.eta * added**0.5)
