@@ -88,8 +88,11 @@ def _requested() -> tuple[str, ...] | None:
     return None if value is None else tuple(name.strip() for name in value.split(",") if name.strip())
 
 
-def pytest_configure() -> None:
-    """Refuse to start without a library that was asked for."""
+def pytest_configure(config: pytest.Config) -> None:
+    """Share the cores among pytest's workers, which inherit this; refuse to start without a library that was asked for."""
+    workers = getattr(config.option, "numprocesses", None)
+    if workers:  # threads of one worker would spin where those of another could compute
+        os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // workers)))
     for name in _requested() or ():
         if name not in LIBRARIES:
             raise pytest.UsageError(f"BLURCORE_TEST_LIBRARIES names {name!r}; there are: {', '.join(LIBRARIES)}")

@@ -5,6 +5,7 @@ Sample i follows from (seed, i) alone: it has a generator of its own, whatever b
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,27 +14,13 @@ from torch import Tensor, nn
 
 import blurcore as bc
 from blurcore.config import RunConfig, SampleConfig
-from blurcore.processes import Process
+from blurcore.engine import Stream, condition, solver_of, to_pixels
 from blurcore.runs import newest_checkpoint, read_config
 from blurcore.runs.progress import SamplingProgress
 from blurcore_torch.devices import memory_format, pick_device
-from blurcore_torch.random import Stream, generator
+from blurcore_torch.random import generator
 
 AXES = (-2, -1)
-
-
-def condition(process: Process, t: Tensor, embedding: str) -> Tensor:
-    """Return what the network is shown of the time: t itself, or the log-SNR of the DC frequency; shape (batch,)."""
-    if embedding == "time":
-        return t
-    return bc.log_snr(process, t, shape=(1, 1)).reshape(t.shape)
-
-
-def solver_of(process: Process, settings: SampleConfig) -> bc.Solver:
-    """Return the solver that the settings name."""
-    if settings.sampler == "ddim":
-        return bc.DDIM(process=process, axes=AXES, eta=settings.eta)
-    return bc.Ancestral(process=process, axes=AXES)
 
 
 @torch.no_grad()
@@ -70,26 +57,56 @@ def sample(
     with SamplingProgress(settings.num_samples, settings.num_steps, show=progress) as bar:
         for first in range(0, settings.num_samples, settings.batch_size):
             indices = range(first, min(first + settings.batch_size, settings.num_samples))
-            generators = [generator(device, settings.seed, Stream.SAMPLE, i) for i in indices]
-            batches.append(_sample_batch(config, network, generators, times, image_shape, settings, device, bar))
+            noise = _derived_noise(settings.seed, indices, image_shape, device)
+            shape = (len(indices), *image_shape)
+            batches.append(
+                sample_batch(
+                    config, network, noise, shape=shape, settings=settings, device=device, step_done=bar.advance
+                ).cpu()
+            )
     draws = torch.cat(batches)
     return draws.clamp(-1, 1) if settings.clip else draws
 
 
-def _sample_batch(
-    config: RunConfig, network: nn.Module, generators: list[torch.Generator], times: tuple[float, ...],
-    image_shape: tuple[int, int, int], settings: SampleConfig, device: torch.device, bar: SamplingProgress,
+def _derived_noise(
+    seed: int, indices: range, image_shape: tuple[int, int, int], device: torch.device
+) -> Callable[[int], Tensor]:
+    height, width, channels = image_shape
+    generators = [generator(device, seed, Stream.SAMPLE, i) for i in indices]
+    return lambda step: torch.stack(
+        [torch.randn(channels, height, width, generator=g, device=device) for g in generators]
+    )
+
+
+@torch.no_grad()
+def sample_batch(
+    config: RunConfig, network: nn.Module, noise: Callable[[int], Tensor], *, shape: tuple[int, int, int, int],
+    settings: SampleConfig, device: torch.device, step_done: Callable[[int], None] = lambda images: None,
 ) -> Tensor:  # fmt: skip
-    process, (height, width, channels) = config.process, image_shape
-    solver = solver_of(process, settings)
+    """Draw one batch from noise that the caller brings.
 
-    def noise() -> Tensor:
-        # White noise is white in the basis too, so it is drawn there.
-        return torch.stack([torch.randn(channels, height, width, generator=g, device=device) for g in generators])
+    Parameters
+    ----------
+    config, network, settings, device
+        As for :func:`sample`.
+    noise
+        noise(k) is standard normal, (batch, C, H, W), in frequency space, where white noise is white too: the start for
+        k = 0, then that of step k; called once for each k in order, but for the steps that add none.
+    shape
+        (batch, H, W, C).
+    step_done
+        Called after each step with the number of images.
 
-    prior = noise()
-    state = bc.SamplerState(bc.marginal_for(process, times[0], prior, axes=AXES).sigma * prior)
-    for t, s in zip(times[:-1], times[1:], strict=True):
+    Returns
+    -------
+    Tensor
+        (batch, C, H, W) on the device, as the solver left it.
+    """
+    process, times = config.process, bc.uniform_times(settings.num_steps)
+    solver = solver_of(process, settings, axes=AXES)
+    prior = noise(0)
+    state = solver.start(bc.marginal_for(process, times[0], prior, axes=AXES).sigma * prior)
+    for k, (t, s) in enumerate(zip(times[:-1], times[1:], strict=True), start=1):
         z = process.basis.inverse(state.u, axes=AXES)
         cond = condition(process, torch.full((len(z),), t, device=device), config.model.embedding)
         with torch.autocast(device.type, torch.bfloat16, enabled=config.train.precision == "bf16"):
@@ -97,15 +114,14 @@ def _sample_batch(
         prediction = bc.predict(
             process, output.float(), config.train.prediction, state.u, t, axes=AXES, clip=settings.clip
         )
-        state = solver.step(state, prediction, t, s, noise() if solver.uses_noise and s > 0 else None)
-        bar.advance(len(z))
-    return process.basis.inverse(state.u, axes=AXES).cpu()
+        state = solver.step(state, prediction, t, s, noise(k) if solver.uses_noise and s > 0 else None)
+        step_done(shape[0])
+    return process.basis.inverse(state.u, axes=AXES)
 
 
 def to_images(draws: Tensor) -> np.ndarray:
     """Return data in [-1, 1], (n, C, H, W), as uint8 images (n, H, W, C)."""
-    pixels = ((draws.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
-    return pixels.permute(0, 2, 3, 1).contiguous().cpu().numpy()
+    return to_pixels(draws.permute(0, 2, 3, 1).cpu().numpy())
 
 
 def load_run(folder: Path, device: torch.device) -> tuple[RunConfig, nn.Module, tuple[int, int, int]]:

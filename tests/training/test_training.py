@@ -14,6 +14,7 @@ from blurcore_torch import sampler, trainer
 from blurcore_torch.devices import pick_device
 
 import blurcore as bc
+from blurcore.engine import Stream, learning_rate
 from blurcore.errors import ArgumentError, ConfigError, RunStoppedError
 from blurcore.runs import newest_checkpoint
 
@@ -74,7 +75,7 @@ def test_sampling_loop_equals_the_core_on_the_same_noise(config: bc.RunConfig) -
         replace(config, train=replace(config.train, prediction="v")), Shrink(), image_shape=(8, 8, 1),
         settings=settings, device=torch.device("cpu"), progress=False,
     )  # fmt: skip
-    generators = [sampler.generator(torch.device("cpu"), 0, sampler.Stream.SAMPLE, i) for i in range(2)]
+    generators = [sampler.generator(torch.device("cpu"), 0, Stream.SAMPLE, i) for i in range(2)]
 
     def noise() -> np.ndarray:
         return np.stack([torch.randn(1, 8, 8, generator=g).numpy().astype(np.float64) for g in generators])
@@ -121,11 +122,11 @@ def test_process_whose_end_is_no_noise_is_refused(config: bc.RunConfig, tmp_path
 
 def test_learning_rate_warms_up_and_follows_its_schedule() -> None:
     settings = bc.TrainConfig(steps=100, warmup_steps=10, learning_rate=1.0, schedule="cosine")
-    assert trainer.learning_rate(settings, 0) == pytest.approx(0.1)
-    assert trainer.learning_rate(settings, 9) == pytest.approx(1.0)
-    assert trainer.learning_rate(settings, 55) == pytest.approx(0.5)
-    assert trainer.learning_rate(settings, 100) == pytest.approx(0.0)
-    assert trainer.learning_rate(replace(settings, schedule="constant"), 99) == 1.0
+    assert learning_rate(settings, 0) == pytest.approx(0.1)
+    assert learning_rate(settings, 9) == pytest.approx(1.0)
+    assert learning_rate(settings, 55) == pytest.approx(0.5)
+    assert learning_rate(settings, 100) == pytest.approx(0.0)
+    assert learning_rate(replace(settings, schedule="constant"), 99) == 1.0
 
 
 def test_average_follows_its_definition(config: bc.RunConfig) -> None:

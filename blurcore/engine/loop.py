@@ -1,0 +1,225 @@
+"""The training loop: data in, steps, metrics, checkpoints and samples out; stoppable anywhere.
+
+A step is a function of (configuration, data, weights, step number) and nothing else: the data's order, the times, the
+noise and the dropout masks follow from the seed and the step. That is what makes a resumed run equal, to the last bit
+on a CPU, to one that was never stopped.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any, Protocol
+
+import numpy as np
+
+from blurcore.config import RunConfig, SampleConfig
+from blurcore.data import Dataset, Loader, load, save_grid
+from blurcore.engine.metrics import Scalars, Totals
+from blurcore.errors import CheckpointError, ConfigError, DegenerateError, RunStoppedError
+from blurcore.losses import check_prediction
+from blurcore.runs import Checkpoint, RunFolder, newest_checkpoint, save_checkpoint
+from blurcore.runs.checkpoint import Arrays
+from blurcore.runs.progress import TrainingProgress
+
+_MAX_SKIPPED = 10  # steps in a row with a loss or gradient that is not finite, before the run gives up
+
+
+class Trainer(Protocol):
+    """A run in a backend's memory: network, average, optimiser, step."""
+
+    @property
+    def backend(self) -> str:
+        """Name of the backend."""
+        ...
+
+    @property
+    def step(self) -> int:
+        """Number of steps taken."""
+        ...
+
+    def train_step(self, images: np.ndarray[Any, Any]) -> tuple[float, float]:
+        """Take one step on a batch of uint8 images (batch, H, W, C).
+
+        Returns the mean loss of the batch and the norm of its gradient before clipping; a step in which either is not
+        finite changes nothing but the step's number.
+        """
+        ...
+
+    def arrays(self) -> dict[str, Arrays]:
+        """Return the groups "model", "ema" and "optimizer" in the layout that the backends share."""
+        ...
+
+    def load_arrays(self, groups: dict[str, Arrays], step: int) -> None:
+        """Take over what `arrays` of any backend returned; CheckpointError if it is another network's."""
+        ...
+
+    def sample(self, settings: SampleConfig) -> np.ndarray[Any, Any]:
+        """Draw images with the averaged weights: uint8, (n, H, W, C)."""
+        ...
+
+
+def check_config(config: RunConfig, image_shape: tuple[int, int, int]) -> None:
+    """Refuse, before any work, what cannot be trained and sampled with these settings.
+
+    Raises
+    ------
+    ConfigError
+        The process cannot be sampled from noise, or the prediction would divide by zero; says what to do.
+    """
+    shape = image_shape[:2]
+    first = config.process.marginal(1.0, shape=shape)
+    if float(first.alpha.max()) > 0.1 * float(first.sigma.min()):
+        raise ConfigError(
+            f"{type(config.process).__name__} leaves an image in its last state (alpha_1 / sigma_1 ="
+            f" {float(first.alpha.max()) / max(float(first.sigma.min()), 1e-300):.3g} at DC), so sampling cannot start from noise;"
+            " this trainer needs a process whose noise covers all frequencies at t = 1"
+        )
+    try:
+        check_prediction(config.process, config.train.prediction, (1.0, 0.5), shape=shape)
+    except DegenerateError as error:
+        raise ConfigError(str(error)) from None
+
+
+def run_training(
+    config: RunConfig,
+    folder: Path,
+    make_trainer: Callable[[RunConfig, tuple[int, int, int]], Trainer],
+    *,
+    resume: bool = False,
+) -> None:
+    """Train a model into a run folder, or go on with the one that is there.
+
+    Parameters
+    ----------
+    config
+        The run's configuration.
+    folder
+        The run folder; new or empty unless `resume`.
+    make_trainer
+        Makes the backend's trainer from the configuration and the shape (H, W, C) of the images.
+    resume
+        Start from the newest complete checkpoint, whichever backend wrote it.
+
+    Raises
+    ------
+    ConfigError, DataError, CheckpointError
+        Before the first step: the settings, the data or the folder do not serve.
+    RunStoppedError
+        A signal ended the run, or too many steps in a row were not finite; a checkpoint has been written.
+    """
+    data = load(config.data)
+    check_config(config, data.image_shape)
+    with RunFolder(folder, config, resume=resume) as run:
+        loop = _Loop(config, make_trainer(config, data.image_shape), run, data)
+        if resume:
+            loop.restore(newest_checkpoint(run.path))
+        loop.run()
+
+
+class _Loop:
+    """A trainer, its data and its folder."""
+
+    def __init__(self, config: RunConfig, trainer: Trainer, run: RunFolder, data: Dataset) -> None:
+        self.config, self.trainer, self.folder, self.data = config, trainer, run, data
+        self.totals = Totals()
+        self.saved_at = 0
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Take over a saved state."""
+        if checkpoint.state["data"] != self.data.fingerprint:
+            raise CheckpointError(
+                f"the data set {self.data.name} has changed since the checkpoint of step {checkpoint.step} was written"
+            )
+        self.trainer.load_arrays(checkpoint.groups, checkpoint.step)
+        self.totals = Totals(**checkpoint.state["totals"])
+        self.saved_at = checkpoint.step
+        self.folder.rewind_metrics(checkpoint.step)
+
+    def run(self) -> None:
+        """Train to the last step, or to a signal."""
+        settings, trainer = self.config.train, self.trainer
+        loader = Loader(
+            self.data, batch_size=settings.batch_size, seed=self.config.seed, start_step=trainer.step,
+            num_workers=settings.num_workers, flip=self.config.data.flip,
+        )  # fmt: skip
+        with _signals() as received, loader, Scalars(self.folder, settings.tensorboard) as scalars:
+            with TrainingProgress(total=settings.steps, start=trainer.step) as progress:
+                batches = iter(loader)
+                clock = time.perf_counter()
+                while trainer.step < settings.steps and not received:
+                    loss, norm = trainer.train_step(next(batches)[1])
+                    self.totals.add(loss, norm)
+                    progress.advance(loss, settings.batch_size)
+                    if trainer.step % settings.log_every == 0 or trainer.step == settings.steps:
+                        now = time.perf_counter()
+                        self.totals = scalars.write(self.totals, settings, trainer.step, seconds=now - clock)
+                        clock = now
+                    self._check_progress()
+                    if trainer.step < settings.steps:
+                        self._now_and_then()
+            self._save()
+            if received:
+                name = signal.Signals(received[0]).name
+                raise RunStoppedError(
+                    f"{name} after step {trainer.step} of {settings.steps}; a checkpoint is written, resume to go on",
+                    exit_code=128 + received[0],
+                )
+        self._draw()
+
+    def _check_progress(self) -> None:
+        if self.totals.skipped_in_a_row >= _MAX_SKIPPED:
+            raise RunStoppedError(
+                f"the loss or the gradient was not finite for {_MAX_SKIPPED} steps in a row, up to step {self.trainer.step};"
+                f" the last good checkpoint is that of step {self.saved_at}",
+                exit_code=3,
+            )
+
+    def _now_and_then(self) -> None:
+        step, settings = self.trainer.step, self.config.train
+        if settings.sample_every and step % settings.sample_every == 0:
+            self._draw()
+        if step % settings.checkpoint_every == 0:
+            self._save()
+
+    def _save(self) -> None:
+        trainer = self.trainer
+        state = {
+            "image_shape": list(self.data.image_shape), "data": self.data.fingerprint, "totals": self.totals.to_dict(),
+            "backend": trainer.backend,
+        }  # fmt: skip
+        checkpoint = Checkpoint(step=trainer.step, groups=trainer.arrays(), state=state)
+        save_checkpoint(self.folder.path, checkpoint, keep=self.config.train.keep_checkpoints)
+        self.saved_at = trainer.step
+
+    def _draw(self) -> None:
+        """Save a grid of samples under the step's number."""
+        path = self.folder.path / "samples" / f"step-{self.trainer.step:08d}.png"
+        save_grid(self.trainer.sample(self.config.sample), path)
+
+
+@contextmanager
+def _signals() -> Iterator[list[int]]:
+    """Collect SIGINT and SIGTERM instead of dying of the first; a second one leaves at once."""
+    received: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        del frame
+        if received:
+            raise SystemExit(128 + number)
+        received.append(number)
+
+    if threading.current_thread() is not threading.main_thread():  # only the main thread may set handlers
+        yield received
+        return
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,81 @@
+"""What is counted on the way, and where it is written."""
+
+from __future__ import annotations
+
+import logging
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from blurcore.config import TrainConfig
+from blurcore.engine.schedule import learning_rate
+from blurcore.errors import ConfigError
+from blurcore.runs import RunFolder
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass
+class Totals:
+    """What has been counted since the last line of metrics, and in the whole run."""
+
+    loss: float = 0.0
+    grad_norm: float = 0.0
+    count: int = 0
+    skipped: int = 0
+    skipped_in_a_row: int = 0
+
+    def add(self, loss: float, norm: float) -> None:
+        """Count a step by its loss and the norm of its gradient; one that is not finite was skipped."""
+        if math.isfinite(loss) and math.isfinite(norm):
+            self.loss += loss
+            self.grad_norm += norm
+            self.count += 1
+            self.skipped_in_a_row = 0
+        else:
+            self.skipped += 1
+            self.skipped_in_a_row += 1
+            _log.warning("a step was skipped: its loss (%g) or the norm of its gradient (%g) is not finite", loss, norm)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the totals for a checkpoint; what is not finite, which JSON does not have, is None."""
+        return {k: v if math.isfinite(v) else None for k, v in vars(self).items()}
+
+
+class Scalars:
+    """Metrics as JSON lines, and for TensorBoard where asked for."""
+
+    def __init__(self, run: RunFolder, tensorboard: bool) -> None:
+        self._run = run
+        self._writer: Any = None
+        if tensorboard:
+            try:
+                from tensorboardX import SummaryWriter
+            except ImportError as error:
+                raise ConfigError(
+                    "train.tensorboard needs tensorboardX; try: pip install 'blurcore[tensorboard]'"
+                ) from error
+            self._writer = SummaryWriter(str(run.path / "tensorboard"))
+
+    def write(self, totals: Totals, settings: TrainConfig, step: int, *, seconds: float) -> Totals:
+        """Write the means since the last line, and return totals that start anew."""
+        count = max(1, totals.count)
+        values = {
+            "loss": totals.loss / count if totals.count else math.nan,
+            "grad_norm": totals.grad_norm / count if totals.count else math.nan,
+            "learning_rate": learning_rate(settings, step - 1),
+            "images_per_s": settings.batch_size * totals.count / max(seconds, 1e-9),
+            "skipped": totals.skipped,
+        }
+        self._run.log(step=step, **values)
+        if self._writer is not None:
+            for name, value in values.items():
+                self._writer.add_scalar(f"train/{name}", value, step)
+        return Totals(skipped=totals.skipped, skipped_in_a_row=totals.skipped_in_a_row)
+
+    def __enter__(self) -> Scalars:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._writer is not None:
+            self._writer.close()
