@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from blurcore.config import RunConfig, SampleConfig
 from blurcore.operations import CORE, CoreOperations
 
 
@@ -44,6 +46,20 @@ class JaxBackend:
     def derivative(self, f: Callable[[jax.Array], jax.Array], t: jax.Array) -> jax.Array:
         """Return df/dt by forward-mode differentiation."""
         return jax.jvp(f, (t,), (jnp.ones_like(t),))[1]
+
+    def train(self, config: RunConfig, folder: Path, *, resume: bool = False) -> None:
+        """Train into a run folder; see :func:`blurcore_jax.trainer.train`."""
+        from blurcore_jax.trainer import train
+
+        train(config, folder, resume=resume)
+
+    def sample(
+        self, folder: Path, settings: SampleConfig, *, device: str = "auto", progress: bool = True
+    ) -> np.ndarray:
+        """Draw images from a run; see :func:`blurcore_jax.sampler.sample_run`."""
+        from blurcore_jax.sampler import sample_run
+
+        return sample_run(folder, settings, device=device, progress=progress)
 
 
 BACKEND = JaxBackend()

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from blurcore.errors import CheckpointError
+from blurcore.runs.checkpoint import require_same_arrays
 
 
 def to_arrays(tensors: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
@@ -25,15 +26,7 @@ def load_module(module: nn.Module, arrays: Mapping[str, np.ndarray], *, what: st
         Names are missing or too many, or shapes differ; all are listed.
     """
     own = module.state_dict()
-    problems = [f"missing {k}" for k in sorted(own.keys() - arrays.keys())]
-    problems += [f"unexpected {k}" for k in sorted(arrays.keys() - own.keys())]
-    problems += [
-        f"{k} has shape {arrays[k].shape}, not {tuple(own[k].shape)}"
-        for k in sorted(own.keys() & arrays.keys())
-        if arrays[k].shape != tuple(own[k].shape)
-    ]
-    if problems:
-        raise CheckpointError(f"the {what} of the checkpoint do not fit this model: {'; '.join(problems)}")
+    require_same_arrays({name: tuple(tensor.shape) for name, tensor in own.items()}, arrays, what=what)
     with torch.no_grad():
         for name, tensor in own.items():
             tensor.copy_(torch.from_numpy(np.array(arrays[name])))

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any, Protocol
+from typing import Any, Protocol, SupportsFloat
 
 import numpy as np
 
@@ -43,11 +43,11 @@ class Trainer(Protocol):
         """Number of steps taken."""
         ...
 
-    def train_step(self, images: np.ndarray[Any, Any]) -> tuple[float, float]:
-        """Take one step on a batch of uint8 images (batch, H, W, C).
+    def train_step(self, images: np.ndarray[Any, Any]) -> tuple[SupportsFloat, SupportsFloat]:
+        """Take one step on a batch of uint8 images (batch, H, W, C), or set it going.
 
-        Returns the mean loss of the batch and the norm of its gradient before clipping; a step in which either is not
-        finite changes nothing but the step's number.
+        Returns the mean loss of the batch and the norm of its gradient before clipping, which the loop turns into floats
+        only after the next step; a step in which either is not finite changes nothing but the step's number.
         """
         ...
 
@@ -129,6 +129,7 @@ class _Loop:
         self.config, self.trainer, self.folder, self.data = config, trainer, run, data
         self.totals = Totals()
         self.saved_at = 0
+        self._pending: tuple[SupportsFloat, SupportsFloat] | None = None
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Take over a saved state."""
@@ -153,9 +154,11 @@ class _Loop:
                 batches = iter(loader)
                 clock = time.perf_counter()
                 while trainer.step < settings.steps and not received:
-                    loss, norm = trainer.train_step(next(batches)[1])
-                    self.totals.add(loss, norm)
-                    progress.advance(loss, settings.batch_size)
+                    result = trainer.train_step(next(batches)[1])
+                    self._count(progress)
+                    self._pending = result
+                    if self._looks_now():
+                        self._count(progress)
                     if trainer.step % settings.log_every == 0 or trainer.step == settings.steps:
                         now = time.perf_counter()
                         self.totals = scalars.write(self.totals, settings, trainer.step, seconds=now - clock)
@@ -163,6 +166,7 @@ class _Loop:
                     self._check_progress()
                     if trainer.step < settings.steps:
                         self._now_and_then()
+                self._count(progress)
             self._save()
             if received:
                 name = signal.Signals(received[0]).name
@@ -171,6 +175,20 @@ class _Loop:
                     exit_code=128 + received[0],
                 )
         self._draw()
+
+    def _looks_now(self) -> bool:
+        """Whether anything is written after this step, which wants its loss."""
+        step, settings = self.trainer.step, self.config.train
+        every = (settings.log_every, settings.checkpoint_every, settings.sample_every or settings.steps)
+        return step == settings.steps or any(step % n == 0 for n in every)
+
+    def _count(self, progress: TrainingProgress) -> None:
+        """Count the step that has been set going last, if it has not been counted."""
+        if self._pending is not None:
+            loss, norm = (float(value) for value in self._pending)
+            self._pending = None
+            self.totals.add(loss, norm)
+            progress.advance(loss, self.config.train.batch_size)
 
     def _check_progress(self) -> None:
         if self.totals.skipped_in_a_row >= _MAX_SKIPPED:

@@ -10,6 +10,7 @@ import json
 import logging
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,7 +22,7 @@ FORMAT = 1
 _PREFIX = "step-"
 _log = logging.getLogger(__name__)
 
-Arrays = dict[str, np.ndarray[Any, Any]]
+Arrays = Mapping[str, np.ndarray[Any, Any]]
 
 
 class Checkpoint(NamedTuple):
@@ -139,7 +140,9 @@ def load_checkpoint(path: Path) -> Checkpoint:
                     f"the checkpoint file {file} does not have the hash of its manifest: it is damaged"
                 )
         state = json.loads((path / "state.json").read_text(encoding="utf-8"))
-        groups = {Path(name).stem: load_file(path / name) for name in manifest if name.endswith(".safetensors")}
+        groups: dict[str, Arrays] = {
+            Path(name).stem: load_file(path / name) for name in manifest if name.endswith(".safetensors")
+        }
     except (OSError, ValueError, KeyError, AttributeError, TypeError, SafetensorError) as error:
         if isinstance(error, CheckpointError):
             raise
@@ -149,6 +152,34 @@ def load_checkpoint(path: Path) -> Checkpoint:
             f"the checkpoint {path} has format {state.get('format')!r}; this version reads format {FORMAT}"
         )
     return Checkpoint(step=state["step"], groups=groups, state=state)
+
+
+def require_same_arrays(shapes: Mapping[str, tuple[int, ...]], arrays: Arrays, *, what: str) -> None:
+    """Refuse arrays that are not those of a model, before one of them is taken over.
+
+    Parameters
+    ----------
+    shapes
+        The shape of each array that the model has.
+    arrays
+        What the checkpoint has.
+    what
+        What they are, for the message.
+
+    Raises
+    ------
+    CheckpointError
+        Names are missing or too many, or shapes differ; all are listed.
+    """
+    problems = [f"missing {k}" for k in sorted(shapes.keys() - arrays.keys())]
+    problems += [f"unexpected {k}" for k in sorted(arrays.keys() - shapes.keys())]
+    problems += [
+        f"{k} has shape {arrays[k].shape}, not {shapes[k]}"
+        for k in sorted(shapes.keys() & arrays.keys())
+        if arrays[k].shape != shapes[k]
+    ]
+    if problems:
+        raise CheckpointError(f"the {what} of the checkpoint do not fit this model: {'; '.join(problems)}")
 
 
 def newest_checkpoint(folder: Path) -> Checkpoint:

@@ -1,0 +1,75 @@
+"""Weights in the layout that checkpoints have (the state dict of `blurcore_torch.model`), from Flax and back: one table.
+
+=========================  ==================  =====================================
+Flax (last part of path)   checkpoint          axes
+=========================  ==================  =====================================
+kernel of a convolution    weight              (rows, columns, in, out) -> (out, in, rows, columns)
+kernel of a dense layer    weight              (in, out) -> (out, in)
+scale of a norm            weight              as it is
+bias                       bias                as it is
+=========================  ==================  =====================================
+
+The rest of the path is the same, joined by dots; ``nnx.Sequential`` adds a part ``layers``, which is dropped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from flax import nnx
+
+from blurcore.runs.checkpoint import Arrays, require_same_arrays
+
+
+class Rule(NamedTuple):
+    """How one kind of parameter is called in a checkpoint, and how its axes are ordered there."""
+
+    name: str
+    axes: tuple[int, ...]
+
+
+TABLE = {
+    ("kernel", 4): Rule("weight", (3, 2, 0, 1)),
+    ("kernel", 2): Rule("weight", (1, 0)),
+    ("scale", 1): Rule("weight", (0,)),
+    ("bias", 1): Rule("bias", (0,)),
+}
+
+
+def _entries(state: Any) -> list[tuple[tuple[Any, ...], str, Rule, Any]]:
+    """Return (path, name in the checkpoint, rule, value) for each parameter."""
+    entries = []
+    for path, variable in nnx.to_flat_state(state):
+        value = variable.get_value() if isinstance(variable, nnx.Variable) else variable
+        rule = TABLE[path[-1], value.ndim]
+        name = ".".join([*(str(part) for part in path[:-1] if part != "layers"), rule.name])
+        entries.append((path, name, rule, value))
+    return entries
+
+
+def to_layout(state: Any) -> Arrays:
+    """Return a model's parameters, an ``nnx.State``, as arrays by their name in a checkpoint, on the host."""
+    entries = _entries(state)
+    values = jax.device_get([value for *_, value in entries])
+    return {name: np.transpose(value, rule.axes) for (_, name, rule, _), value in zip(entries, values, strict=True)}
+
+
+def from_layout(state: Any, arrays: Mapping[str, np.ndarray], *, what: str) -> Any:
+    """Return a state like `state` (arrays or shapes) that has the values of a checkpoint, as NumPy arrays.
+
+    Raises
+    ------
+    CheckpointError
+        Names are missing or too many, or shapes differ; all are listed.
+    """
+    entries = _entries(state)
+    shapes = {name: tuple(value.shape[a] for a in rule.axes) for _, name, rule, value in entries}
+    require_same_arrays(shapes, arrays, what=what)
+    values = iter(np.transpose(arrays[name], np.argsort(rule.axes)) for _, name, rule, _ in entries)
+    leaves, structure = jax.tree.flatten(state)
+    if len(leaves) != len(entries):
+        raise TypeError(f"a state of parameters alone is wanted; got {len(leaves)} leaves for {len(entries)} of them")
+    return jax.tree.unflatten(structure, [next(values).astype(leaf.dtype) for leaf in leaves])

@@ -1,0 +1,304 @@
+"""The U-Net of `blurcore_torch.model`, whose docstring has its formulas and its keys, in Flax NNX: channels last.
+
+A pure function of (weights, images, condition, key): dropout takes its key as an argument and there is no other state,
+so that ``nnx.split(model)`` gives a graph definition and parameters alone.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from blurcore.config import ModelConfig
+from blurcore.errors import ArgumentError
+
+_LOG_SNR_RANGE = 20.0  # beyond it, and at infinity, the embedding stays what it is at the end
+_NORM_EPS = 1e-6
+
+_uniform = jax.nn.initializers.variance_scaling(1.0, "fan_avg", "uniform")  # DDPM's
+_zeros = jax.nn.initializers.zeros
+
+
+class UNet(nnx.Module):
+    """Predict noise, data or v from noisy images and what is known of their time.
+
+    Parameters
+    ----------
+    config
+        Widths, depth, attention, dropout, embedding.
+    in_channels, out_channels
+        Channels of the images and of the prediction.
+    image_size
+        (H, W) of the images; each a multiple of `multiple`, that is of patch_size * 2^(levels - 1).
+    dtype
+        What convolutions and dense layers compute in (bfloat16 on accelerators); weights are float32, and so is the
+        embedding of the time.
+    rngs
+        Where the weights come from.
+
+    Raises
+    ------
+    ArgumentError
+        The image size does not halve as often as there are levels, or the widths do not fit the embedding or heads.
+    """
+
+    def __init__(
+        self,
+        config: ModelConfig,
+        *,
+        in_channels: int,
+        out_channels: int,
+        image_size: tuple[int, int],
+        dtype: Any = jnp.float32,
+        rngs: nnx.Rngs,
+    ) -> None:
+        self.config, self.dtype = config, dtype
+        self.in_channels, self.out_channels = in_channels, out_channels
+        self.multiple = config.patch_size * 2 ** (len(config.channel_multipliers) - 1)
+        if len(image_size) != 2 or min(in_channels, out_channels) < 1:
+            raise ArgumentError(
+                "a U-Net needs image_size = (height, width) and at least 1 channel in and out;"
+                f" got image_size {image_size}, in_channels {in_channels}, out_channels {out_channels}"
+            )
+        self._check_size(*image_size)
+        if config.base_channels < 2:
+            raise ArgumentError(
+                f"base_channels must be at least 2, for a sine and a cosine of the time; got {config.base_channels}"
+            )
+        make = _Layers(config, dtype, rngs)
+        widths = [config.base_channels * m for m in config.channel_multipliers]
+        channels, folded = config.base_channels, config.patch_size**2
+        self.embedding = nnx.Sequential(
+            make.dense(channels, 4 * channels, dtype=jnp.float32),
+            jax.nn.silu,
+            make.dense(4 * channels, 4 * channels, dtype=jnp.float32),
+        )
+        self.first = make.conv(in_channels * folded, channels)
+        skips, encoder, decoder = [channels], [], []
+        for i, width in enumerate(widths):
+            inputs = [channels] + [width] * (config.num_res_blocks - 1)
+            down = make.conv(width, width, strides=2, padding=((0, 1), (0, 1))) if i < len(widths) - 1 else None
+            encoder.append(_Level(inputs, width, make, attend=i in config.attention_levels, down=down))
+            skips += [width] * (config.num_res_blocks + (down is not None))
+            channels = width
+        self.encoder = nnx.List(encoder)
+        self.middle = _Middle(channels, make)
+        for i, width in reversed(list(enumerate(widths))):
+            inputs = [c + skips.pop() for c in [channels] + [width] * config.num_res_blocks]
+            up = make.conv(width, width) if i > 0 else None
+            decoder.append(_Level(inputs, width, make, attend=i in config.attention_levels, up=up))
+            channels = width
+        self.decoder = nnx.List(reversed(decoder))  # by level, like the encoder
+        self.last_norm = make.norm(channels)
+        self.last = make.conv(channels, out_channels * folded, init=_zeros)
+
+    def __call__(self, x: jax.Array, cond: jax.Array, key: jax.Array | None = None) -> jax.Array:
+        """Return the prediction.
+
+        Parameters
+        ----------
+        x
+            Noisy images, (B, H, W, in_channels), H and W multiples of `multiple`.
+        cond
+            (B,): the time in [0, 1] (embedding "time"), or the log-SNR of the DC frequency, infinite or not ("log_snr").
+        key
+            For dropout; None switches it off.
+
+        Returns
+        -------
+        jax.Array
+            (B, H, W, out_channels), of `dtype`.
+
+        Raises
+        ------
+        ArgumentError
+            H or W is no multiple of `multiple`, or the shapes of x and cond are not these.
+        """
+        if x.ndim != 4 or x.shape[-1] != self.in_channels or cond.shape != x.shape[:1]:
+            raise ArgumentError(
+                f"x must be (B, H, W, {self.in_channels}) and cond (B,); got {tuple(x.shape)} and {tuple(cond.shape)}"
+            )
+        self._check_size(x.shape[1], x.shape[2])
+        keys = _keys(key)
+        embedding = self._embed(cond)
+        h = self.first(_fold(x.astype(self.dtype), self.config.patch_size))
+        skips = [h]
+        for level in self.encoder:
+            for block, attention in zip(level.blocks, level.attention, strict=True):
+                h = block(h, embedding, keys())
+                h = h if attention is None else attention(h)
+                skips.append(h)
+            if level.down is not None:
+                h = level.down(h)
+                skips.append(h)
+        h = self.middle(h, embedding, keys)
+        for level in reversed(list(self.decoder)):
+            for block, attention in zip(level.blocks, level.attention, strict=True):
+                h = block(jnp.concatenate([h, skips.pop()], axis=-1), embedding, keys())
+                h = h if attention is None else attention(h)
+            if level.up is not None:
+                h = level.up(jnp.repeat(jnp.repeat(h, 2, axis=1), 2, axis=2))
+        return _unfold(self.last(jax.nn.silu(self.last_norm(h))), self.config.patch_size)
+
+    def _embed(self, cond: jax.Array) -> jax.Array:
+        """Return e of the formula, (B, 4 base_channels), in float32: bfloat16 does not tell neighbouring times apart."""
+        cond = cond.astype(jnp.float32)
+        scaled = 1000.0 * cond if self.config.embedding == "time" else scale_log_snr(cond)
+        return jax.nn.silu(self.embedding(sinusoids(scaled, self.config.base_channels)))
+
+    def _check_size(self, height: int, width: int) -> None:
+        if min(height, width) < 1 or height % self.multiple or width % self.multiple:
+            near = tuple(self.multiple * max(1, round(side / self.multiple)) for side in (height, width))
+            raise ArgumentError(
+                f"image_size must be multiples of {self.multiple} (patch_size {self.config.patch_size},"
+                f" {len(self.config.channel_multipliers)} levels), such as {near}; got {(height, width)}"
+            )
+
+
+class ResidualBlock(nnx.Module):
+    """norm, SiLU, conv, + embedding, norm, SiLU, dropout, conv; plus a shortcut."""
+
+    def __init__(self, channels: int, width: int, make: _Layers) -> None:
+        self.norm1 = make.norm(channels)
+        self.conv1 = make.conv(channels, width)
+        self.embed = make.dense(4 * make.config.base_channels, width)
+        self.norm2 = make.norm(width)
+        self.dropout = nnx.Dropout(make.config.dropout)
+        self.conv2 = make.conv(width, width, init=_zeros)
+        self.shortcut = make.conv(channels, width, kernel=1) if channels != width else None
+
+    def __call__(self, x: jax.Array, embedding: jax.Array, key: jax.Array | None) -> jax.Array:
+        """Map (B, H, W, channels) to (B, H, W, width); `embedding` is (B, 4 base_channels), after its SiLU."""
+        h = self.conv1(jax.nn.silu(self.norm1(x))) + self.embed(embedding)[:, None, None, :]
+        h = self.dropout(jax.nn.silu(self.norm2(h)), deterministic=key is None, rngs=key)
+        return (x if self.shortcut is None else self.shortcut(x)) + self.conv2(h)
+
+
+class Attention(nnx.Module):
+    """Self-attention over all pixels, as a residual branch; head j has the j-th run of channels / num_heads channels."""
+
+    def __init__(self, channels: int, make: _Layers) -> None:
+        self.heads = make.config.num_heads
+        if channels % self.heads:
+            raise ArgumentError(
+                f"num_heads must divide the width of each level with attention, and of the last level,"
+                f" whose middle block has it always; got {self.heads} for a width of {channels}"
+            )
+        self.norm = make.norm(channels)
+        self.query, self.key, self.value = (make.conv(channels, channels, kernel=1) for _ in range(3))
+        self.out = make.conv(channels, channels, kernel=1, init=_zeros)
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Map (B, H, W, channels) to the same shape."""
+        h = self.norm(x)
+        split = (x.shape[0], x.shape[1] * x.shape[2], self.heads, x.shape[3] // self.heads)
+        q, k, v = (project(h).reshape(split) for project in (self.query, self.key, self.value))
+        return x + self.out(jax.nn.dot_product_attention(q, k, v).reshape(x.shape))
+
+
+class _Layers:
+    """Makes layers with the configuration's groups, dtype and source of randomness."""
+
+    def __init__(self, config: ModelConfig, dtype: Any, rngs: nnx.Rngs) -> None:
+        self.config, self.dtype, self.rngs = config, dtype, rngs
+
+    def conv(
+        self,
+        channels: int,
+        width: int,
+        *,
+        kernel: int = 3,
+        strides: int = 1,
+        padding: Any = "SAME",
+        init: Callable[..., jax.Array] = _uniform,
+    ) -> nnx.Conv:
+        return nnx.Conv(
+            channels, width, (kernel, kernel), strides, padding=padding, dtype=self.dtype, kernel_init=init, rngs=self.rngs
+        )  # fmt: skip
+
+    def dense(self, features: int, width: int, *, dtype: Any = None) -> nnx.Linear:
+        return nnx.Linear(features, width, dtype=dtype or self.dtype, kernel_init=_uniform, rngs=self.rngs)
+
+    def norm(self, channels: int) -> nnx.GroupNorm:
+        # The fast variance, E[x^2] - E[x]^2, loses digits where the mean is large.
+        return nnx.GroupNorm(
+            channels, self.config.norm_groups, epsilon=_NORM_EPS, dtype=self.dtype, use_fast_variance=False, rngs=self.rngs
+        )  # fmt: skip
+
+
+class _Level(nnx.Module):
+    """The blocks of one resolution, each followed by attention where the configuration says so, and the way out."""
+
+    def __init__(
+        self,
+        inputs: list[int],
+        width: int,
+        make: _Layers,
+        *,
+        attend: bool,
+        down: nnx.Conv | None = None,
+        up: nnx.Conv | None = None,
+    ) -> None:
+        self.blocks = nnx.List([ResidualBlock(c, width, make) for c in inputs])
+        self.attention = nnx.List([Attention(width, make) if attend else None for _ in inputs])
+        self.down, self.up = down, up
+
+
+class _Middle(nnx.Module):
+    """Block, attention, block at the lowest resolution."""
+
+    def __init__(self, width: int, make: _Layers) -> None:
+        self.before = ResidualBlock(width, width, make)
+        self.attention = Attention(width, make)
+        self.after = ResidualBlock(width, width, make)
+
+    def __call__(self, x: jax.Array, embedding: jax.Array, keys: Callable[[], jax.Array | None]) -> jax.Array:
+        return self.after(self.attention(self.before(x, embedding, keys())), embedding, keys())
+
+
+def sinusoids(values: jax.Array, width: int) -> jax.Array:
+    """Map (B,) to (B, width): sines, then cosines, at width // 2 frequencies from 1 down to 1 / 10000, in float32.
+
+    The frequencies are worked out in float64, so that every backend starts from the same table; an odd width ends in a
+    zero. `values` are on the scale of DDPM's steps, 0 .. 1000.
+    """
+    half = width // 2
+    table = np.array([math.exp(-math.log(10000.0) * k / max(half - 1, 1)) for k in range(half)], dtype=np.float32)
+    angles = values[:, None] * table
+    return jnp.pad(jnp.concatenate([jnp.sin(angles), jnp.cos(angles)], axis=1), ((0, 0), (0, width % 2)))
+
+
+def scale_log_snr(log_snr: jax.Array) -> jax.Array:
+    """Map a log-SNR, infinite ends included, to the scale of DDPM's steps: clip(20 - log_snr, 0, 40) * 25."""
+    clipped = jnp.clip(log_snr, -_LOG_SNR_RANGE, _LOG_SNR_RANGE)
+    return (_LOG_SNR_RANGE - clipped) * (1000.0 / (2 * _LOG_SNR_RANGE))
+
+
+def _keys(key: jax.Array | None) -> Callable[[], jax.Array | None]:
+    """Return a source of keys, one for each dropout in order of evaluation; of None if there is no key."""
+    count = iter(range(10**6))
+    return lambda: None if key is None else jax.random.fold_in(key, next(count))
+
+
+def _fold(x: jax.Array, patch: int) -> jax.Array:
+    """Fold patch x patch pixels into channels, ordered (c, row, column)."""
+    if patch == 1:
+        return x
+    b, h, w, c = x.shape
+    parts = x.reshape(b, h // patch, patch, w // patch, patch, c).transpose(0, 1, 3, 5, 2, 4)
+    return parts.reshape(b, h // patch, w // patch, c * patch**2)
+
+
+def _unfold(x: jax.Array, patch: int) -> jax.Array:
+    """Undo :func:`_fold`."""
+    if patch == 1:
+        return x
+    b, h, w, c = x.shape
+    parts = x.reshape(b, h, w, c // patch**2, patch, patch).transpose(0, 1, 4, 2, 5, 3)
+    return parts.reshape(b, h * patch, w * patch, c // patch**2)

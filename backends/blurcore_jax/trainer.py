@@ -1,0 +1,212 @@
+"""Training: one compiled step on a batch that is spread over the devices; the loop is blurcore.engine's.
+
+The step is a pure function of (state, images, step number, learning rate, weight of the average). Its state is donated:
+weights, average and moments are updated in place. Losses stay on the device until the loop asks for them, which it
+does one step late, so that the host reads the next batch while the devices compute.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax import nnx
+from jax import lax
+from jax.sharding import Mesh
+
+import blurcore as bc
+from blurcore.config import ModelConfig, RunConfig, SampleConfig, TrainConfig
+from blurcore.engine import Stream, condition, ema_decay, learning_rate, run_training, to_pixels
+from blurcore.errors import CheckpointError
+from blurcore.runs.checkpoint import Arrays
+from blurcore_jax.devices import make_mesh, pick_devices, put, split, whole
+from blurcore_jax.layout import from_layout, to_layout
+from blurcore_jax.random import key
+from blurcore_jax.sampler import AXES, abstract_model, build_model, sample
+
+_MOMENTS = {"exp_avg": "mu", "exp_avg_sq": "nu"}  # PyTorch's names of Adam's state, which checkpoints have, and optax's
+
+
+class State(NamedTuple):
+    """What a step changes."""
+
+    params: Any
+    ema: Any
+    adam: optax.ScaleByAdamState
+
+
+class Scalars(NamedTuple):
+    """What differs from step to step: traced, so that no step compiles anew."""
+
+    keys: Any
+    step: Any
+    learning_rate: Any
+    ema_weight: Any
+
+
+def _adam() -> optax.GradientTransformation:
+    return optax.scale_by_adam(b1=0.9, b2=0.999, eps=1e-8)
+
+
+class Keys(NamedTuple):
+    """The roots of all that is random in training; a step folds its number in."""
+
+    time: Any
+    noise: Any
+    dropout: Any
+
+
+@lru_cache(maxsize=16)
+def _initial(model: ModelConfig, precision: str, image_shape: tuple[int, int, int]) -> Any:
+    """Return the compiled function from a key to the weights."""
+    config = RunConfig(model=model, train=TrainConfig(precision=precision))  # type: ignore[arg-type]
+
+    @jax.jit
+    def initial(key: jax.Array) -> Any:
+        return nnx.state(build_model(config, image_shape, nnx.Rngs(params=key)), nnx.Param)
+
+    return initial
+
+
+def _essence(config: RunConfig) -> RunConfig:
+    """Return the configuration without what does not change the compiled step."""
+    train = config.train
+    kept = TrainConfig(
+        batch_size=train.batch_size, accumulate=train.accumulate, weight_decay=train.weight_decay, grad_clip=train.grad_clip,
+        prediction=train.prediction, times=train.times, precision=train.precision,
+    )  # fmt: skip
+    return RunConfig(process=config.process, model=config.model, train=kept)
+
+
+@lru_cache(maxsize=16)
+def _compiled_step(graphdef: Any, config: RunConfig, mesh: Mesh) -> Any:
+    """Return the compiled step, (State, uint8 images, Scalars) -> (State, loss, norm of the gradient)."""
+    settings, process = config.train, config.process
+
+    def loss_of(params: Any, z: jax.Array, target: jax.Array, cond: jax.Array, dropout: jax.Array) -> jax.Array:
+        output = nnx.merge(graphdef, params)(z, cond, dropout if config.model.dropout else None)
+        return bc.simple_loss(output.astype(jnp.float32), target).mean()
+
+    def gradient(params: Any, parts: Any) -> tuple[jax.Array, Any]:
+        """Return the mean loss and its gradient, part by part of the batch."""
+
+        def add(total: Any, part: Any) -> tuple[Any, None]:
+            return jax.tree.map(jnp.add, total, jax.value_and_grad(loss_of)(params, *part)), None
+
+        if settings.accumulate == 1:
+            return jax.value_and_grad(loss_of)(params, *jax.tree.map(lambda v: v[0], parts))
+        zero = (jnp.zeros(()), jax.tree.map(jnp.zeros_like, params))
+        return jax.tree.map(lambda v: v / settings.accumulate, lax.scan(add, zero, parts)[0])
+
+    def step(state: State, images: jax.Array, now: Scalars) -> tuple[State, jax.Array, jax.Array]:
+        x = images.astype(jnp.float32) / 127.5 - 1
+        uniform = jax.random.uniform(jax.random.fold_in(now.keys.time, now.step), x.shape[:1], jnp.float32)
+        eps = jax.random.normal(jax.random.fold_in(now.keys.noise, now.step), x.shape, jnp.float32)
+        t = lax.with_sharding_constraint(bc.draw_times(uniform, settings.times), split(mesh))
+        eps = lax.with_sharding_constraint(eps, split(mesh))
+        pair = bc.training_pair(process, x, t, eps, prediction=settings.prediction, axes=AXES)
+        # Every k-th image makes a part, which leaves each device its share of every part.
+        batch = (pair.z, pair.target, condition(process, t, config.model.embedding).astype(jnp.float32))
+        parts = jax.tree.map(lambda v: jnp.moveaxis(v.reshape(-1, settings.accumulate, *v.shape[1:]), 1, 0), batch)
+        dropout = jax.random.split(jax.random.fold_in(now.keys.dropout, now.step), settings.accumulate)
+        loss, grads = gradient(state.params, (*parts, dropout))
+        norm = optax.global_norm(grads)
+        if settings.grad_clip:
+            scale = jnp.minimum(1.0, settings.grad_clip / (norm + 1e-6))
+            grads = jax.tree.map(lambda g: g * scale, grads)
+        updates, adam = _adam().update(grads, state.adam)
+        params = jax.tree.map(
+            lambda p, u: p - now.learning_rate * (u + settings.weight_decay * p), state.params, updates
+        )
+        ema = jax.tree.map(lambda a, p: a + now.ema_weight * (p - a), state.ema, params)
+        finite = jnp.isfinite(loss) & jnp.isfinite(norm)
+        new = jax.tree.map(lambda new, old: jnp.where(finite, new, old), State(params, ema, adam), state)
+        return new, loss, norm
+
+    return jax.jit(step, donate_argnums=0, out_shardings=whole(mesh))
+
+
+class Trainer:
+    """The state of a run on the devices (a :class:`blurcore.engine.Trainer`)."""
+
+    backend = "jax"
+
+    def __init__(self, config: RunConfig, image_shape: tuple[int, int, int], devices: list[jax.Device]) -> None:
+        self.config, self.image_shape, self.devices = config, image_shape, devices
+        self.mesh = make_mesh(devices, config.train.batch_size // config.train.accumulate)
+        self.step = 0
+        self.graphdef, _ = abstract_model(config, image_shape)
+
+        initial = _initial(config.model, config.train.precision, image_shape)
+        params = jax.device_get(initial(key(config.seed, Stream.WEIGHTS)))
+        self.state: State = put(State(params, params, jax.device_get(_adam().init(params))), whole(self.mesh))
+        keys = Keys(*(key(config.seed, stream) for stream in (Stream.TIME, Stream.NOISE, Stream.DROPOUT)))
+        self.keys = jax.device_put(keys, whole(self.mesh))
+        self._step = _compiled_step(self.graphdef, _essence(config), self.mesh)
+
+    def train_step(self, images: np.ndarray) -> tuple[Any, Any]:
+        """Dispatch one step and return its loss and norm, still on the device; see :class:`blurcore.engine.Trainer`."""
+        settings = self.config.train
+        now = Scalars(
+            self.keys,
+            np.int32(self.step),
+            np.float32(learning_rate(settings, self.step)),
+            np.float32(1 - ema_decay(settings, self.step)),
+        )
+        self.state, loss, norm = self._step(self.state, put(images, split(self.mesh)), now)
+        self.step += 1
+        return loss, norm
+
+    def arrays(self) -> dict[str, Arrays]:
+        """Return the whole state in the layout that the backends share; see :class:`blurcore.engine.Trainer`."""
+        params, ema, adam = self.state
+        count = np.array(float(adam.count), dtype=np.float32)
+        optimizer: dict[str, np.ndarray] = {}
+        for theirs, ours in _MOMENTS.items():
+            for name, value in to_layout(getattr(adam, ours)).items():
+                optimizer[f"{name}/{theirs}"] = value
+                optimizer[f"{name}/step"] = count
+        return {"model": to_layout(params), "ema": to_layout(ema), "optimizer": optimizer}
+
+    def load_arrays(self, groups: dict[str, Arrays], step: int) -> None:
+        """Take over a saved state, whichever backend wrote it; see :class:`blurcore.engine.Trainer`."""
+        params = from_layout(self.state.params, groups["model"], what="weights")
+        ema = from_layout(self.state.ema, groups["ema"], what="averaged weights")
+        adam = self._load_adam(groups["optimizer"])
+        self.state = put(State(params, ema, adam), whole(self.mesh))
+        self.step = step
+
+    def _load_adam(self, arrays: Arrays) -> optax.ScaleByAdamState:
+        if not arrays:  # PyTorch's optimiser has no state before its first step
+            return jax.device_get(self.state.adam)
+        counts = {float(value) for name, value in arrays.items() if name.endswith("/step")}
+        if len(counts) != 1:
+            raise CheckpointError(f"the optimiser of the checkpoint counts different steps: {sorted(counts)}")
+        moments = {
+            ours: from_layout(
+                self.state.params,
+                {name.removesuffix(f"/{theirs}"): v for name, v in arrays.items() if name.endswith(f"/{theirs}")},
+                what=f"moments ({theirs})",
+            )
+            for theirs, ours in _MOMENTS.items()
+        }
+        return optax.ScaleByAdamState(count=np.array(int(counts.pop()), dtype=np.int32), **moments)
+
+    def sample(self, settings: SampleConfig) -> np.ndarray:
+        """Draw images with the averaged weights; see :class:`blurcore.engine.Trainer`."""
+        draws = sample(
+            self.config, self.graphdef, self.state.ema, image_shape=self.image_shape, settings=settings,
+            devices=list(self.mesh.devices.flat), progress=False,
+        )  # fmt: skip
+        return to_pixels(draws)
+
+
+def train(config: RunConfig, folder: Path, *, resume: bool = False) -> None:
+    """Train a model into a run folder, or go on with the one that is there; see :func:`blurcore.engine.run_training`."""
+    devices = pick_devices(config.device)
+    run_training(config, folder, lambda *shape: Trainer(*shape, devices), resume=resume)
