@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
@@ -93,6 +94,11 @@ def pytest_configure(config: pytest.Config) -> None:
     workers = getattr(config.option, "numprocesses", None)
     if workers:  # threads of one worker would spin where those of another could compute
         os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // workers)))
+    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:  # workers and the commands that tests start compile a model once
+        cache = tempfile.TemporaryDirectory(prefix="blurcore-jax-")
+        config.add_cleanup(cache.cleanup)
+        os.environ["JAX_COMPILATION_CACHE_DIR"] = cache.name
+        os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.5"
     for name in _requested() or ():
         if name not in LIBRARIES:
             raise pytest.UsageError(f"BLURCORE_TEST_LIBRARIES names {name!r}; there are: {', '.join(LIBRARIES)}")

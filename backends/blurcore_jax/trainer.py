@@ -115,7 +115,7 @@ def _compiled_step(graphdef: Any, config: RunConfig, mesh: Mesh) -> Any:
         parts = jax.tree.map(lambda v: jnp.moveaxis(v.reshape(-1, settings.accumulate, *v.shape[1:]), 1, 0), batch)
         dropout = jax.random.split(jax.random.fold_in(now.keys.dropout, now.step), settings.accumulate)
         loss, grads = gradient(state.params, (*parts, dropout))
-        norm = optax.global_norm(grads)
+        norm = optax.tree.norm(grads)
         if settings.grad_clip:
             scale = jnp.minimum(1.0, settings.grad_clip / (norm + 1e-6))
             grads = jax.tree.map(lambda g: g * scale, grads)

@@ -81,9 +81,7 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, *, keep: int) -> Path:
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
         for name, arrays in checkpoint.groups.items():
-            save_file(
-                {key: np.ascontiguousarray(value) for key, value in arrays.items()}, partial / f"{name}.safetensors"
-            )
+            save_file({k: np.asarray(v, order="C") for k, v in arrays.items()}, partial / f"{name}.safetensors")
         state = {"format": FORMAT, "step": checkpoint.step, **checkpoint.state}
         (partial / "state.json").write_text(json.dumps(state, indent=1, allow_nan=False), encoding="utf-8")
         files = sorted(partial.iterdir())

@@ -1,14 +1,101 @@
-"""A run small enough to be repeated: 8 x 8 digits, the tiny network, a few steps on the CPU."""
+"""A run small enough to be repeated, and the backends that run it: each test here runs on every one of them."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 import blurcore as bc
+from blurcore.engine import Trainer
 
-torch = pytest.importorskip("torch", reason="the trainer under test is PyTorch's")
+NEEDS = {"torch": ("torch",), "jax": ("jax", "flax", "optax")}
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A backend that trains and samples, with its arrays hidden: NumPy in, NumPy out, channels last."""
+
+    name: str
+
+    def train(self, config: bc.RunConfig, folder: Path, **kwargs: bool) -> None:
+        bc.get_backend(self.name).train(replace(config, backend=self.name), folder, **kwargs)
+
+    def sample(self, folder: Path, settings: bc.SampleConfig) -> np.ndarray:
+        return bc.get_backend(self.name).sample(folder, settings, device="cpu", progress=False)
+
+    def trainer(self, config: bc.RunConfig, image_shape: tuple[int, int, int]) -> Trainer:
+        trainer = importlib.import_module(f"blurcore_{self.name}.trainer")
+        devices = importlib.import_module(f"blurcore_{self.name}.devices")
+        device = devices.pick_device("cpu") if self.name == "torch" else devices.pick_devices("cpu")
+        return trainer.Trainer(config, image_shape, device)
+
+    def network(self, folder: Path) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
+        """Return a run's network as a function of (B, H, W, C) and (B,)."""
+        if self.name == "torch":
+            import torch
+            from blurcore_torch.sampler import load_run
+
+            _, model, _ = load_run(folder, torch.device("cpu"))
+
+            def of_torch(z: np.ndarray, cond: np.ndarray) -> np.ndarray:
+                x = torch.tensor(z, dtype=torch.float32).permute(0, 3, 1, 2).contiguous()
+                with torch.no_grad():
+                    return model(x, torch.tensor(cond, dtype=torch.float32)).permute(0, 2, 3, 1).numpy()
+
+            return of_torch
+        import jax
+        from blurcore_jax.sampler import load_run as load_jax
+        from flax import nnx
+
+        _, graphdef, params, _ = load_jax(folder)
+        apply = jax.jit(lambda params, z, cond: nnx.merge(graphdef, params)(z, cond))
+        return lambda z, cond: np.asarray(apply(params, np.float32(z), np.float32(cond)))
+
+    def sample_from(self, folder: Path, settings: bc.SampleConfig, noise: np.ndarray) -> np.ndarray:
+        """Sample with the noise that is handed in, (num_steps + 1, B, H, W, C), standard normal in frequency space."""
+        shape: Any = noise.shape[1:]
+        if self.name == "torch":
+            import torch
+            from blurcore_torch.sampler import load_run, sample_batch
+
+            device = torch.device("cpu")
+            config, model, _ = load_run(folder, device)
+            rows = torch.tensor(noise, dtype=torch.float32).permute(0, 1, 4, 2, 3)
+            draws = sample_batch(config, model, lambda k: rows[k], shape=shape, settings=settings, device=device)
+            return draws.permute(0, 2, 3, 1).numpy()
+        from blurcore_jax.sampler import load_run as load_jax
+        from blurcore_jax.sampler import sample_batch as sample_jax
+
+        config, graphdef, params, _ = load_jax(folder)
+        return np.asarray(sample_jax(config, graphdef, params, np.float32(noise), shape=shape, settings=settings))
+
+
+def _make(name: str, request: pytest.FixtureRequest) -> Machine:
+    """Return a backend's machine, or skip with the reason."""
+    for needed in NEEDS[name]:
+        if needed in NEEDS:
+            request.getfixturevalue(needed)
+        else:
+            pytest.importorskip(needed, reason=f"the {name} trainer needs {needed}")
+    return Machine(name)
+
+
+@pytest.fixture(params=sorted(NEEDS))
+def machine(request: pytest.FixtureRequest) -> Machine:
+    """One backend after the other."""
+    return _make(request.param, request)
+
+
+@pytest.fixture
+def both(request: pytest.FixtureRequest) -> tuple[Machine, Machine]:
+    """PyTorch's and JAX's machine."""
+    return _make("torch", request), _make("jax", request)
 
 
 @pytest.fixture

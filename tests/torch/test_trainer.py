@@ -1,0 +1,45 @@
+"""What is PyTorch's own in training: its global generator, its compiler."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import blurcore as bc
+
+torch = pytest.importorskip("torch", reason="the trainer under test is PyTorch's")
+
+
+@pytest.fixture
+def config() -> bc.RunConfig:
+    return bc.RunConfig(
+        seed=3,
+        device="cpu",
+        data=bc.DataConfig(name="digits"),
+        model=bc.MODEL_PRESETS["tiny"],
+        train=bc.TrainConfig(steps=3, prediction="v", batch_size=8, warmup_steps=2, learning_rate=1e-3, log_every=1),
+        sample=bc.SampleConfig(num_samples=4, num_steps=3, batch_size=4),
+    )
+
+
+def train(config: bc.RunConfig, folder: Path) -> list[float]:
+    bc.get_backend("torch").train(config, folder)
+    return [json.loads(line)["loss"] for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_training_leaves_the_global_generator_alone(config: bc.RunConfig, tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    before = torch.get_rng_state()
+    train(config, tmp_path / "run")
+    assert torch.equal(before, torch.get_rng_state())
+
+
+@pytest.mark.slow
+def test_compiled_training_follows_the_eager_run(config: bc.RunConfig, tmp_path: Path) -> None:
+    eager = train(config, tmp_path / "eager")
+    compiled = train(replace(config, train=replace(config.train, compile=True)), tmp_path / "compiled")
+    np.testing.assert_allclose(compiled, eager, rtol=1e-4)
