@@ -2,17 +2,58 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any
 
 import jax
 import numpy as np
+from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from blurcore.errors import ArgumentError
 
 BATCH = "batch"
 """Name of the mesh's only axis."""
+
+
+def join_processes() -> None:
+    """Join the other processes of a run, where the environment names a coordinator (JAX_COORDINATOR_ADDRESS).
+
+    JAX_NUM_PROCESSES and JAX_PROCESS_ID say how many there are and which this one is; without them JAX asks the
+    cluster (Slurm, Open MPI, TPU pods). Nothing happens to a program that has called ``jax.distributed.initialize``.
+
+    Raises
+    ------
+    ArgumentError
+        The variables are no numbers, or JAX cannot join.
+    """
+    if "JAX_COORDINATOR_ADDRESS" not in os.environ or jax.distributed.is_initialized():
+        return
+    count, index = (os.environ.get(f"JAX_{name}") for name in ("NUM_PROCESSES", "PROCESS_ID"))
+    try:
+        jax.distributed.initialize(
+            num_processes=None if count is None else int(count), process_id=None if index is None else int(index)
+        )
+    except (ValueError, RuntimeError) as error:
+        raise ArgumentError(
+            f"JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID must name a coordinator and a process of"
+            f" its run; got {os.environ['JAX_COORDINATOR_ADDRESS']!r}, {count!r} and {index!r} ({error})"
+        ) from None
+
+
+def any_process(value: bool) -> bool:
+    """Return whether the value is true in any process; all must ask."""
+    if jax.process_count() == 1:
+        return value
+    return bool(np.any(multihost_utils.process_allgather(np.array(value))))
+
+
+def gather(array: jax.Array) -> np.ndarray:
+    """Return an array that is spread over the devices of all processes, whole, in every process."""
+    if array.is_fully_addressable or array.is_fully_replicated:
+        return np.asarray(array)
+    return np.asarray(multihost_utils.process_allgather(array, tiled=True))
 
 
 def pick_devices(name: str) -> list[jax.Device]:
@@ -68,7 +109,13 @@ def whole(mesh: Mesh) -> NamedSharding:
 
 def put(tree: Any, sharding: NamedSharding) -> Any:
     """Move host arrays that every process has whole to the devices, each process its part of them."""
-    return jax.tree.map(lambda value: jax.make_array_from_callback(np.shape(value), sharding, _part_of(value)), tree)
+
+    def one(value: Any) -> jax.Array:
+        if jax.dtypes.issubdtype(getattr(value, "dtype", None), jax.dtypes.prng_key):
+            return jax.random.wrap_key_data(one(jax.random.key_data(value)), impl=jax.random.key_impl(value))
+        return jax.make_array_from_callback(np.shape(value), sharding, _part_of(value))
+
+    return jax.tree.map(one, tree)
 
 
 def _part_of(value: Any) -> Callable[[Any], np.ndarray]:

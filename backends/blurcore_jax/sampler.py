@@ -24,7 +24,7 @@ from blurcore.engine import condition, solver_of, to_pixels
 from blurcore.runs import newest_checkpoint, read_config
 from blurcore.runs.progress import SamplingProgress
 from blurcore.samplers import predict_at
-from blurcore_jax.devices import make_mesh, pick_devices, put, split, whole
+from blurcore_jax.devices import gather, make_mesh, pick_devices, put, split, whole
 from blurcore_jax.layout import from_layout
 from blurcore_jax.model import UNet
 from blurcore_jax.random import sample_keys
@@ -183,12 +183,12 @@ def sample(
     with SamplingProgress(settings.num_samples, settings.num_steps, show=progress) as bar:
         for first in range(0, settings.num_samples, batch):
             # The last batch is filled up, so that one compilation serves any number of samples.
-            noise = jax.device_put(sample_keys(settings.seed, range(first, first + batch)), split(mesh))
+            noise = put(sample_keys(settings.seed, range(first, first + batch)), split(mesh))
             wanted = min(batch, settings.num_samples - first)
             draws = sample_batch(
                 config, graphdef, params, noise, shape=(batch, *image_shape), settings=settings, mesh=mesh, bar=bar, images=wanted
             )  # fmt: skip
-            batches.append(jax.device_get(draws)[:wanted])
+            batches.append(gather(draws)[:wanted])
     draws = np.concatenate(batches)
     return draws.clip(-1, 1) if settings.clip else draws
 

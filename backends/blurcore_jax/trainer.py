@@ -24,7 +24,7 @@ from blurcore.config import ModelConfig, RunConfig, SampleConfig, TrainConfig
 from blurcore.engine import Stream, condition, ema_decay, learning_rate, run_training, to_pixels
 from blurcore.errors import CheckpointError
 from blurcore.runs.checkpoint import Arrays
-from blurcore_jax.devices import make_mesh, pick_devices, put, split, whole
+from blurcore_jax.devices import any_process, join_processes, make_mesh, pick_devices, put, split, whole
 from blurcore_jax.layout import from_layout, to_layout
 from blurcore_jax.random import key
 from blurcore_jax.sampler import AXES, abstract_model, build_model, sample
@@ -146,7 +146,7 @@ class Trainer:
         params = jax.device_get(initial(key(config.seed, Stream.WEIGHTS)))
         self.state: State = put(State(params, params, jax.device_get(_adam().init(params))), whole(self.mesh))
         keys = Keys(*(key(config.seed, stream) for stream in (Stream.TIME, Stream.NOISE, Stream.DROPOUT)))
-        self.keys = jax.device_put(keys, whole(self.mesh))
+        self.keys = put(keys, whole(self.mesh))
         self._step = _compiled_step(self.graphdef, _essence(config), self.mesh)
 
     def train_step(self, images: np.ndarray) -> tuple[Any, Any]:
@@ -208,5 +208,13 @@ class Trainer:
 
 def train(config: RunConfig, folder: Path, *, resume: bool = False) -> None:
     """Train a model into a run folder, or go on with the one that is there; see :func:`blurcore.engine.run_training`."""
+    join_processes()
     devices = pick_devices(config.device)
-    run_training(config, folder, lambda *shape: Trainer(*shape, devices), resume=resume)
+    run_training(
+        config,
+        folder,
+        lambda *shape: Trainer(*shape, devices),
+        resume=resume,
+        leads=jax.process_index() == 0,
+        agree=any_process,
+    )

@@ -11,7 +11,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import FrameType
 from typing import Any, Protocol, SupportsFloat
@@ -92,6 +92,8 @@ def run_training(
     make_trainer: Callable[[RunConfig, tuple[int, int, int]], Trainer],
     *,
     resume: bool = False,
+    leads: bool = True,
+    agree: Callable[[bool], bool] = lambda stop: stop,
 ) -> None:
     """Train a model into a run folder, or go on with the one that is there.
 
@@ -105,6 +107,10 @@ def run_training(
         Makes the backend's trainer from the configuration and the shape (H, W, C) of the images.
     resume
         Start from the newest complete checkpoint, whichever backend wrote it.
+    leads
+        Whether this process writes. Where several processes train one model, one leads, and the others keep step.
+    agree
+        Whether any process wants to stop, from whether this one does; asked before each step.
 
     Raises
     ------
@@ -115,17 +121,17 @@ def run_training(
     """
     data = load(config.data)
     check_config(config, data.image_shape)
-    with RunFolder(folder, config, resume=resume) as run:
+    with RunFolder(folder, config, resume=resume) if leads else nullcontext() as run:
         loop = _Loop(config, make_trainer(config, data.image_shape), run, data)
         if resume:
-            loop.restore(newest_checkpoint(run.path))
-        loop.run()
+            loop.restore(newest_checkpoint(folder))
+        loop.run(agree)
 
 
 class _Loop:
     """A trainer, its data and its folder."""
 
-    def __init__(self, config: RunConfig, trainer: Trainer, run: RunFolder, data: Dataset) -> None:
+    def __init__(self, config: RunConfig, trainer: Trainer, run: RunFolder | None, data: Dataset) -> None:
         self.config, self.trainer, self.folder, self.data = config, trainer, run, data
         self.totals = Totals()
         self.saved_at = 0
@@ -140,9 +146,10 @@ class _Loop:
         self.trainer.load_arrays(checkpoint.groups, checkpoint.step)
         self.totals = Totals(**checkpoint.state["totals"])
         self.saved_at = checkpoint.step
-        self.folder.rewind_metrics(checkpoint.step)
+        if self.folder is not None:
+            self.folder.rewind_metrics(checkpoint.step)
 
-    def run(self) -> None:
+    def run(self, agree: Callable[[bool], bool]) -> None:
         """Train to the last step, or to a signal."""
         settings, trainer = self.config.train, self.trainer
         loader = Loader(
@@ -150,10 +157,12 @@ class _Loop:
             num_workers=settings.num_workers, flip=self.config.data.flip,
         )  # fmt: skip
         with _signals() as received, loader, Scalars(self.folder, settings.tensorboard) as scalars:
-            with TrainingProgress(total=settings.steps, start=trainer.step) as progress:
+            show = self.folder is not None
+            with TrainingProgress(total=settings.steps, start=trainer.step, show=show) as progress:
                 batches = iter(loader)
                 clock = time.perf_counter()
-                while trainer.step < settings.steps and not received:
+                stop = False
+                while trainer.step < settings.steps and not (stop := agree(bool(received))):
                     result = trainer.train_step(next(batches)[1])
                     self._count(progress)
                     self._pending = result
@@ -168,11 +177,12 @@ class _Loop:
                         self._now_and_then()
                 self._count(progress)
             self._save()
-            if received:
-                name = signal.Signals(received[0]).name
+            if received or stop:
+                number = received[0] if received else int(signal.SIGTERM)  # another process had the signal
                 raise RunStoppedError(
-                    f"{name} after step {trainer.step} of {settings.steps}; a checkpoint is written, resume to go on",
-                    exit_code=128 + received[0],
+                    f"{signal.Signals(number).name} after step {trainer.step} of {settings.steps}; a checkpoint is written,"
+                    " resume to go on",
+                    exit_code=128 + number,
                 )
         self._draw()
 
@@ -211,14 +221,16 @@ class _Loop:
             "image_shape": list(self.data.image_shape), "data": self.data.fingerprint, "totals": self.totals.to_dict(),
             "backend": trainer.backend,
         }  # fmt: skip
-        checkpoint = Checkpoint(step=trainer.step, groups=trainer.arrays(), state=state)
-        save_checkpoint(self.folder.path, checkpoint, keep=self.config.train.keep_checkpoints)
+        if self.folder is not None:
+            checkpoint = Checkpoint(step=trainer.step, groups=trainer.arrays(), state=state)
+            save_checkpoint(self.folder.path, checkpoint, keep=self.config.train.keep_checkpoints)
         self.saved_at = trainer.step
 
     def _draw(self) -> None:
         """Save a grid of samples under the step's number."""
-        path = self.folder.path / "samples" / f"step-{self.trainer.step:08d}.png"
-        save_grid(self.trainer.sample(self.config.sample), path)
+        images = self.trainer.sample(self.config.sample)  # by all processes together
+        if self.folder is not None:
+            save_grid(images, self.folder.path / "samples" / f"step-{self.trainer.step:08d}.png")
 
 
 @contextmanager

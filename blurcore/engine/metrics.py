@@ -43,12 +43,12 @@ class Totals:
 
 
 class Scalars:
-    """Metrics as JSON lines, and for TensorBoard where asked for."""
+    """Metrics as JSON lines, and for TensorBoard where asked for; nowhere without a run folder."""
 
-    def __init__(self, run: RunFolder, tensorboard: bool) -> None:
+    def __init__(self, run: RunFolder | None, tensorboard: bool) -> None:
         self._run = run
         self._writer: Any = None
-        if tensorboard:
+        if tensorboard and run is not None:
             try:
                 from tensorboardX import SummaryWriter
             except ImportError as error:
@@ -67,7 +67,8 @@ class Scalars:
             "images_per_s": settings.batch_size * totals.count / max(seconds, 1e-9),
             "skipped": totals.skipped,
         }
-        self._run.log(step=step, **values)
+        if self._run is not None:
+            self._run.log(step=step, **values)
         if self._writer is not None:
             for name, value in values.items():
                 self._writer.add_scalar(f"train/{name}", value, step)

@@ -23,5 +23,6 @@ class Stream(IntEnum):
 
 def derived_seed(seed: int, stream: Stream, *index: int) -> int:
     """Return a 63-bit seed for one draw."""
-    words = np.random.SeedSequence([seed, int(stream), *index]).generate_state(2, np.uint32)
+    # The length tells (seed, stream) from (seed, stream, 0): SeedSequence takes no notice of zeros at the end.
+    words = np.random.SeedSequence([seed, int(stream), len(index), *index]).generate_state(2, np.uint32)
     return (int(words[0]) << 31) ^ int(words[1])

@@ -17,7 +17,7 @@ from blurcore.serial import to_dict
 
 # What may change between a run and its continuation, because it does not change the weights of any step.
 _FREE = {
-    "device", "sample", "data.path", "train.steps", "train.log_every", "train.sample_every", "train.checkpoint_every",
+    "backend", "device", "sample", "data.path", "train.steps", "train.log_every", "train.sample_every", "train.checkpoint_every",
     "train.keep_checkpoints", "train.num_workers", "train.tensorboard",
 }  # fmt: skip
 
