@@ -137,9 +137,9 @@ class TrainConfig:
     times: Literal["uniform", "antithetic", "low_discrepancy"] = "low_discrepancy"
     """How the times of a batch are drawn: independent; in pairs (t, 1 - t); one random offset of an even grid."""
     precision: Literal["float32", "bf16"] = "float32"
-    """bf16 runs the network under autocast; weights, coefficients and the loss stay in float32."""
+    """bf16: the network computes in bfloat16; weights, coefficients and the loss stay in float32."""
     compile: bool = False
-    """Compile the network (torch.compile)."""
+    """Compile the network (torch.compile); JAX always compiles the whole step."""
     num_workers: int = 0
     """Threads that read and decode the coming batches; 0 reads in the training loop."""
     log_every: int = 50
