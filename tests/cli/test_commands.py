@@ -280,9 +280,10 @@ class TestRuns:
         assert read_config(tmp_path / "again.toml") == config
 
     @pytest.mark.slow
-    def test_demo_ends_with_pictures(self, tmp_path, capsys):
-        pytest.importorskip("torch", reason="the trainer is PyTorch's")
-        assert main(["demo", "--out", str(tmp_path / "demo"), "--steps", "2"]) == 0
+    @pytest.mark.parametrize(("backend", "library"), [("torch", "torch"), ("jax", "flax")])
+    def test_demo_ends_with_pictures(self, tmp_path, capsys, backend, library):
+        pytest.importorskip(library, reason=f"the {backend} trainer needs {library}")
+        assert main(["demo", "--out", str(tmp_path / "demo"), "--steps", "2", "--backend", backend]) == 0
         out = capsys.readouterr().out
         for name in ("overview", "snr", "samples", "real"):
             picture = tmp_path / "demo" / f"{name}.png"

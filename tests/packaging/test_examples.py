@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -37,12 +38,18 @@ def test_readme_jax_example_differentiates() -> None:
 
 
 @pytest.mark.parametrize(
-    ("script", "library"), [("torch_training_loop.py", "torch"), ("jax_training_loop.py", "optax")]
+    ("script", "library", "settings"),
+    [
+        ("torch_training_loop.py", "torch", {}),
+        ("jax_training_loop.py", "optax", {"JAX_ENABLE_X64": "0"}),
+        ("jax_training_loop.py", "optax", {"JAX_ENABLE_X64": "1", "JAX_DEBUG_NANS": "1"}),
+    ],
 )
-def test_embedding_example_runs(script: str, library: str) -> None:
+def test_embedding_example_runs(script: str, library: str, settings: dict[str, str]) -> None:
     pytest.importorskip(library)
     done = subprocess.run(
-        [sys.executable, str(ROOT / "examples" / script)], capture_output=True, text=True, timeout=300, check=False
-    )
+        [sys.executable, str(ROOT / "examples" / script)], capture_output=True, text=True, timeout=300, check=False,
+        env={**os.environ, **settings},
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "loss" in done.stdout
