@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, nullcontext
@@ -140,6 +141,14 @@ def torch() -> ModuleType:
 def jax() -> ModuleType:
     """JAX, as it is: float32, and promotions allowed."""
     return _module("jax")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _forget_compiled_programs() -> Iterator[None]:
+    """Let go of JAX's compiled programs after each file: over a whole run they come to gigabytes."""
+    yield
+    if "jax" in sys.modules:
+        sys.modules["jax"].clear_caches()
 
 
 @pytest.hookimpl(wrapper=True)

@@ -6,7 +6,6 @@ so that ``nnx.split(model)`` gives a graph definition and parameters alone.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -16,10 +15,8 @@ import numpy as np
 from flax import nnx
 
 from blurcore.config import ModelConfig
+from blurcore.engine.unet import LOG_SNR_RANGE, NORM_EPS, check_model, check_size, plan_levels, sinusoid_frequencies
 from blurcore.errors import ArgumentError
-
-_LOG_SNR_RANGE = 20.0  # beyond it, and at infinity, the embedding stays what it is at the end
-_NORM_EPS = 1e-6
 
 _uniform = jax.nn.initializers.variance_scaling(1.0, "fan_avg", "uniform")  # DDPM's
 _zeros = jax.nn.initializers.zeros
@@ -60,19 +57,8 @@ class UNet(nnx.Module):
     ) -> None:
         self.config, self.dtype = config, dtype
         self.in_channels, self.out_channels = in_channels, out_channels
-        self.multiple = config.patch_size * 2 ** (len(config.channel_multipliers) - 1)
-        if len(image_size) != 2 or min(in_channels, out_channels) < 1:
-            raise ArgumentError(
-                "a U-Net needs image_size = (height, width) and at least 1 channel in and out;"
-                f" got image_size {image_size}, in_channels {in_channels}, out_channels {out_channels}"
-            )
-        self._check_size(*image_size)
-        if config.base_channels < 2:
-            raise ArgumentError(
-                f"base_channels must be at least 2, for a sine and a cosine of the time; got {config.base_channels}"
-            )
+        check_model(config, in_channels, out_channels, image_size)
         make = _Layers(config, dtype, rngs)
-        widths = [config.base_channels * m for m in config.channel_multipliers]
         channels, folded = config.base_channels, config.patch_size**2
         self.embedding = nnx.Sequential(
             make.dense(channels, 4 * channels, dtype=jnp.float32),
@@ -80,21 +66,21 @@ class UNet(nnx.Module):
             make.dense(4 * channels, 4 * channels, dtype=jnp.float32),
         )
         self.first = make.conv(in_channels * folded, channels)
-        skips, encoder, decoder = [channels], [], []
-        for i, width in enumerate(widths):
-            inputs = [channels] + [width] * (config.num_res_blocks - 1)
-            down = make.conv(width, width, strides=2, padding=((0, 1), (0, 1))) if i < len(widths) - 1 else None
-            encoder.append(_Level(inputs, width, make, attend=i in config.attention_levels, down=down))
-            skips += [width] * (config.num_res_blocks + (down is not None))
-            channels = width
-        self.encoder = nnx.List(encoder)
-        self.middle = _Middle(channels, make)
-        for i, width in reversed(list(enumerate(widths))):
-            inputs = [c + skips.pop() for c in [channels] + [width] * config.num_res_blocks]
-            up = make.conv(width, width) if i > 0 else None
-            decoder.append(_Level(inputs, width, make, attend=i in config.attention_levels, up=up))
-            channels = width
-        self.decoder = nnx.List(reversed(decoder))  # by level, like the encoder
+        levels = plan_levels(config)
+        self.encoder = nnx.List(
+            [
+                _Level(level.encoder, level.width, make, attend=level.attend, down=_down(level.width, make) if level.down else None)
+                for level in levels
+            ]
+        )  # fmt: skip
+        self.middle = _Middle(levels[-1].width, make)
+        self.decoder = nnx.List(
+            [
+                _Level(level.decoder, level.width, make, attend=level.attend, up=make.conv(level.width, level.width) if level.up else None)
+                for level in levels
+            ]
+        )  # fmt: skip
+        channels = levels[0].width
         self.last_norm = make.norm(channels)
         self.last = make.conv(channels, out_channels * folded, init=_zeros)
 
@@ -124,7 +110,7 @@ class UNet(nnx.Module):
             raise ArgumentError(
                 f"x must be (B, H, W, {self.in_channels}) and cond (B,); got {tuple(x.shape)} and {tuple(cond.shape)}"
             )
-        self._check_size(x.shape[1], x.shape[2])
+        check_size(self.config, x.shape[1], x.shape[2])
         keys = _keys(key)
         embedding = self._embed(cond)
         h = self.first(_fold(x.astype(self.dtype), self.config.patch_size))
@@ -152,14 +138,6 @@ class UNet(nnx.Module):
         scaled = 1000.0 * cond if self.config.embedding == "time" else scale_log_snr(cond)
         return jax.nn.silu(self.embedding(sinusoids(scaled, self.config.base_channels)))
 
-    def _check_size(self, height: int, width: int) -> None:
-        if min(height, width) < 1 or height % self.multiple or width % self.multiple:
-            near = tuple(self.multiple * max(1, round(side / self.multiple)) for side in (height, width))
-            raise ArgumentError(
-                f"image_size must be multiples of {self.multiple} (patch_size {self.config.patch_size},"
-                f" {len(self.config.channel_multipliers)} levels), such as {near}; got {(height, width)}"
-            )
-
 
 class ResidualBlock(nnx.Module):
     """norm, SiLU, conv, + embedding, norm, SiLU, dropout, conv; plus a shortcut."""
@@ -185,11 +163,6 @@ class Attention(nnx.Module):
 
     def __init__(self, channels: int, make: _Layers) -> None:
         self.heads = make.config.num_heads
-        if channels % self.heads:
-            raise ArgumentError(
-                f"num_heads must divide the width of each level with attention, and of the last level,"
-                f" whose middle block has it always; got {self.heads} for a width of {channels}"
-            )
         self.norm = make.norm(channels)
         self.query, self.key, self.value = (make.conv(channels, channels, kernel=1) for _ in range(3))
         self.out = make.conv(channels, channels, kernel=1, init=_zeros)
@@ -228,7 +201,7 @@ class _Layers:
     def norm(self, channels: int) -> nnx.GroupNorm:
         # The fast variance, E[x^2] - E[x]^2, loses digits where the mean is large.
         return nnx.GroupNorm(
-            channels, self.config.norm_groups, epsilon=_NORM_EPS, dtype=self.dtype, use_fast_variance=False, rngs=self.rngs
+            channels, self.config.norm_groups, epsilon=NORM_EPS, dtype=self.dtype, use_fast_variance=False, rngs=self.rngs
         )  # fmt: skip
 
 
@@ -237,7 +210,7 @@ class _Level(nnx.Module):
 
     def __init__(
         self,
-        inputs: list[int],
+        inputs: tuple[int, ...],
         width: int,
         make: _Layers,
         *,
@@ -248,6 +221,11 @@ class _Level(nnx.Module):
         self.blocks = nnx.List([ResidualBlock(c, width, make) for c in inputs])
         self.attention = nnx.List([Attention(width, make) if attend else None for _ in inputs])
         self.down, self.up = down, up
+
+
+def _down(width: int, make: _Layers) -> nnx.Conv:
+    """Halve the size: a convolution of stride 2, after zeros at the far end of each axis."""
+    return make.conv(width, width, strides=2, padding=((0, 1), (0, 1)))
 
 
 class _Middle(nnx.Module):
@@ -268,16 +246,15 @@ def sinusoids(values: jax.Array, width: int) -> jax.Array:
     The frequencies are worked out in float64, so that every backend starts from the same table; an odd width ends in a
     zero. `values` are on the scale of DDPM's steps, 0 .. 1000.
     """
-    half = width // 2
-    table = np.array([math.exp(-math.log(10000.0) * k / max(half - 1, 1)) for k in range(half)], dtype=np.float32)
+    table = np.array(sinusoid_frequencies(width), dtype=np.float32)
     angles = values[:, None] * table
     return jnp.pad(jnp.concatenate([jnp.sin(angles), jnp.cos(angles)], axis=1), ((0, 0), (0, width % 2)))
 
 
 def scale_log_snr(log_snr: jax.Array) -> jax.Array:
     """Map a log-SNR, infinite ends included, to the scale of DDPM's steps: clip(20 - log_snr, 0, 40) * 25."""
-    clipped = jnp.clip(log_snr, -_LOG_SNR_RANGE, _LOG_SNR_RANGE)
-    return (_LOG_SNR_RANGE - clipped) * (1000.0 / (2 * _LOG_SNR_RANGE))
+    clipped = jnp.clip(log_snr, -LOG_SNR_RANGE, LOG_SNR_RANGE)
+    return (LOG_SNR_RANGE - clipped) * (1000.0 / (2 * LOG_SNR_RANGE))
 
 
 def _keys(key: jax.Array | None) -> Callable[[], jax.Array | None]:

@@ -54,11 +54,17 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from blurcore.config import ModelConfig
+from blurcore.engine.unet import (
+    LOG_SNR_RANGE,
+    NORM_EPS,
+    ZERO_AT_START,
+    check_model,
+    check_size,
+    plan_levels,
+    sinusoid_frequencies,
+    size_multiple,
+)
 from blurcore.errors import ArgumentError
-
-_LOG_SNR_RANGE = 20.0  # beyond it, and at infinity, the embedding stays what it is at the end
-_NORM_EPS = 1e-6  # DDPM's (TensorFlow's default), not PyTorch's 1e-5
-_ZERO_AT_START = ("conv2", "out", "last")  # the last convolution of each residual branch, and of the network
 
 
 class UNet(nn.Module):
@@ -98,13 +104,8 @@ class UNet(nn.Module):
         super().__init__()
         self.config = config
         self.in_channels, self.out_channels = in_channels, out_channels
-        self.multiple = config.patch_size * 2 ** (len(config.channel_multipliers) - 1)
-        if len(image_size) != 2 or min(in_channels, out_channels) < 1:
-            raise ArgumentError(
-                "a U-Net needs image_size = (height, width) and at least 1 channel in and out;"
-                f" got image_size {image_size}, in_channels {in_channels}, out_channels {out_channels}"
-            )
-        self._check_size(*image_size)
+        self.multiple = size_multiple(config)
+        check_model(config, in_channels, out_channels, image_size)
         with torch.device("meta"):  # shapes only: the layers draw no numbers of their own
             self._build(in_channels * config.patch_size**2, out_channels * config.patch_size**2)
         self.to_empty(device=torch.get_default_device())
@@ -112,31 +113,21 @@ class UNet(nn.Module):
 
     def _build(self, in_channels: int, out_channels: int) -> None:
         config = self.config
-        widths = [config.base_channels * m for m in config.channel_multipliers]
+        levels = plan_levels(config)
         self.sinusoids = Sinusoids(config.base_channels)
         embedding = 4 * config.base_channels
         self.embedding = nn.Sequential(
             nn.Linear(config.base_channels, embedding), nn.SiLU(), nn.Linear(embedding, embedding)
         )
-        channels = config.base_channels
-        self.first = _conv(in_channels, channels)
-        skips = [channels]
-        encoder, decoder = [], []
-        for i, width in enumerate(widths):
-            down = _Downsample(width) if i < len(widths) - 1 else None
-            inputs = [channels] + [width] * (config.num_res_blocks - 1)
-            encoder.append(_Level(inputs, width, config, attend=i in config.attention_levels, down=down))
-            skips += [width] * (config.num_res_blocks + (down is not None))
-            channels = width
-        self.encoder = nn.ModuleList(encoder)
-        self.middle = _Middle(channels, config)
-        for i, width in reversed(list(enumerate(widths))):
-            before = [channels] + [width] * config.num_res_blocks
-            inputs = [c + skips.pop() for c in before]
-            up = _Upsample(width) if i > 0 else None
-            decoder.append(_Level(inputs, width, config, attend=i in config.attention_levels, up=up))
-            channels = width
-        self.decoder = nn.ModuleList(reversed(decoder))  # by level, like the encoder
+        self.first = _conv(in_channels, config.base_channels)
+        self.encoder = nn.ModuleList(
+            _Level(v.encoder, v.width, config, attend=v.attend, down=_Downsample(v.width) if v.down else None) for v in levels
+        )  # fmt: skip
+        self.middle = _Middle(levels[-1].width, config)
+        self.decoder = nn.ModuleList(
+            _Level(v.decoder, v.width, config, attend=v.attend, up=_Upsample(v.width) if v.up else None) for v in levels
+        )  # fmt: skip
+        channels = levels[0].width
         self.last_norm = _norm(channels, config)
         self.last = _conv(channels, out_channels)
 
@@ -152,7 +143,7 @@ class UNet(nn.Module):
                 fan_average = weight[0, 0].numel() * (weight.shape[0] + weight.shape[1]) / 2
                 limit = math.sqrt(3.0 / fan_average)
                 weight.uniform_(-limit, limit, generator=generator)
-                if name.split(".")[-1] in _ZERO_AT_START:
+                if name.split(".")[-1] in ZERO_AT_START:
                     weight.zero_()
                 layer.weight.copy_(weight)
                 layer.bias.zero_()
@@ -181,7 +172,7 @@ class UNet(nn.Module):
             raise ArgumentError(
                 f"x must be (B, {self.in_channels}, H, W) and cond (B,); got {tuple(x.shape)} and {tuple(cond.shape)}"
             )
-        self._check_size(x.shape[2], x.shape[3])
+        check_size(self.config, x.shape[2], x.shape[3])
         embedding = self._embed(cond)
         patch = self.config.patch_size
         h = self.first(F.pixel_unshuffle(x, patch) if patch > 1 else x)
@@ -208,14 +199,6 @@ class UNet(nn.Module):
         scaled = 1000.0 * cond if self.config.embedding == "time" else scale_log_snr(cond)
         with torch.autocast(cond.device.type, enabled=False):  # bfloat16 does not tell neighbouring times apart
             return F.silu(self.embedding(self.sinusoids(scaled).to(self.embedding[0].weight.dtype)))
-
-    def _check_size(self, height: int, width: int) -> None:
-        if min(height, width) < 1 or height % self.multiple or width % self.multiple:
-            near = tuple(self.multiple * max(1, round(side / self.multiple)) for side in (height, width))
-            raise ArgumentError(
-                f"image_size must be multiples of {self.multiple} (patch_size {self.config.patch_size},"
-                f" {len(self.config.channel_multipliers)} levels), such as {near}; got {(height, width)}"
-            )
 
 
 class ResidualBlock(nn.Module):
@@ -244,11 +227,6 @@ class Attention(nn.Module):
 
     def __init__(self, channels: int, config: ModelConfig) -> None:
         super().__init__()
-        if channels % config.num_heads:
-            raise ArgumentError(
-                f"num_heads must divide the width of each level with attention, and of the last level,"
-                f" whose middle block has it always; got {config.num_heads} for a width of {channels}"
-            )
         self.heads = config.num_heads
         self.norm = _norm(channels, config)
         self.query, self.key, self.value, self.out = (_conv(channels, channels, kernel=1) for _ in range(4))
@@ -278,15 +256,12 @@ class Sinusoids(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        if width < 2:
-            raise ArgumentError(f"base_channels must be at least 2, for a sine and a cosine of the time; got {width}")
         self.width = width
         self.register_buffer("frequencies", self._table(None), persistent=False)
         self.frequencies: Tensor
 
     def _table(self, device: torch.device | None) -> Tensor:
-        half = self.width // 2
-        values = [math.exp(-math.log(10000.0) * k / max(half - 1, 1)) for k in range(half)]
+        values = sinusoid_frequencies(self.width)
         return torch.tensor(values, dtype=torch.float32, device=device)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Sinusoids:
@@ -305,7 +280,7 @@ class _Level(nn.Module):
 
     def __init__(
         self,
-        inputs: list[int],
+        inputs: tuple[int, ...],
         width: int,
         config: ModelConfig,
         *,
@@ -340,7 +315,7 @@ def _conv(channels: int, width: int, *, kernel: int = 3, stride: int = 1) -> _Co
 
 
 def _norm(channels: int, config: ModelConfig) -> nn.GroupNorm:
-    return nn.GroupNorm(config.norm_groups, channels, eps=_NORM_EPS)
+    return nn.GroupNorm(config.norm_groups, channels, eps=NORM_EPS)
 
 
 def _pointwise(conv: _Conv, tokens: Tensor) -> Tensor:
@@ -373,8 +348,8 @@ def scale_log_snr(log_snr: Tensor) -> Tensor:
 
     0 is clean data (20 and above), 1000 is noise (-20 and below); shape and dtype are kept.
     """
-    clipped = log_snr.clamp(-_LOG_SNR_RANGE, _LOG_SNR_RANGE)
-    return (_LOG_SNR_RANGE - clipped) * (1000.0 / (2 * _LOG_SNR_RANGE))
+    clipped = log_snr.clamp(-LOG_SNR_RANGE, LOG_SNR_RANGE)
+    return (LOG_SNR_RANGE - clipped) * (1000.0 / (2 * LOG_SNR_RANGE))
 
 
 def num_parameters(model: nn.Module) -> int:
