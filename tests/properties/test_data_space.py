@@ -64,9 +64,12 @@ def test_transition_in_data_space_agrees_with_its_full_matrices(xp, data):
     def in_data_space(coefficient):
         return process.basis.inverse(coefficient[None, ...] * process.basis.forward(unit, axes=axes), axes=axes)
 
-    # unit vectors have length 1; the oracle's variance is a difference of variances, of the size of sigma_t^2 <= 1; log
-    # alpha may be a few thousand where its exponential is about to underflow, hence x e^-x <= 1/e roundings more
-    atol = EPSILON["float64"] * (PASSES * (points + 8) + 128)
+    # unit vectors have length 1; the oracle's variance is a difference of variances, of the size of sigma_t^2 <= 1; its
+    # alpha_{t|s} is the exponential of a difference of logs, which late in a process are thousands each, and have the
+    # condition tan(angle) <= 1 / a_t of the cosine schedule's log a_t, a_t being alpha_t of the lowest frequency
+    late, early = (oracle.log_alpha(bc.to_dict(process), time, shape) for time in (t, s))
+    logs = np.max(np.exp(late - early) * (np.abs(late) + np.abs(early) + 8 * np.exp(-late.max())))
+    atol = EPSILON["float64"] * (PASSES * (points + 8) + 128 + 2 * logs)
     for got, want in ((step.alpha, matrix), (step.variance, covariance)):
         rows = xp.to_numpy(in_data_space(xp.xp.broadcast_to(got, shape))).reshape(points, points)
         assert_close(rows, want.T, rtol=0.0, atol=atol)

@@ -104,7 +104,9 @@ def config() -> bc.RunConfig:
         seed=3,
         device="cpu",
         data=bc.DataConfig(name="digits"),
-        model=replace(bc.MODEL_PRESETS["tiny"], dropout=0.1),
+        model=bc.ModelConfig(  # one level: XLA compiles it in a third of the time of the tiny preset
+            base_channels=8, channel_multipliers=(1,), num_res_blocks=1, attention_levels=(), dropout=0.1, norm_groups=4
+        ),
         train=bc.TrainConfig(
             steps=8, prediction="v", batch_size=8, warmup_steps=2, learning_rate=1e-3, ema_decay=0.9, log_every=1, checkpoint_every=3,
             keep_checkpoints=10,
