@@ -15,14 +15,24 @@ from blurcore.samplers._base import (
     predict_at,
 )
 from blurcore.samplers.ancestral import Ancestral
+from blurcore.samplers.cold import ColdImproved, ColdNaive
 from blurcore.samplers.ddim import DDIM
 from blurcore.samplers.dpm_solver_pp import DPMSolverPP
 from blurcore.samplers.grids import log_snr_times, uniform_times
+from blurcore.samplers.heat import InverseHeat
 
-SOLVERS = {"ancestral": Ancestral, "ddim": DDIM, "dpm_solver_pp": DPMSolverPP}
+SOLVERS = {
+    "ancestral": Ancestral,
+    "cold_improved": ColdImproved,
+    "cold_naive": ColdNaive,
+    "ddim": DDIM,
+    "dpm_solver_pp": DPMSolverPP,
+    "inverse_heat": InverseHeat,
+}
 """The solvers that a configuration can name."""
 
 __all__ = [
-    "DDIM", "SOLVERS", "Ancestral", "Coefficients", "DPMSolverPP", "LinearStepper", "Prediction", "SamplerState", "Solver",
-    "Stepper", "log_snr_times", "predict", "predict_at", "uniform_times",
+    "DDIM", "SOLVERS", "Ancestral", "Coefficients", "ColdImproved", "ColdNaive", "DPMSolverPP", "InverseHeat",
+    "LinearStepper", "Prediction", "SamplerState", "Solver", "Stepper", "log_snr_times", "predict", "predict_at",
+    "uniform_times",
 ]  # fmt: skip

@@ -30,6 +30,11 @@ SOLVER_CASES = [
     ("ddim", {"eta": 0.5}, bc.DDIM, {"eta": 0.5}),
     ("ddim", {"eta": 1.0}, bc.DDIM, {"eta": 1.0}),
     ("dpmpp_1", {}, bc.DPMSolverPP, {"order": 1}),
+    ("ihdm", {}, bc.InverseHeat, {}),
+    ("ihdm", {"delta": 0.3}, bc.InverseHeat, {"delta": 0.3}),
+    ("ihdm", {"delta": 0.0}, bc.InverseHeat, {"delta": 0.0}),
+    ("cold_naive", {}, bc.ColdNaive, {}),
+    ("cold_improved", {}, bc.ColdImproved, {}),
 ]
 
 
@@ -68,9 +73,13 @@ def test_solvers_tell_whether_they_use_noise():
     assert bc.DDIM(process=process, eta=0.1).uses_noise
     assert not bc.DDIM(process=process).uses_noise
     assert not bc.DPMSolverPP(process=process).uses_noise
+    assert bc.InverseHeat(process=process).uses_noise
+    assert not bc.InverseHeat(process=process, delta=0.0).uses_noise
+    assert not bc.ColdNaive(process=process).uses_noise
+    assert not bc.ColdImproved(process=process).uses_noise
 
 
-@pytest.mark.parametrize("make", [bc.Ancestral, bc.DDIM, bc.DPMSolverPP])
+@pytest.mark.parametrize("make", SOLVERS.values(), ids=SOLVERS)
 def test_step_at_the_grid_anywhere_in_the_data_is_the_same(xp, make):
     process = bc.BlurringDiffusion()
     _, _, state, view = state_and_view(xp, process, 0.6)
@@ -88,7 +97,7 @@ def test_step_at_the_grid_anywhere_in_the_data_is_the_same(xp, make):
     )
 
 
-@pytest.mark.parametrize("make", [bc.Ancestral, bc.DDIM, bc.DPMSolverPP])
+@pytest.mark.parametrize("make", SOLVERS.values(), ids=SOLVERS)
 def test_float32_state_stays_float32_and_near_the_float64_one(xp, noisy_process, make):
     solver, t, s = make(process=noisy_process), 0.6, 0.55
     _, _, state, view = state_and_view(xp, noisy_process, t, "float32")
@@ -196,6 +205,55 @@ def test_solvers_that_need_noise_refuse_a_process_without(xp, solver):
         solver(process=bc.ColdDiffusion()).step(state, view, 0.5, 0.25)
 
 
+COLD = bc.ColdDiffusion(blur=bc.SinSquared(sigma_blur_max=2.0))
+
+
+@pytest.mark.parametrize("make", [bc.ColdNaive, bc.ColdImproved])
+def test_cold_solvers_with_a_network_that_is_right_keep_to_the_degraded_data(xp, make):
+    """Restored exactly, x_s = D(x, s) for both algorithms; and a prediction without noise has no eps."""
+    x = xp.asarray(RNG.standard_normal((2, *SHAPE)), "float64")
+    solver, times = make(process=COLD), bc.uniform_times(5)
+    state = solver.start(bc.marginal_for(COLD, 1.0, x).alpha * COLD.basis.forward(x))
+    for t, s in zip(times[:-1], times[1:], strict=True):
+        view = bc.predict(COLD, x, "x0", state.u, t)
+        assert view.eps is None
+        state = solver.step(state, view, t, s)
+        degraded = bc.diffuse(COLD, x, s, 0 * x)
+        # two transforms of 12 values and a few operations each step
+        assert_close(COLD.basis.inverse(state.u), degraded, rtol=0.0, atol=tolerance("float64", roundings=256))
+
+
+def test_naive_cold_diffusion_forgets_its_state_and_the_improved_one_keeps_it(xp):
+    """With a network that always says 0, algorithm 1 gives 0 and algorithm 2 leaves the state alone."""
+    u = xp.asarray(RNG.standard_normal((2, *SHAPE)), "float64")
+    view = bc.Prediction(x0=0 * u)
+    assert_close(bc.ColdNaive(process=COLD).step(bc.SamplerState(u), view, 0.6, 0.5).u, 0 * u, rtol=0.0)
+    assert_close(bc.ColdImproved(process=COLD).step(bc.SamplerState(u), view, 0.6, 0.5).u, u, rtol=0.0)
+
+
+def test_clipped_prediction_without_noise_has_no_eps_either(xp):
+    u = xp.asarray(3 * RNG.standard_normal((2, *SHAPE)), "float64")
+    view = bc.predict(COLD, u, "x0", u, 0.5, clip=True)
+    assert view.eps is None
+    clipped = np.clip(xp.to_numpy(u), -1, 1)
+    assert_close(COLD.basis.inverse(view.x0), clipped, like=u, rtol=0.0, atol=tolerance("float64", roundings=32))
+
+
+def test_solver_that_takes_eps_refuses_a_prediction_without(xp):
+    u = xp.asarray(np.ones((2, *SHAPE)), "float64")
+    with pytest.raises(DegenerateError, match="a step of DDIM takes eps, which is undefined where sigma is 0"):
+        bc.DDIM(process=COLD).step(bc.SamplerState(u), bc.predict(COLD, u, "x0", u, 0.5), 0.5, 0.25)
+
+
+def test_inverse_heat_adds_noise_of_a_quarter_more_than_the_process_has(xp):
+    """Rissanen et al. sample CIFAR-10 with delta = 0.0125, where sigma = 0.01."""
+    heat = bc.HeatDissipation()
+    u = xp.asarray(np.zeros((2, *SHAPE)), "float64")
+    n = xp.asarray(RNG.standard_normal((2, *SHAPE)), "float64")
+    step = bc.InverseHeat(process=heat).step(bc.SamplerState(u), bc.Prediction(x0=u), 0.5, 0.45, n)
+    assert_close(step.u, 0.0125 * n)
+
+
 @pytest.mark.parametrize("kind", ["x0", "eps", "v", "score"])
 def test_predict_gives_both_views_of_what_the_network_said(xp, noisy_process, kind):
     if isinstance(noisy_process, bc.HeatDissipation):
@@ -237,6 +295,8 @@ def test_predict_refuses_an_unknown_kind(xp):
     [
         (lambda p: bc.DDIM(process=p, eta=-0.1), r"eta must be in \[0, 1\]; got -0.1"),
         (lambda p: bc.DDIM(process=p, eta=float("nan")), r"eta must be in \[0, 1\]; got nan"),
+        (lambda p: bc.InverseHeat(process=p, delta=-0.1), "delta must be 0 or more; got -0.1"),
+        (lambda p: bc.InverseHeat(process=p, delta=float("inf")), "delta must be a finite number; got inf"),
         (lambda p: bc.Ancestral(process=p, variance="large"), "variance must be 'posterior' or 'upper'; got 'large'"),
         (lambda p: bc.DPMSolverPP(process=p, order=3), "order must be 1 or 2; got 3"),
     ],

@@ -56,6 +56,10 @@ SOLVED = {
     "ddim, eta 1": (lambda p: bc.DDIM(process=p, eta=1.0), {"kind": "ddim", "eta": 1.0}),
     "dpm_solver_pp, 1": (lambda p: bc.DPMSolverPP(process=p, order=1), {"kind": "dpmpp_1"}),
     "dpm_solver_pp, 2": (lambda p: bc.DPMSolverPP(process=p, order=2), {"kind": "dpmpp_2m"}),
+    "inverse_heat": (lambda p: bc.InverseHeat(process=p), {"kind": "ihdm"}),
+    "inverse_heat, delta 0.2": (lambda p: bc.InverseHeat(process=p, delta=0.2), {"kind": "ihdm", "delta": 0.2}),
+    "cold_naive": (lambda p: bc.ColdNaive(process=p), {"kind": "cold_naive"}),
+    "cold_improved": (lambda p: bc.ColdImproved(process=p), {"kind": "cold_improved"}),
 }
 PROCESSES = {
     "blurring": BLURRING,
