@@ -52,8 +52,10 @@ from blurcore.samplers import (
     Prediction,
     SamplerState,
     Solver,
+    check_times,
     log_snr_times,
     predict,
+    quadratic_times,
     uniform_times,
 )
 from blurcore.schedules import (
@@ -120,6 +122,7 @@ __all__ = [
     "available",
     "check_markov",
     "check_prediction",
+    "check_times",
     "convert",
     "diffuse",
     "draw_times",
@@ -131,6 +134,7 @@ __all__ = [
     "names",
     "posterior",
     "predict",
+    "quadratic_times",
     "sde",
     "simple_loss",
     "to_dict",

@@ -18,7 +18,7 @@ from blurcore.samplers.ancestral import Ancestral
 from blurcore.samplers.cold import ColdImproved, ColdNaive
 from blurcore.samplers.ddim import DDIM
 from blurcore.samplers.dpm_solver_pp import DPMSolverPP
-from blurcore.samplers.grids import log_snr_times, uniform_times
+from blurcore.samplers.grids import check_times, log_snr_times, quadratic_times, uniform_times
 from blurcore.samplers.heat import InverseHeat
 
 SOLVERS = {
@@ -33,6 +33,6 @@ SOLVERS = {
 
 __all__ = [
     "DDIM", "SOLVERS", "Ancestral", "Coefficients", "ColdImproved", "ColdNaive", "DPMSolverPP", "InverseHeat",
-    "LinearStepper", "Prediction", "SamplerState", "Solver", "Stepper", "log_snr_times", "predict", "predict_at",
-    "uniform_times",
+    "LinearStepper", "Prediction", "SamplerState", "Solver", "Stepper", "check_times", "log_snr_times", "predict",
+    "predict_at", "quadratic_times", "uniform_times",
 ]  # fmt: skip

@@ -323,6 +323,42 @@ def test_uniform_times_end_at_exactly_zero_and_fall(steps):
     assert_close(-np.diff(times), np.full(steps, 1 / steps), rtol=0.0, atol=2 * EPSILON["float64"])
 
 
+@pytest.mark.parametrize("steps", [1, 2, 3, 7, 10, 1000])
+def test_quadratic_times_are_even_in_the_square_root(steps):
+    times = bc.quadratic_times(steps)
+    assert bc.check_times(times) == times
+    assert times[0] == 1.0
+    roots = np.linspace(1, 0, steps + 1)
+    assert_close(np.sqrt(times), roots, rtol=0.0, atol=4 * EPSILON["float64"])
+
+
+def test_a_grid_of_your_own_comes_back_as_floats():
+    times = bc.check_times([1, np.float32(0.5), 0])
+    assert times == (1.0, 0.5, 0.0)
+    assert all(type(t) is float for t in times)
+    assert bc.check_times(np.array([0.7, 0.2, 0.0])) == (0.7, 0.2, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("times", "message"),
+    [
+        (0.5, "times must be a sequence of numbers; got 0.5"),
+        ((1.0,), r"times must be two numbers or more, from 1 or less to 0; got \(1.0,\)"),
+        ((), r"times must be two numbers or more, from 1 or less to 0; got \(\)"),
+        ((1.0, "0.5", 0.0), r"times\[1\] must be a number in \[0, 1\]; got '0.5'"),
+        ((1.5, 0.5, 0.0), r"times\[0\] must be a number in \[0, 1\]; got 1.5"),
+        ((1.0, float("nan"), 0.0), r"times\[1\] must be a number in \[0, 1\]; got nan"),
+        ((1.0, 0.5, -1e-9), r"times\[2\] must be a number in \[0, 1\]; got -1e-09"),
+        ((1.0, 0.5, 0.5, 0.0), r"times\[2\] must be less than the time before it, 0.5; got 0.5"),
+        ((0.0, 0.5, 1.0), r"times\[1\] must be less than the time before it, 0.0; got 0.5"),
+        ((1.0, 0.5, 0.1), r"times\[2\] must be exactly 0, being the last; got 0.1"),
+    ],
+)
+def test_a_grid_that_is_none_is_refused_and_the_place_is_named(times, message):
+    with pytest.raises(ArgumentError, match=message):
+        bc.check_times(times)
+
+
 @pytest.mark.parametrize("noise", [bc.CosineLogSNR(), bc.CosineLogSNR(log_snr_min=-3.0, log_snr_max=14.0)])
 @pytest.mark.parametrize("steps", [1, 2, 50])
 def test_log_snr_times_are_even_in_the_log_snr(noise, steps):
@@ -337,7 +373,7 @@ def test_log_snr_times_are_even_in_the_log_snr(noise, steps):
 
 @pytest.mark.parametrize("steps", [0, -1, 2.5, "3", None])
 def test_grids_of_no_steps_are_refused(steps):
-    for make in (bc.uniform_times, lambda n: bc.log_snr_times(n, bc.CosineLogSNR())):
+    for make in (bc.uniform_times, bc.quadratic_times, lambda n: bc.log_snr_times(n, bc.CosineLogSNR())):
         with pytest.raises(ArgumentError, match="num_steps must be a whole number >= 1; got"):
             make(steps)
 
