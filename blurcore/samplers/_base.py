@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any, Generic, NamedTuple, Protocol
 
 import numpy as np
@@ -23,11 +24,13 @@ class Prediction(NamedTuple, Generic[A]):
 
 
 class SamplerState(NamedTuple, Generic[A]):
-    """Where a sampler stands: u in frequency space, and for multistep solvers what they remember of the last step."""
+    """Where a sampler stands: u in frequency space, and what solvers with a memory remember of their last calls."""
 
     u: A
     last_x0: A | None = None
     last_h: A | None = None
+    last_u: A | None = None
+    last_slope: A | None = None
 
 
 class Coefficients(NamedTuple, Generic[A]):
@@ -57,6 +60,14 @@ class Solver(Protocol):
         """Whether `apply` adds the noise that it is handed."""
         ...
 
+    def stages(self, times: tuple[float, ...]) -> tuple[tuple[float, float], ...]:
+        """Return (t, s) for every network call on the way through a grid of times: it is made at t, and the step is to s.
+
+        One loop over them serves every solver. For most they are the pairs of neighbours in the grid; a solver that
+        calls the network more than once a step has stages with s = t between.
+        """
+        ...
+
     def start(self, u: Array) -> SamplerState[Array]:
         """Return the first state; its structure is that of all later ones, as a scan wants it."""
         ...
@@ -78,7 +89,7 @@ class Solver(Protocol):
     def step(
         self, state: SamplerState[Array], prediction: Prediction[Array], t: Time, s: Time, noise: Array | None = None
     ) -> SamplerState[Array]:
-        """Go from time t to s < t.
+        """Go from time t to s < t (s <= t in a stage of :meth:`stages`).
 
         The times are numbers, or arrays of leading axes: inside `torch.compile` arrays, because Dynamo cannot follow
         the coefficients of a number to NumPy and back. `noise` is standard normal in frequency space, of the shape of
@@ -92,6 +103,10 @@ class Stepper:
 
     process: Process
     axes: tuple[int, ...]
+
+    def stages(self, times: tuple[float, ...]) -> tuple[tuple[float, float], ...]:
+        """Return the pairs of neighbours; see :meth:`Solver.stages`."""
+        return tuple(pairwise(times))
 
     def start(self, u: Array) -> SamplerState[Array]:
         """Return the first state; see :meth:`Solver.start`."""

@@ -75,6 +75,8 @@ def test_solvers_tell_whether_they_use_noise():
     assert not bc.DPMSolverPP(process=process).uses_noise
     assert bc.InverseHeat(process=process).uses_noise
     assert not bc.InverseHeat(process=process, delta=0.0).uses_noise
+    assert not bc.Euler(process=process).uses_noise
+    assert not bc.Heun(process=process).uses_noise
     assert not bc.ColdNaive(process=process).uses_noise
     assert not bc.ColdImproved(process=process).uses_noise
 
@@ -197,12 +199,74 @@ def test_last_step_to_a_time_without_noise_is_the_predicted_data(xp, order):
     assert_close(bc.Ancestral(process=process).step(state, view, 0.25, 0.0, noise).u, view.x0, rtol=0.0)
 
 
-@pytest.mark.parametrize("solver", [bc.Ancestral, bc.DPMSolverPP])
+@pytest.mark.parametrize("solver", [bc.Ancestral, bc.DPMSolverPP, bc.Euler, bc.Heun])
 def test_solvers_that_need_noise_refuse_a_process_without(xp, solver):
     state = bc.SamplerState(xp.asarray(np.ones((2, *SHAPE))))
     view = bc.Prediction(x0=state.u, eps=state.u)
     with pytest.raises(DegenerateError, match="ColdDiffusion"):
         solver(process=bc.ColdDiffusion()).step(state, view, 0.5, 0.25)
+
+
+def slope_of_the_reference(process, u, eps, t):
+    """Return du/dt on the probability-flow ODE (SPEC 6), and a bound of its rounding: that of its terms' moduli."""
+    f, g2 = oracle.sde(bc.to_dict(process), t, SHAPE)
+    terms = f * u, g2 / (2 * oracle.sigma(bc.to_dict(process), t, SHAPE)) * eps
+    return sum(terms), tolerance("float64", roundings=128, condition=sum(np.abs(term) for term in terms))
+
+
+@pytest.mark.parametrize(("t", "s"), PAIRS)
+def test_euler_follows_the_slope_of_the_reference(xp, noisy_process, t, s):
+    u, _, state, view = state_and_view(xp, noisy_process, t)
+    slope, error = slope_of_the_reference(noisy_process, u, xp.to_numpy(view.eps), t)
+    step = bc.Euler(process=noisy_process).step(state, view, t, s).u
+    atol = (t - s) * error + tolerance("float64", condition=np.abs(u))
+    assert_close(step, u + (s - t) * slope, like=state.u, rtol=0.0, atol=atol)
+
+
+@pytest.mark.parametrize(("t", "s"), PAIRS)
+def test_heun_goes_on_with_the_mean_of_two_slopes(xp, noisy_process, t, s):
+    u, _, state, view = state_and_view(xp, noisy_process, t)
+    solver = bc.Heun(process=noisy_process)
+    predicted = solver.step(solver.start(state.u), view, t, s)
+    _, _, _, second = state_and_view(xp, noisy_process, s)
+    corrected = solver.step(predicted, second, s, s).u
+    slope, error = slope_of_the_reference(noisy_process, u, xp.to_numpy(view.eps), t)
+    guess = u + (s - t) * slope
+    assert_close(predicted.u, guess, like=state.u, rtol=0.0, atol=(t - s) * error + tolerance("float64", condition=5.0))
+    other, other_error = slope_of_the_reference(noisy_process, guess, xp.to_numpy(second.eps), s)
+    f, _ = oracle.sde(bc.to_dict(noisy_process), s, SHAPE)
+    atol = (t - s) * (error + other_error + np.abs(f) * (t - s) * error) + tolerance("float64", condition=5.0)
+    assert_close(corrected, u + (s - t) / 2 * (slope + other), like=state.u, rtol=0.0, atol=atol)
+
+
+def test_heun_calls_the_network_twice_a_step_and_once_where_there_is_no_score():
+    times = (1.0, 0.4, 0.0)
+    assert bc.Heun(process=bc.BlurringDiffusion()).stages(times) == ((1.0, 0.4), (0.4, 0.4), (0.4, 0.0), (0.0, 0.0))
+    silent = bc.GaussianDiffusion(noise=bc.LinearBeta())
+    assert bc.Heun(process=silent).stages(times) == ((1.0, 0.4), (0.4, 0.4), (0.4, 0.0))
+    for name, make in SOLVERS.items():
+        if name != "heun":
+            assert make(process=silent).stages(times) == ((1.0, 0.4), (0.4, 0.0))
+
+
+@pytest.mark.parametrize("make", [bc.Euler, bc.Heun])
+def test_solvers_of_the_ode_leave_alone_what_does_not_move(xp, make):
+    heat = bc.HeatDissipation(blur=bc.SinSquared(sigma_blur_max=2.0))
+    solver = make(process=heat)
+    u = RNG.standard_normal((2, *SHAPE))
+    state = solver.start(xp.asarray(u, "float64"))
+    for t, s in solver.stages((1.0, 0.75, 0.5, 0.25, 0.0)):
+        view = xp.asarray(RNG.standard_normal((2, *SHAPE)), "float64")
+        state = solver.step(state, bc.Prediction(x0=view, eps=view), t, s)
+    values = xp.to_numpy(state.u)
+    assert np.all(np.isfinite(values))
+    assert np.array_equal(values[:, 0, 0], u[:, 0, 0])
+
+
+def test_heun_refuses_a_prediction_without_eps(xp):
+    u = xp.asarray(np.ones((2, *SHAPE)), "float64")
+    with pytest.raises(DegenerateError, match="a step of Heun takes eps"):
+        bc.Heun(process=bc.BlurringDiffusion()).step(bc.SamplerState(u), bc.Prediction(x0=u), 0.5, 0.25)
 
 
 COLD = bc.ColdDiffusion(blur=bc.SinSquared(sigma_blur_max=2.0))

@@ -29,13 +29,14 @@ def predict(process, u, t, c):
     return oracle.exact_prediction(x0, u, m)
 
 
-def output_variance(solver, times, c, like, *, last_noise=False):
-    """Variance of each frequency of the solver's output, by its real steps; the start is N(0, sigma_1^2)."""
+def output_variance(solver, times, c, like, *, last_noise=False, initial=None):
+    """Variance of each frequency of the solver's output, by its real steps; the start is N(0, sigma_1^2), or as given."""
     process = solver.process
     zero, one = 0 * like, 0 * like + 1
     variance = process.marginal(times[0], shape=tuple(like.shape), like=like).sigma ** 2 + zero
-    state, gain = bc.SamplerState(one), one
-    for t, s in zip(times[:-1], times[1:], strict=True):
+    variance = variance if initial is None else initial
+    state, gain = solver.start(one), one
+    for t, s in solver.stages(times):
         if solver.uses_noise:
             moved = solver.step(bc.SamplerState(one), predict(process, one, t, c), t, s).u
             added = zero
@@ -58,6 +59,8 @@ SOLVED = {
     "dpm_solver_pp, 2": (lambda p: bc.DPMSolverPP(process=p, order=2), {"kind": "dpmpp_2m"}),
     "inverse_heat": (lambda p: bc.InverseHeat(process=p), {"kind": "ihdm"}),
     "inverse_heat, delta 0.2": (lambda p: bc.InverseHeat(process=p, delta=0.2), {"kind": "ihdm", "delta": 0.2}),
+    "euler": (lambda p: bc.Euler(process=p), {"kind": "euler"}),
+    "heun": (lambda p: bc.Heun(process=p), {"kind": "heun"}),
     "cold_naive": (lambda p: bc.ColdNaive(process=p), {"kind": "cold_naive"}),
     "cold_improved": (lambda p: bc.ColdImproved(process=p), {"kind": "cold_improved"}),
 }
@@ -86,9 +89,9 @@ def test_solver_has_the_output_variance_of_the_closed_form(xp, name, process):
     assert_close(actual, expected, rtol=1e-9, atol=1e-15, like=like)
 
 
-def worst_error(solver, times, shape=(32, 32), *, last_noise=False):
+def worst_error(solver, times, shape=(32, 32), *, last_noise=False, initial=None):
     c = spectrum(shape)
-    variance = output_variance(solver, times, c, np.zeros(shape), last_noise=last_noise)
+    variance = output_variance(solver, times, c, np.zeros(shape), last_noise=last_noise, initial=initial)
     target = reference.target_variance(bc.to_dict(solver.process), 0.0, c)
     return float(np.max(np.abs(variance / target - 1)))
 
@@ -111,8 +114,9 @@ def test_errors_are_those_of_the_table_in_the_specification(steps):
 
 
 def order_of(make, times, counts):
-    """Slope of log error over log steps."""
-    errors = [worst_error(make, times(n), shape=(8, 8)) for n in counts]
+    """Slope of log error over log steps, started from the exact distribution: what is left is the steps' own error."""
+    start = reference.target_variance(bc.to_dict(make.process), 1.0, spectrum((8, 8)))
+    errors = [worst_error(make, times(n), shape=(8, 8), initial=start) for n in counts]
     assert all(b < a for a, b in zip(errors[:-1], errors[1:], strict=True))
     return -float(np.polyfit(np.log(counts), np.log(errors), 1)[0])
 
@@ -136,6 +140,19 @@ FIRST = {
 @pytest.mark.parametrize("solver", FIRST.values(), ids=FIRST)
 def test_first_order_solver_has_order_one(solver):
     assert order_of(solver, noise_grid, COUNTS) == pytest.approx(1.0, abs=0.1)
+
+
+UNIFORM = {  # SPEC 7's solvers on the ODE in t; a first-order one is 4e-2 off at 800 steps
+    "blurring": BLURRING,
+    "gaussian": bc.GaussianDiffusion(),
+    "heat": bc.HeatDissipation(sigma=0.1, blur=bc.SinSquared(sigma_blur_max=2.0)),
+}
+
+
+@pytest.mark.parametrize("process", UNIFORM.values(), ids=UNIFORM)
+@pytest.mark.parametrize(("make", "order"), [(bc.Euler, 1.0), (bc.Heun, 2.0)])
+def test_solver_of_the_ode_has_its_order(make, order, process):
+    assert order_of(make(process=process), bc.uniform_times, COUNTS) == pytest.approx(order, abs=0.1)
 
 
 def test_dpm_solver_2m_has_order_two():
@@ -186,3 +203,30 @@ def test_solver_with_the_mixture_denoiser_keeps_the_weights_of_the_components(na
     share = float(np.mean(state.u[:, 0, 0] < 0))
     # five standard deviations of a binomial share (one false alarm in 1.7 million seeds), and 0.01 for the steps' length
     assert abs(share - weight) < 5 * (weight * (1 - weight) / count) ** 0.5 + 0.01
+
+
+@pytest.mark.parametrize("name", SOLVED)
+def test_one_compiled_loop_serves_every_solver(jax, name):
+    """Coefficients of all stages stacked, the state carried through `lax.scan`: where the loop of steps ends."""
+    solver, shape = SOLVED[name][0](BLURRING), (3, 4)
+    c, rng = spectrum(shape), np.random.default_rng(7)
+    stages = solver.stages(bc.uniform_times(6))
+    noise = rng.standard_normal((len(stages), *shape))
+    start = rng.standard_normal(shape)
+    state = solver.start(start)
+    for (t, s), n in zip(stages, noise, strict=True):
+        state = solver.step(state, predict(BLURRING, state.u, t, c), t, s, n if solver.uses_noise else None)
+    t, s = np.array(stages).T
+    with jax.enable_x64(True):
+        rows = (solver.coefficients(t, s, shape=shape), BLURRING.marginal(t, shape=shape), noise)
+
+        def stage(state, row):
+            coefficients, m, n = row
+            x0 = oracle.gaussian_denoiser(state.u, mean=0.0, variance=jax.numpy.asarray(c), marginal=m)
+            view = oracle.exact_prediction(x0, state.u, m)
+            return solver.apply(coefficients, state, view, n if solver.uses_noise else None), None
+
+        rows = jax.tree.map(jax.numpy.asarray, rows)
+        last = jax.jit(lambda u: jax.lax.scan(stage, solver.start(u), rows)[0].u)(jax.numpy.asarray(start))
+    # the same operations in the same precision, in another order: 6 steps whose factors are at most about 1e3
+    np.testing.assert_allclose(np.asarray(last), state.u, rtol=1e-9, atol=1e-12 * np.abs(state.u).max())
