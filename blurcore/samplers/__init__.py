@@ -18,6 +18,7 @@ from blurcore.samplers.ancestral import Ancestral
 from blurcore.samplers.cold import ColdImproved, ColdNaive
 from blurcore.samplers.ddim import DDIM
 from blurcore.samplers.dpm_solver_pp import DPMSolverPP
+from blurcore.samplers.dpm_solver_sde import DPMSolverSDE
 from blurcore.samplers.euler import Euler
 from blurcore.samplers.grids import check_times, log_snr_times, quadratic_times, uniform_times
 from blurcore.samplers.heat import InverseHeat
@@ -29,6 +30,7 @@ SOLVERS = {
     "cold_naive": ColdNaive,
     "ddim": DDIM,
     "dpm_solver_pp": DPMSolverPP,
+    "dpm_solver_sde": DPMSolverSDE,
     "euler": Euler,
     "heun": Heun,
     "inverse_heat": InverseHeat,
@@ -36,7 +38,8 @@ SOLVERS = {
 """The solvers that a configuration can name."""
 
 __all__ = [
-    "DDIM", "SOLVERS", "Ancestral", "Coefficients", "ColdImproved", "ColdNaive", "DPMSolverPP", "Euler", "Heun", "InverseHeat",
+    "DDIM", "SOLVERS", "Ancestral", "Coefficients", "ColdImproved", "ColdNaive", "DPMSolverPP", "DPMSolverSDE", "Euler", "Heun",
+    "InverseHeat",
     "LinearStepper", "Prediction", "SamplerState", "Solver", "Stepper", "check_times", "log_snr_times", "predict",
     "predict_at", "quadratic_times", "uniform_times",
 ]  # fmt: skip

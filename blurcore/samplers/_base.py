@@ -31,6 +31,8 @@ class SamplerState(NamedTuple, Generic[A]):
     last_h: A | None = None
     last_u: A | None = None
     last_slope: A | None = None
+    older_x0: A | None = None
+    older_h: A | None = None
 
 
 class Coefficients(NamedTuple, Generic[A]):

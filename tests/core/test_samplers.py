@@ -1,5 +1,6 @@
 """Each solver's step is the reference's affine map, and with an exact network its path ends where the theory says."""
 
+import mpmath
 import numpy as np
 import pytest
 from blurcore_reference import oracle
@@ -7,6 +8,7 @@ from blurcore_reference import oracle
 import blurcore as bc
 from blurcore.errors import ArgumentError, DegenerateError
 from blurcore.samplers import SOLVERS
+from blurcore.samplers.dpm_solver_pp import parabola_weights
 from blurcore.testing.assertions import EPSILON, assert_close, tolerance
 
 RNG = np.random.default_rng(4)
@@ -30,6 +32,9 @@ SOLVER_CASES = [
     ("ddim", {"eta": 0.5}, bc.DDIM, {"eta": 0.5}),
     ("ddim", {"eta": 1.0}, bc.DDIM, {"eta": 1.0}),
     ("dpmpp_1", {}, bc.DPMSolverPP, {"order": 1}),
+    ("dpmpp_1", {}, bc.DPMSolverPP, {"order": 3}),  # of which nothing is remembered yet
+    ("ancestral", {}, bc.DPMSolverSDE, {"order": 1}),
+    ("ancestral", {}, bc.DPMSolverSDE, {"order": 2}),
     ("ihdm", {}, bc.InverseHeat, {}),
     ("ihdm", {"delta": 0.3}, bc.InverseHeat, {"delta": 0.3}),
     ("ihdm", {"delta": 0.0}, bc.InverseHeat, {"delta": 0.0}),
@@ -75,6 +80,7 @@ def test_solvers_tell_whether_they_use_noise():
     assert not bc.DPMSolverPP(process=process).uses_noise
     assert bc.InverseHeat(process=process).uses_noise
     assert not bc.InverseHeat(process=process, delta=0.0).uses_noise
+    assert bc.DPMSolverSDE(process=process).uses_noise
     assert not bc.Euler(process=process).uses_noise
     assert not bc.Heun(process=process).uses_noise
     assert not bc.ColdNaive(process=process).uses_noise
@@ -172,9 +178,74 @@ def test_second_order_solver_starts_with_first_order_and_remembers(xp):
     assert_close(again.u, desired, like=x0, rtol=0.0, atol=tolerance("float64", roundings=128, condition=10.0))
 
 
-def test_second_order_solver_leaves_alone_what_does_not_move(xp):
+def polynomial_step(process, t, s, u, known):
+    """Integrate the polynomial through known predictions (log-SNR / 2, x0), the last one first, by quadrature.
+
+    u_s = sigma_s (u_t / sigma_t + integral of e^l x(l) dl) from l_t to l_s (Lu et al. 2022, eq. 8), x by Lagrange.
+    """
+    m_t, m_s = (process.marginal(v, shape=SHAPE) for v in (t, s))
+    first, last = (process.log_snr(v, shape=SHAPE) / 2 + np.zeros(SHAPE) for v in (t, s))
+    nodes, weights = np.polynomial.legendre.leggauss(20)
+    total = np.zeros_like(u)
+    for node, weight in zip((nodes + 1) / 2, weights / 2, strict=True):
+        place = first + node * (last - first)
+        value = 0.0
+        for i, (mine, x0) in enumerate(known):
+            others = [other for j, (other, _) in enumerate(known) if j != i]
+            value = value + x0 * np.prod([(place - other) / (mine - other) for other in others], axis=0)
+        total = total + weight * (last - first) * np.exp(place - last) * value
+    return m_s.sigma / m_t.sigma * u + m_s.alpha * total
+
+
+def test_third_order_solver_integrates_the_parabola_through_three_predictions(xp):
+    process = bc.BlurringDiffusion()
+    solver, times = bc.DPMSolverPP(process=process, order=3), (0.8, 0.77, 0.71, 0.68, 0.66)
+    u, _, state, _ = state_and_view(xp, process, times[0])
+    state, known = solver.start(state.u), []
+    for t, s in solver.stages(times):
+        x0 = RNG.standard_normal(u.shape)
+        known = [(process.log_snr(t, shape=SHAPE) / 2, x0), *known][:3]
+        desired = polynomial_step(process, t, s, xp.to_numpy(state.u), known)
+        view = xp.asarray(x0, "float64")
+        state = solver.step(state, bc.Prediction(x0=view), t, s)
+        # the reference divides by distances of log-SNRs of up to 12, which are at least 0.02 apart: to the square
+        assert_close(state.u, desired, like=view, rtol=0.0, atol=tolerance("float64", condition=10 * (12 / 0.02) ** 2))
+
+
+def test_weights_of_the_parabola_are_the_integrals_to_every_digit():
+    h = np.array([1e-12, 1e-5, 0.01, 0.3, 0.999, 1.0, 1.5, 4.0, 50.0, 1e4])
+    first, second = parabola_weights(h)
+    with mpmath.workdps(60):
+        exact = [1 - (1 - mpmath.exp(-mpmath.mpf(v))) / mpmath.mpf(v) for v in h]
+        square = [1 - 2 * w / mpmath.mpf(v) for v, w in zip(h, exact, strict=True)]
+    assert_close(first, np.array(exact, dtype=float))
+    assert_close(second, np.array(square, dtype=float))
+    ends = parabola_weights(np.array([0.0, np.inf]))
+    assert np.array_equal(ends, [[0.0, 1.0], [0.0, 1.0]])
+
+
+def test_stochastic_solver_of_second_order_is_ancestral_with_a_prediction_half_a_step_ahead(xp):
+    process = bc.BlurringDiffusion()
+    u, x0, state, view = state_and_view(xp, process, 0.8)
+    solver, ancestral = bc.DPMSolverSDE(process=process), bc.Ancestral(process=process)
+    state = solver.step(solver.start(state.u), view, 0.8, 0.7)
+    now, n = RNG.standard_normal((2, *u.shape))
+    noise = xp.asarray(n, "float64")
+    step = solver.step(state, bc.Prediction(x0=xp.asarray(now, "float64")), 0.7, 0.65, noise)
+    l_8, l_7, l_65 = (process.log_snr(t, shape=SHAPE) for t in (0.8, 0.7, 0.65))
+    ahead = now + (l_65 - l_7) / (l_7 - l_8) / 2 * (now - x0)
+    ahead = xp.asarray(ahead, "float64")
+    desired = ancestral.step(bc.SamplerState(state.u), bc.Prediction(x0=ahead, eps=ahead), 0.7, 0.65, noise).u
+    assert_close(step.u, desired, rtol=0.0, atol=tolerance("float64", roundings=128, condition=10.0))
+    assert_close(step.last_x0, xp.asarray(now, "float64"), rtol=0.0)
+
+
+@pytest.mark.parametrize(
+    ("make", "settings"), [(bc.DPMSolverPP, {"order": 2}), (bc.DPMSolverPP, {"order": 3}), (bc.DPMSolverSDE, {})]
+)
+def test_solver_with_a_memory_leaves_alone_what_does_not_move(xp, make, settings):
     heat = bc.HeatDissipation(blur=bc.SinSquared(sigma_blur_max=2.0))
-    solver, state = bc.DPMSolverPP(process=heat), None
+    solver, state = make(process=heat, **settings), None
     for t, s in ((1.0, 0.75), (0.75, 0.5), (0.5, 0.25), (0.25, 0.0)):
         if state is None:
             u, _, state, _ = state_and_view(xp, heat, t)
@@ -186,20 +257,26 @@ def test_second_order_solver_leaves_alone_what_does_not_move(xp):
     assert np.array_equal(values[:, 0, 0], u[:, 0, 0])
 
 
-@pytest.mark.parametrize("order", [1, 2])
+@pytest.mark.parametrize("order", [1, 2, 3])
 def test_last_step_to_a_time_without_noise_is_the_predicted_data(xp, order):
     process = bc.GaussianDiffusion(noise=bc.LinearBeta())
     solver = bc.DPMSolverPP(process=process, order=order)
     _, _, state, view = state_and_view(xp, process, 0.5)
-    state = solver.step(state, view, 0.5, 0.25)
-    last = solver.step(state, view, 0.25, 0.0)
-    assert_close(last.u, view.x0, rtol=0.0)
+    state = solver.step(state, view, 0.5, 0.4)
+    state = solver.step(state, view, 0.4, 0.25)
+    last = solver.step(state, bc.Prediction(x0=3 * view.x0), 0.25, 0.0)
+    assert_close(last.u, 3 * view.x0, rtol=0.0)
+    if order < 3:
+        stochastic = bc.DPMSolverSDE(process=process, order=order)
+        before = stochastic.step(bc.SamplerState(view.x0), view, 0.5, 0.25)
+        last = stochastic.step(before, bc.Prediction(x0=3 * view.x0), 0.25, 0.0, view.x0)
+        assert_close(last.u, 3 * view.x0, rtol=0.0)
     assert_close(bc.DDIM(process=process).step(state, view, 0.25, 0.0).u, view.x0, rtol=0.0)
     noise = xp.asarray(np.ones((2, *SHAPE)), "float64")
     assert_close(bc.Ancestral(process=process).step(state, view, 0.25, 0.0, noise).u, view.x0, rtol=0.0)
 
 
-@pytest.mark.parametrize("solver", [bc.Ancestral, bc.DPMSolverPP, bc.Euler, bc.Heun])
+@pytest.mark.parametrize("solver", [bc.Ancestral, bc.DPMSolverPP, bc.DPMSolverSDE, bc.Euler, bc.Heun])
 def test_solvers_that_need_noise_refuse_a_process_without(xp, solver):
     state = bc.SamplerState(xp.asarray(np.ones((2, *SHAPE))))
     view = bc.Prediction(x0=state.u, eps=state.u)
@@ -362,7 +439,8 @@ def test_predict_refuses_an_unknown_kind(xp):
         (lambda p: bc.InverseHeat(process=p, delta=-0.1), "delta must be 0 or more; got -0.1"),
         (lambda p: bc.InverseHeat(process=p, delta=float("inf")), "delta must be a finite number; got inf"),
         (lambda p: bc.Ancestral(process=p, variance="large"), "variance must be 'posterior' or 'upper'; got 'large'"),
-        (lambda p: bc.DPMSolverPP(process=p, order=3), "order must be 1 or 2; got 3"),
+        (lambda p: bc.DPMSolverPP(process=p, order=4), "order must be 1, 2 or 3; got 4"),
+        (lambda p: bc.DPMSolverSDE(process=p, order=3), "order must be 1 or 2; got 3"),
     ],
 )
 def test_solvers_refuse_settings_that_make_no_sense(make, message):
