@@ -15,6 +15,7 @@ from blurcore.samplers._base import (
     predict_at,
 )
 from blurcore.samplers.ancestral import Ancestral
+from blurcore.samplers.calibrated import CalibratedAncestral, X0Error
 from blurcore.samplers.cold import ColdImproved, ColdNaive
 from blurcore.samplers.ddim import DDIM
 from blurcore.samplers.dpm_solver_pp import DPMSolverPP
@@ -26,6 +27,7 @@ from blurcore.samplers.heun import Heun
 
 SOLVERS = {
     "ancestral": Ancestral,
+    "calibrated": CalibratedAncestral,
     "cold_improved": ColdImproved,
     "cold_naive": ColdNaive,
     "ddim": DDIM,
@@ -35,11 +37,10 @@ SOLVERS = {
     "heun": Heun,
     "inverse_heat": InverseHeat,
 }
-"""The solvers that a configuration can name."""
+"""The solvers by name. All are made of a process alone but "calibrated", which wants a table of the network's errors."""
 
 __all__ = [
-    "DDIM", "SOLVERS", "Ancestral", "Coefficients", "ColdImproved", "ColdNaive", "DPMSolverPP", "DPMSolverSDE", "Euler", "Heun",
-    "InverseHeat",
-    "LinearStepper", "Prediction", "SamplerState", "Solver", "Stepper", "check_times", "log_snr_times", "predict",
-    "predict_at", "quadratic_times", "uniform_times",
+    "DDIM", "SOLVERS", "Ancestral", "CalibratedAncestral", "Coefficients", "ColdImproved", "ColdNaive", "DPMSolverPP",
+    "DPMSolverSDE", "Euler", "Heun", "InverseHeat", "LinearStepper", "Prediction", "SamplerState", "Solver", "Stepper",
+    "X0Error", "check_times", "log_snr_times", "predict", "predict_at", "quadratic_times", "uniform_times",
 ]  # fmt: skip

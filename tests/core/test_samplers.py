@@ -1,5 +1,7 @@
 """Each solver's step is the reference's affine map, and with an exact network its path ends where the theory says."""
 
+from functools import partial
+
 import mpmath
 import numpy as np
 import pytest
@@ -13,6 +15,10 @@ from blurcore.testing.assertions import EPSILON, assert_close, tolerance
 
 RNG = np.random.default_rng(4)
 SHAPE = (3, 4)
+TABLE_TIMES = (0.0, 0.3, 0.6, 1.0)
+ERRORS = np.exp(RNG.standard_normal((len(TABLE_TIMES), *SHAPE)))
+X0_ERROR = bc.X0Error(times=TABLE_TIMES, values=ERRORS)
+MAKERS = SOLVERS | {"calibrated": partial(bc.CalibratedAncestral, x0_error=X0_ERROR)}
 PAIRS = [(1.0, 0.9), (0.6, 0.55), (0.3, 0.02)]
 
 
@@ -81,13 +87,14 @@ def test_solvers_tell_whether_they_use_noise():
     assert bc.InverseHeat(process=process).uses_noise
     assert not bc.InverseHeat(process=process, delta=0.0).uses_noise
     assert bc.DPMSolverSDE(process=process).uses_noise
+    assert MAKERS["calibrated"](process=process).uses_noise
     assert not bc.Euler(process=process).uses_noise
     assert not bc.Heun(process=process).uses_noise
     assert not bc.ColdNaive(process=process).uses_noise
     assert not bc.ColdImproved(process=process).uses_noise
 
 
-@pytest.mark.parametrize("make", SOLVERS.values(), ids=SOLVERS)
+@pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
 def test_step_at_the_grid_anywhere_in_the_data_is_the_same(xp, make):
     process = bc.BlurringDiffusion()
     _, _, state, view = state_and_view(xp, process, 0.6)
@@ -105,7 +112,7 @@ def test_step_at_the_grid_anywhere_in_the_data_is_the_same(xp, make):
     )
 
 
-@pytest.mark.parametrize("make", SOLVERS.values(), ids=SOLVERS)
+@pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
 def test_float32_state_stays_float32_and_near_the_float64_one(xp, noisy_process, make):
     solver, t, s = make(process=noisy_process), 0.6, 0.55
     _, _, state, view = state_and_view(xp, noisy_process, t, "float32")
@@ -284,6 +291,90 @@ def test_solvers_that_need_noise_refuse_a_process_without(xp, solver):
         solver(process=bc.ColdDiffusion()).step(state, view, 0.5, 0.25)
 
 
+@pytest.mark.parametrize(("t", "s"), PAIRS)
+def test_calibrated_step_is_wider_than_the_references_by_the_error_of_the_prediction(xp, noisy_process, t, s):
+    """At times of the table; without noise it is the ancestral step."""
+    u, x0, state, view = state_and_view(xp, noisy_process, t)
+    solver = MAKERS["calibrated"](process=noisy_process)
+    n = xp.asarray(np.ones(u.shape), "float64")
+    mean, drawn = solver.step(state, view, t, s).u, solver.step(state, view, t, s, n).u
+    assert_close(mean, bc.Ancestral(process=noisy_process).step(state, view, t, s).u, rtol=0.0)
+    _, x_coef, variance = oracle.sampler_step(bc.to_dict(noisy_process), t, s, SHAPE, "ancestral")
+    wider = variance + x_coef**2 * ERRORS[TABLE_TIMES.index(t)]
+    # the reference's variance and x_coef cancel, see above; the mean is subtracted again
+    size = np.abs(u) + np.abs(x0)
+    atol = tolerance("float64", roundings=1e4, condition=1.0 + size)
+    spread = xp.to_numpy(drawn) - xp.to_numpy(mean)
+    assert_close(spread**2, wider * np.ones_like(u), rtol=0.0, atol=atol * (1 + np.sqrt(wider)) ** 2)
+
+
+def test_errors_between_the_times_of_a_table_are_geometric_means(xp):
+    like = xp.asarray(np.zeros(SHAPE), "float64")
+    for t, expected in (
+        (0.0, ERRORS[0]), (0.3, ERRORS[1]), (1.0, ERRORS[3]),
+        (0.45, np.sqrt(ERRORS[1] * ERRORS[2])), (0.7, np.exp((3 * np.log(ERRORS[2]) + np.log(ERRORS[3])) / 4)),
+    ):  # fmt: skip
+        assert_close(X0_ERROR.at(t, shape=SHAPE, like=like), expected, like=like)
+    times = xp.asarray([0.45, 1.0, 0.0], "float64")
+    rows = np.stack([np.sqrt(ERRORS[1] * ERRORS[2]), ERRORS[3], ERRORS[0]])
+    assert_close(X0_ERROR.at(times, shape=SHAPE), rows, like=times)
+
+
+def test_table_without_error_is_plain_ancestral_and_one_number_serves_all_frequencies(xp):
+    process = bc.BlurringDiffusion()
+    _, _, state, view = state_and_view(xp, process, 0.6)
+    n = xp.asarray(RNG.standard_normal((2, *SHAPE)), "float64")
+    none = bc.X0Error(times=(0.0, 1.0), values=np.zeros((2, 1, 1)))
+    steps = [
+        solver.step(state, view, 0.6, 0.5, n).u
+        for solver in (bc.CalibratedAncestral(process=process, x0_error=none), bc.Ancestral(process=process))
+    ]
+    assert_close(steps[0], steps[1])
+
+
+def test_tables_of_errors_are_values_that_nothing_changes():
+    values = ERRORS.copy()
+    table = bc.X0Error(times=TABLE_TIMES, values=values)
+    values[:] = 0
+    assert table == X0_ERROR
+    assert hash(table) == hash(X0_ERROR)
+    assert table != bc.X0Error(times=TABLE_TIMES, values=values)
+    assert repr(table) == "X0Error(4 times from 0.0 to 1.0, grid (3, 4))"
+    with pytest.raises(ValueError, match="read-only"):
+        table.values[0] = 1.0
+
+
+@pytest.mark.parametrize(
+    ("times", "values", "message"),
+    [
+        ((0.5,), np.ones((1, 3, 4)), r"times must be two or more that increase strictly, in \[0, 1\]; got \(0.5,\)"),
+        ((1.0, 0.0), np.ones((2, 3, 4)), "times must be two or more that increase strictly"),
+        ((0.0, 1.5), np.ones((2, 3, 4)), "times must be two or more that increase strictly"),
+        (
+            (0.0, 1.0),
+            np.ones((3, 3, 4)),
+            r"values must be of the shape \(times, \*grid\), with 2 times; got \(3, 3, 4\)",
+        ),
+        ((0.0, 1.0), np.ones(2), "values must be of the shape"),
+        ((0.0, 1.0), -np.ones((2, 3, 4)), "values must be finite, and 0 or more, everywhere; got -1.0"),
+        ((0.0, 1.0), np.full((2, 3, 4), np.nan), "values must be finite, and 0 or more, everywhere; got nan"),
+    ],
+)
+def test_table_of_errors_that_is_none_is_refused(times, values, message):
+    with pytest.raises(ArgumentError, match=message):
+        bc.X0Error(times=times, values=values)
+
+
+def test_table_of_errors_is_not_used_for_another_grid_or_beyond_its_times():
+    with pytest.raises(ArgumentError, match=r"x0_error must be a table for the grid \(4, 4\); got \(3, 4\)"):
+        X0_ERROR.at(0.5, shape=(4, 4))
+    short = bc.X0Error(times=(0.1, 0.9), values=np.ones((2, 1, 1)))
+    with pytest.raises(ArgumentError, match=r"first and last time of x0_error, 0\.1 and 0\.9; got 1\.0"):
+        short.at(1.0, shape=SHAPE)
+    with pytest.raises(ArgumentError, match="x0_error must be an X0Error; got None"):
+        bc.CalibratedAncestral(process=bc.BlurringDiffusion(), x0_error=None)
+
+
 def slope_of_the_reference(process, u, eps, t):
     """Return du/dt on the probability-flow ODE (SPEC 6), and a bound of its rounding: that of its terms' moduli."""
     f, g2 = oracle.sde(bc.to_dict(process), t, SHAPE)
@@ -321,7 +412,7 @@ def test_heun_calls_the_network_twice_a_step_and_once_where_there_is_no_score():
     assert bc.Heun(process=bc.BlurringDiffusion()).stages(times) == ((1.0, 0.4), (0.4, 0.4), (0.4, 0.0), (0.0, 0.0))
     silent = bc.GaussianDiffusion(noise=bc.LinearBeta())
     assert bc.Heun(process=silent).stages(times) == ((1.0, 0.4), (0.4, 0.4), (0.4, 0.0))
-    for name, make in SOLVERS.items():
+    for name, make in MAKERS.items():
         if name != "heun":
             assert make(process=silent).stages(times) == ((1.0, 0.4), (0.4, 0.0))
 
@@ -449,7 +540,7 @@ def test_solvers_refuse_settings_that_make_no_sense(make, message):
 
 
 def test_solvers_are_values_and_registered_once():
-    for make in SOLVERS.values():
+    for make in MAKERS.values():
         assert make(process=bc.BlurringDiffusion()) == make(process=bc.BlurringDiffusion())
         assert hash(make(process=bc.BlurringDiffusion())) == hash(make(process=bc.BlurringDiffusion()))
     assert len(set(SOLVERS.values())) == len(SOLVERS)

@@ -65,6 +65,15 @@ SOLVED = {
     "cold_naive": (lambda p: bc.ColdNaive(process=p), {"kind": "cold_naive"}),
     "cold_improved": (lambda p: bc.ColdImproved(process=p), {"kind": "cold_improved"}),
 }
+
+
+def calibrated(process, times, c):
+    """Return calibrated ancestral sampling with the exact denoiser's own error, known at the grid's times."""
+    described, knots = bc.to_dict(process), times[::-1]
+    errors = [reference.posterior_data_variance(described, t, c) for t in knots]
+    return bc.CalibratedAncestral(process=process, x0_error=bc.X0Error(times=knots, values=errors))
+
+
 PROCESSES = {
     "blurring": BLURRING,
     "gaussian": bc.GaussianDiffusion(),
@@ -73,7 +82,7 @@ PROCESSES = {
 
 
 def test_every_solver_is_held_to_the_closed_form():
-    elsewhere = {"dpm_solver_sde"}  # its memory is of random numbers: test_stochastic_dpm_solver_2m_..
+    elsewhere = {"calibrated", "dpm_solver_sde"}  # one wants a table, the other remembers random numbers; see below
     assert {name.partition(",")[0] for name in SOLVED} | elsewhere == set(SOLVERS)
 
 
@@ -155,6 +164,38 @@ UNIFORM = {  # SPEC 7's solvers on the ODE in t; a first-order one is 4e-2 off a
 @pytest.mark.parametrize(("make", "order"), [(bc.Euler, 1.0), (bc.Heun, 2.0)])
 def test_solver_of_the_ode_has_its_order(make, order, process):
     assert order_of(make(process=process), bc.uniform_times, COUNTS) == pytest.approx(order, abs=0.1)
+
+
+@pytest.mark.parametrize("process", PROCESSES.values(), ids=PROCESSES)
+def test_calibrated_ancestral_has_the_output_variance_of_the_closed_form(xp, process):
+    shape, times = (4, 5), bc.uniform_times(12)
+    c = spectrum(shape)
+    like = xp.asarray(np.zeros(shape), "float64")
+    actual = output_variance(calibrated(process, times, c), times, xp.asarray(c, "float64"), like)
+    expected = reference.sampler_variance(bc.to_dict(process), list(times), c, "calibrated")
+    assert_close(actual, expected, rtol=1e-9, atol=1e-15, like=like)  # as for the others
+
+
+@pytest.mark.parametrize("steps", [1, 2, 10, 50, 100])
+@pytest.mark.parametrize("grid", [bc.uniform_times, bc.quadratic_times], ids=["uniform", "quadratic"])
+def test_spectrum_of_calibrated_ancestral_is_exact_at_any_number_of_steps(grid, steps):
+    """SPEC 9's last column: 2e-9, the start's share (its variance lacks alpha_1^2 c, and little of that comes through)."""
+    times = grid(steps)
+    assert worst_error(calibrated(BLURRING, times, spectrum((32, 32))), times, last_noise=True) < 2.5e-9
+
+
+def test_a_few_dozen_times_are_enough_of_a_table():
+    """Between 33 times even in the log-SNR the output is off by what the table is, and by a tenth of plain ancestral's error.
+
+    The output's variance is a sum of positive terms, to each of which the table contributes: none is off by more.
+    """
+    c, times = spectrum((32, 32)), bc.uniform_times(100)
+    solver = calibrated(BLURRING, noise_grid(32), c)
+    exact = [reference.posterior_data_variance(bc.to_dict(BLURRING), t, c) for t in times]
+    table = [solver.x0_error.at(t, shape=c.shape) for t in times]
+    error = worst_error(solver, times, last_noise=True)
+    assert error <= np.max(np.abs(np.array(table) / np.array(exact) - 1)) + 2.5e-9
+    assert error < TABLE[100][0] / 10
 
 
 def stochastic_2m_variance(process, times, c):
@@ -262,6 +303,7 @@ def test_solver_with_the_mixture_denoiser_keeps_the_weights_of_the_components(na
 LOOPED = {name: make for name, (make, _) in SOLVED.items()} | {
     "dpm_solver_pp, 3": lambda p: bc.DPMSolverPP(process=p, order=3),
     "dpm_solver_sde": lambda p: bc.DPMSolverSDE(process=p),
+    "calibrated": lambda p: calibrated(p, bc.uniform_times(6), spectrum((3, 4))),
 }
 
 
