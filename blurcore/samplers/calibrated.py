@@ -29,6 +29,7 @@ from blurcore.samplers._base import Coefficients, LinearStepper
 
 
 @final
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class X0Error:
     """A table of the mean squared error of the predicted u_0, over times and frequencies: a value, like the solvers.
 
@@ -47,18 +48,16 @@ class X0Error:
         The times do not increase, or `values` do not fit them, or are negative or not finite.
     """
 
-    __slots__ = ("_key", "times", "values")
-
     times: tuple[float, ...]
     values: np.ndarray[Any, np.dtype[np.float64]]
 
-    def __init__(self, *, times: tuple[float, ...], values: Any) -> None:
-        own = tuple(float(t) for t in times)
+    def __post_init__(self) -> None:
+        own = tuple(float(t) for t in self.times)
         require(
             len(own) >= 2 and all(a < b for a, b in pairwise(own)) and own[0] >= 0 and own[-1] <= 1,
             "times", own, "two or more that increase strictly, in [0, 1]",
         )  # fmt: skip
-        table = np.array(values, dtype=np.float64)
+        table = np.array(self.values, dtype=np.float64)
         require(
             table.ndim >= 2 and table.shape[0] == len(own), "values", table.shape,
             f"of the shape (times, *grid), with {len(own)} times",
@@ -68,16 +67,19 @@ class X0Error:
             "finite, and 0 or more, everywhere",
         )  # fmt: skip
         table.setflags(write=False)
-        self.times, self.values = own, table
-        self._key = (own, table.shape, table.tobytes())
+        object.__setattr__(self, "times", own)
+        object.__setattr__(self, "values", table)
+
+    def _key(self) -> tuple[object, ...]:
+        return self.times, self.values.shape, self.values.tobytes()
 
     def __eq__(self, other: object) -> bool:
         """Whether times and values are the same."""
-        return isinstance(other, X0Error) and self._key == other._key
+        return isinstance(other, X0Error) and self._key() == other._key()
 
     def __hash__(self) -> int:
         """Hash of times and values."""
-        return hash(self._key)
+        return hash(self._key())
 
     def __repr__(self) -> str:
         """What it covers, without the numbers."""

@@ -1,5 +1,6 @@
 """Each solver's step is the reference's affine map, and with an exact network its path ends where the theory says."""
 
+import dataclasses
 from functools import partial
 
 import mpmath
@@ -342,6 +343,8 @@ def test_tables_of_errors_are_values_that_nothing_changes():
     assert repr(table) == "X0Error(4 times from 0.0 to 1.0, grid (3, 4))"
     with pytest.raises(ValueError, match="read-only"):
         table.values[0] = 1.0
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        table.values = values
 
 
 @pytest.mark.parametrize(

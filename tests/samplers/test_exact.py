@@ -71,7 +71,7 @@ def calibrated(process, times, c):
     """Return calibrated ancestral sampling with the exact denoiser's own error, known at the grid's times."""
     described, knots = bc.to_dict(process), times[::-1]
     errors = [reference.posterior_data_variance(described, t, c) for t in knots]
-    return bc.CalibratedAncestral(process=process, x0_error=bc.X0Error(times=knots, values=errors))
+    return bc.CalibratedAncestral(process=process, x0_error=bc.X0Error(times=knots, values=np.array(errors)))
 
 
 PROCESSES = {
