@@ -7,6 +7,7 @@ r"""SDE-DPM-Solver++ 2M (Lu et al. 2022, section 5), per frequency: DPM-Solver++
 
 With :math:`D = -2h` the three coefficients are those of the posterior (SPEC 4): of first order, X = x, this is ancestral
 sampling, and the second order is ancestral sampling with a better guess of what the network would say along the step.
+It is of second order, in the variance of its output, if the last step draws its noise as well; else of first.
 """
 
 from __future__ import annotations

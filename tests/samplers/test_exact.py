@@ -225,13 +225,14 @@ def stochastic_2m_variance(process, times, c):
     return uu
 
 
-def covariance_output_variance(solver, times, c):
+def covariance_output_variance(solver, times, c, *, last_noise=False, initial=None):
     """Variance of the output by the solver's real steps: one run for the start and for each step's noise, alone."""
     count, process = len(times), solver.process
+    spread = process.marginal(times[0], shape=c.shape).sigma if initial is None else np.sqrt(initial)
     unit = np.eye(count)[:, :, None, None] * np.ones(c.shape)
-    state = solver.start(process.marginal(times[0], shape=c.shape).sigma * unit[:, 0])
+    state = solver.start(spread * unit[:, 0])
     for i, (t, s) in enumerate(solver.stages(times), start=1):
-        noise = unit[:, i] if s > 0 else None
+        noise = unit[:, i] if s > 0 or last_noise else None
         state = solver.step(state, predict(process, state.u, t, c), t, s, noise)
     return np.sum(state.u**2, axis=0)
 
@@ -241,6 +242,19 @@ def test_stochastic_dpm_solver_2m_has_the_variance_of_the_recursion(process):
     c, times = spectrum((4, 5)), bc.uniform_times(12)
     actual = covariance_output_variance(bc.DPMSolverSDE(process=process), times, c)
     assert_close(actual, stochastic_2m_variance(process, times, c), rtol=1e-9)
+
+
+@pytest.mark.parametrize("process", [BLURRING, bc.GaussianDiffusion()], ids=["blurring", "gaussian"])
+def test_stochastic_dpm_solver_2m_has_order_two(process):
+    """With the noise of the last step, too: what is missing without it is of the order of a step's length."""
+    c, counts, errors = spectrum((8, 8)), (50, 100, 200, 400), []
+    start, target = (reference.target_variance(bc.to_dict(process), t, c) for t in (1.0, 0.0))
+    for n in counts:
+        times = bc.log_snr_times(n, process.noise)
+        solver = bc.DPMSolverSDE(process=process)
+        variance = covariance_output_variance(solver, times, c, last_noise=True, initial=start)
+        errors.append(float(np.max(np.abs(variance / target - 1))))
+    assert -float(np.polyfit(np.log(counts), np.log(errors), 1)[0]) == pytest.approx(2.0, abs=0.1)
 
 
 @pytest.mark.parametrize("process", [BLURRING, bc.GaussianDiffusion()], ids=["blurring", "gaussian"])
