@@ -34,7 +34,7 @@ _MAX_SEGMENT = 64  # steps between two updates of the progress bar
 
 
 class Table(NamedTuple):
-    """What the steps need of the schedule, each leaf of shape (num_steps, ...)."""
+    """What the steps need of the schedule, each leaf of shape (number of network calls, ...)."""
 
     k: Any
     cond: Any
@@ -45,15 +45,15 @@ class Table(NamedTuple):
 def schedule_table(config: RunConfig, settings: SampleConfig, image_shape: tuple[int, int, int]) -> Table:
     """Return the table of all steps as NumPy arrays, worked out in float64 and rounded to float32."""
     process, shape = config.process, image_shape[:2]
-    times = np.array(bc.uniform_times(settings.num_steps))
-    t, s = times[:-1], times[1:]
-    coefficients = solver_of(process, settings, axes=AXES).coefficients(t, s, shape=shape)
+    solver = solver_of(process, settings, axes=AXES)
+    t, s = np.array(solver.stages(bc.uniform_times(settings.num_steps))).T
+    coefficients = solver.coefficients(t, s, shape=shape)
     if getattr(coefficients, "noise", None) is not None:
         silent = (s == 0).reshape(-1, *[1] * len(shape))  # the last step adds no noise
         coefficients = coefficients._replace(noise=np.where(silent, 0.0, coefficients.noise))
     cond = condition(process, t, config.model.embedding)
     marginal = process.marginal(t, shape=shape)
-    table = Table(np.arange(1, len(times)), cond, marginal, coefficients)
+    table = Table(np.arange(1, len(t) + 1), cond, marginal, coefficients)
     return jax.tree.map(lambda v: v.astype(np.int32 if v.dtype == np.int64 else np.float32), table)
 
 
@@ -135,8 +135,9 @@ def sample_batch(
     if mesh is not None:
         table, sigma = put(table, whole(mesh)), put(sigma, whole(mesh))
     state = start(noise, sigma, shape)
-    length = segment_length(settings.num_steps)
-    for first in range(0, settings.num_steps, length):
+    calls = len(table.k)
+    length = segment_length(calls)
+    for first in range(0, calls, length):
         state = loop(params, noise, state, jax.tree.map(lambda v, i=first: v[i : i + length], table))
         if bar is not None:
             jax.block_until_ready(state)

@@ -106,7 +106,7 @@ def sample_batch(
     solver = solver_of(process, settings, axes=AXES)
     prior = noise(0)
     state = solver.start(bc.marginal_for(process, times[0], prior, axes=AXES).sigma * prior)
-    for k, (t, s) in enumerate(zip(times[:-1], times[1:], strict=True), start=1):
+    for k, (t, s) in enumerate(solver.stages(times), start=1):
         z = process.basis.inverse(state.u, axes=AXES)
         cond = condition(process, torch.full((len(z),), t, device=device), config.model.embedding)
         with torch.autocast(device.type, torch.bfloat16, enabled=config.train.precision == "bf16"):

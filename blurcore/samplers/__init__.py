@@ -15,14 +15,32 @@ from blurcore.samplers._base import (
     predict_at,
 )
 from blurcore.samplers.ancestral import Ancestral
+from blurcore.samplers.calibrated import CalibratedAncestral, X0Error
+from blurcore.samplers.cold import ColdImproved, ColdNaive
 from blurcore.samplers.ddim import DDIM
 from blurcore.samplers.dpm_solver_pp import DPMSolverPP
-from blurcore.samplers.grids import log_snr_times, uniform_times
+from blurcore.samplers.dpm_solver_sde import DPMSolverSDE
+from blurcore.samplers.euler import Euler
+from blurcore.samplers.grids import check_times, log_snr_times, quadratic_times, uniform_times
+from blurcore.samplers.heat import InverseHeat
+from blurcore.samplers.heun import Heun
 
-SOLVERS = {"ancestral": Ancestral, "ddim": DDIM, "dpm_solver_pp": DPMSolverPP}
-"""The solvers that a configuration can name."""
+SOLVERS = {
+    "ancestral": Ancestral,
+    "calibrated": CalibratedAncestral,
+    "cold_improved": ColdImproved,
+    "cold_naive": ColdNaive,
+    "ddim": DDIM,
+    "dpm_solver_pp": DPMSolverPP,
+    "dpm_solver_sde": DPMSolverSDE,
+    "euler": Euler,
+    "heun": Heun,
+    "inverse_heat": InverseHeat,
+}
+"""The solvers by name. All are made of a process alone but "calibrated", which wants a table of the network's errors."""
 
 __all__ = [
-    "DDIM", "SOLVERS", "Ancestral", "Coefficients", "DPMSolverPP", "LinearStepper", "Prediction", "SamplerState", "Solver",
-    "Stepper", "log_snr_times", "predict", "predict_at", "uniform_times",
+    "DDIM", "SOLVERS", "Ancestral", "CalibratedAncestral", "Coefficients", "ColdImproved", "ColdNaive", "DPMSolverPP",
+    "DPMSolverSDE", "Euler", "Heun", "InverseHeat", "LinearStepper", "Prediction", "SamplerState", "Solver", "Stepper",
+    "X0Error", "check_times", "log_snr_times", "predict", "predict_at", "quadratic_times", "uniform_times",
 ]  # fmt: skip

@@ -2,29 +2,37 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any, Generic, NamedTuple, Protocol
 
-from blurcore._arrays import align, namespace
+import numpy as np
+
+from blurcore._arrays import align, is_checkable, is_number, namespace
 from blurcore._typing import A, Array, Time
 from blurcore.diffusion import grid_shape, marginal_for
+from blurcore.errors import DegenerateError
 from blurcore.prediction import Kind, convert
 from blurcore.processes import Marginal, Process
 from blurcore.transforms import Basis
 
 
 class Prediction(NamedTuple, Generic[A]):
-    """The network's view of u_t in frequency space, in both forms: x0 and the eps that goes with it."""
+    """The network's view of u_t in frequency space, in both forms: x0 and the eps that goes with it (None: no noise)."""
 
     x0: A
-    eps: A
+    eps: A | None = None
 
 
 class SamplerState(NamedTuple, Generic[A]):
-    """Where a sampler stands: u in frequency space, and for multistep solvers what they remember of the last step."""
+    """Where a sampler stands: u in frequency space, and what solvers with a memory remember of their last calls."""
 
     u: A
     last_x0: A | None = None
     last_h: A | None = None
+    last_u: A | None = None
+    last_slope: A | None = None
+    older_x0: A | None = None
+    older_h: A | None = None
 
 
 class Coefficients(NamedTuple, Generic[A]):
@@ -54,6 +62,14 @@ class Solver(Protocol):
         """Whether `apply` adds the noise that it is handed."""
         ...
 
+    def stages(self, times: tuple[float, ...]) -> tuple[tuple[float, float], ...]:
+        """Return (t, s) for every network call on the way through a grid of times: it is made at t, and the step is to s.
+
+        One loop over them serves every solver. For most they are the pairs of neighbours in the grid; a solver that
+        calls the network more than once a step has stages with s = t between.
+        """
+        ...
+
     def start(self, u: Array) -> SamplerState[Array]:
         """Return the first state; its structure is that of all later ones, as a scan wants it."""
         ...
@@ -75,7 +91,7 @@ class Solver(Protocol):
     def step(
         self, state: SamplerState[Array], prediction: Prediction[Array], t: Time, s: Time, noise: Array | None = None
     ) -> SamplerState[Array]:
-        """Go from time t to s < t.
+        """Go from time t to s < t (s <= t in a stage of :meth:`stages`).
 
         The times are numbers, or arrays of leading axes: inside `torch.compile` arrays, because Dynamo cannot follow
         the coefficients of a number to NumPy and back. `noise` is standard normal in frequency space, of the shape of
@@ -89,6 +105,10 @@ class Stepper:
 
     process: Process
     axes: tuple[int, ...]
+
+    def stages(self, times: tuple[float, ...]) -> tuple[tuple[float, float], ...]:
+        """Return the pairs of neighbours; see :meth:`Solver.stages`."""
+        return tuple(pairwise(times))
 
     def start(self, u: Array) -> SamplerState[Array]:
         """Return the first state; see :meth:`Solver.start`."""
@@ -107,6 +127,22 @@ class Stepper:
         return self.apply(coefficients, state, prediction, noise)
 
 
+def require_eps(solver: str, prediction: Prediction[Array]) -> Array:
+    """Return the prediction's eps.
+
+    Raises
+    ------
+    DegenerateError
+        There is none.
+    """
+    if prediction.eps is None:
+        raise DegenerateError(
+            f"a step of {solver} takes eps, which is undefined where sigma is 0;"
+            " a process without noise has its own step (cold diffusion)"
+        )
+    return prediction.eps
+
+
 class LinearStepper(Stepper):
     """A solver without memory whose step is :class:`Coefficients`."""
 
@@ -117,7 +153,15 @@ class LinearStepper(Stepper):
         prediction: Prediction[Array],
         noise: Array | None = None,
     ) -> SamplerState[Array]:
-        """Take the step; see :meth:`Solver.apply`."""
+        """Take the step; see :meth:`Solver.apply`.
+
+        Raises
+        ------
+        DegenerateError
+            The step takes eps, and the prediction has none, because the process has no noise.
+        """
+        if coefficients.eps is not None:
+            require_eps(type(self).__name__, prediction)
         terms = (state.u, prediction.x0, prediction.eps, noise)
         used = [(c, x) for c, x in zip(coefficients, terms, strict=True) if c is not None and x is not None]
         (first, x), *rest = ((align(c, ndim=state.u.ndim, axes=self.axes), x) for c, x in used)
@@ -156,13 +200,21 @@ def predict(
     clip
         Clip the predicted data to [-1, 1], which takes one more transform pair (none if the process has no basis).
 
+    Returns
+    -------
+    Prediction
+        Its eps is None where the network predicts x0 and sigma is 0 (seen for a number t, and for NumPy arrays).
+
     Raises
     ------
     ArgumentError, DegenerateError
         As :func:`blurcore.convert`.
     """
     m = marginal_for(process, t, u, axes=axes)
-    return predict_at(m, value, kind, u, basis=process.basis, axes=axes, clip=clip)
+    # Looked at on the host: u may be on a device.
+    known = kind == "x0" and is_number(t) and not is_checkable(namespace(u=u))
+    silent = known and bool(np.all(process.marginal(t, shape=grid_shape(u, axes)).sigma == 0))
+    return _predict_at(m, value, kind, u, basis=process.basis, axes=axes, clip=clip, silent=silent)
 
 
 def predict_at(
@@ -186,15 +238,38 @@ def predict_at(
     basis
         The basis of the process.
 
+    Returns
+    -------
+    Prediction
+        Its eps is None where the network predicts x0 and sigma is 0 (seen for NumPy arrays; elsewhere it is not finite,
+        and harmless to a solver that does not use it).
+
     Raises
     ------
     ArgumentError, DegenerateError
         As :func:`blurcore.convert`.
     """  # fmt: skip
+    return _predict_at(marginal, value, kind, u, basis=basis, axes=axes, clip=clip, silent=False)
+
+
+def _predict_at(
+    marginal: Marginal[Array],
+    value: Array,
+    kind: Kind,
+    u: Array,
+    *,
+    basis: Basis,
+    axes: tuple[int, ...],
+    clip: bool,
+    silent: bool,
+) -> Prediction[Array]:
+    """Do the work; `silent` says that sigma is known to be 0."""
+    xp = namespace(u=u)
     coded = basis.forward(value, axes=axes)
     x0 = convert(coded, kind, "x0", z=u, marginal=marginal)
     if clip:
         clipped = namespace(u=u).clip(basis.inverse(x0, axes=axes), -1.0, 1.0)
-        x0 = basis.forward(clipped, axes=axes)
-        return Prediction(x0=x0, eps=convert(x0, "x0", "eps", z=u, marginal=marginal))
-    return Prediction(x0=x0, eps=convert(coded, kind, "eps", z=u, marginal=marginal))
+        coded, kind = basis.forward(clipped, axes=axes), "x0"
+        x0 = coded
+    silent = silent or (kind == "x0" and is_checkable(xp) and bool(xp.all(marginal.sigma == 0)))
+    return Prediction(x0=x0, eps=None if silent else convert(coded, kind, "eps", z=u, marginal=marginal))

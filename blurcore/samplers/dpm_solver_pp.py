@@ -4,10 +4,22 @@ r"""DPM-Solver++ multistep (Lu et al. 2022), per frequency: each has its own log
 
     h = (l_s - l_t) / 2, \qquad u_s = (\sigma_s / \sigma_t) u_t - \alpha_s \mathrm{expm1}(-h) X, \qquad
     X = \hat x + \frac{h}{2 h_{prev}} (\hat x - \hat x_{prev}) \quad (\text{second order}).
+
+The third order (3M) integrates the parabola through three predictions exactly: with :math:`\theta` running from 0 to 1 over the
+step, :math:`\hat x + D_1 \theta + D_2 \theta^2` contributes
+
+.. math::
+
+    \alpha_s \int_0^1 h e^{-h (1 - \theta)} (D_1 \theta + D_2 \theta^2) d\theta = \alpha_s (w_1 D_1 + w_2 D_2), \qquad
+    w_1 = 1 - \frac{1 - e^{-h}}{h}, \quad w_2 = 1 - \frac{2 w_1}{h} .
+
+Lu et al.'s published code has :math:`w_2 / 2` for a :math:`D_2` that is this coefficient and not the second derivative,
+twice as much; with it the slope is 2, not 3 (tests/samplers/test_exact.py).
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Generic, Literal, NamedTuple, final
 
@@ -20,17 +32,50 @@ from blurcore.samplers._base import Prediction, SamplerState, Stepper
 
 
 class DPMCoefficients(NamedTuple, Generic[A]):
-    """The step of first order, u_s = z u_t + x0 x0_hat, and half the log-SNR that it gains; shapes ``(*time, *grid)``."""
+    """The step of first order, u_s = z u_t + x0 x0_hat, and half the log-SNR that it gains; shapes ``(*time, *grid)``.
+
+    For the third order also alpha_s w_1 and alpha_s w_2, the weights of a parabola's two higher terms.
+    """
 
     z: A
     x0: A
     h: A
+    linear: A | None = None
+    square: A | None = None
+
+
+def parabola_weights(h: Array) -> tuple[Array, Array]:
+    r"""Return :math:`\int_0^1 h e^{-h (1 - \theta)} \theta^n d\theta` for n = 1 and 2, h >= 0; both are 1 where h is infinite.
+
+    The closed forms subtract numbers that agree in their first digits where h is small. There the series is summed
+    instead, :math:`\sum_k n! (-1)^k h^{k + 1} / (k + n + 1)!`, at most 1 / 20! off.
+    """
+    xp = namespace(h=h)
+    small = h < 1
+    near, far = xp.where(small, h, xp.zeros_like(h)), xp.where(small, xp.ones_like(h), h)
+    first, second = xp.zeros_like(h), xp.zeros_like(h)
+    for k in range(18, -1, -1):  # Horner: near * (c_0 - near * (c_1 - ...))
+        first = near * (1 / math.factorial(k + 2) - first)
+        second = near * (2 / math.factorial(k + 3) - second)
+    closed = 1 + xp.expm1(-far) / far
+    return xp.where(small, first, closed), xp.where(small, second, 1 - 2 * closed / far)
+
+
+def extrapolate(x0: Array, h: Array, state: SamplerState[Array]) -> Array:
+    """Return the prediction half a step ahead, on the line through it and the last one: X of the second order."""
+    if state.last_x0 is None or state.last_h is None:
+        return x0
+    xp = namespace(x0=x0)
+    # Where h = 0 (DC of heat dissipation) nothing moves; where h is infinite (sigma_s = 0) first order is exact.
+    usable = (state.last_h > 0) & xp.isfinite(h) & xp.isfinite(state.last_h)
+    ratio = xp.where(usable, h, xp.zeros_like(h)) / xp.where(usable, state.last_h, xp.ones_like(h))
+    return x0 + ratio / 2 * (x0 - state.last_x0)
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
 class DPMSolverPP(Stepper):
-    """Deterministic; order 1 is DDIM with eta = 0, order 2 (2M) remembers the last prediction.
+    """Deterministic; order 1 is DDIM with eta = 0, order 2 (2M) remembers the last prediction, order 3 (3M) the last two.
 
     Parameters
     ----------
@@ -39,15 +84,15 @@ class DPMSolverPP(Stepper):
     axes
         The axes of the grid in the state.
     order
-        1 or 2.
+        1, 2 or 3. The first steps are of the orders that their memory allows.
     """
 
     process: Process
     axes: tuple[int, ...] = (-2, -1)
-    order: Literal[1, 2] = 2
+    order: Literal[1, 2, 3] = 2
 
     def __post_init__(self) -> None:
-        require(self.order in (1, 2), "order", self.order, "1 or 2")
+        require(self.order in (1, 2, 3), "order", self.order, "1, 2 or 3")
 
     @property
     def uses_noise(self) -> bool:
@@ -59,19 +104,25 @@ class DPMSolverPP(Stepper):
         if self.order == 1:
             return SamplerState(u)
         zero = namespace(u=u).zeros_like(u)
-        return SamplerState(u, last_x0=zero, last_h=zero)
+        if self.order == 2:
+            return SamplerState(u, last_x0=zero, last_h=zero)
+        return SamplerState(u, last_x0=zero, last_h=zero, older_x0=zero, older_h=zero)
 
     def coefficients(
         self, t: Time, s: Time, *, shape: tuple[int, ...], like: Array | None = None
     ) -> DPMCoefficients[Array]:
-        """Return the first-order step and h; see :meth:`Solver.coefficients`."""
+        """Return the first-order step, h, and a parabola's weights if order is 3; see :meth:`Solver.coefficients`."""
         d = self.process.difference(t, s, shape=shape, like=like)
         xp = namespace(h=d.log_snr)
         if is_checkable(xp) or is_number(t):
             require_noise("the step of DPM-Solver++", self.process, t, shape=shape)
         m_t, m_s = (self.process.marginal(time, shape=shape, like=like) for time in (t, s))
         h = d.log_snr / -2
-        return DPMCoefficients(z=m_s.sigma / m_t.sigma, x0=-m_s.alpha * xp.expm1(-h), h=h)
+        first = DPMCoefficients(z=m_s.sigma / m_t.sigma, x0=-m_s.alpha * xp.expm1(-h), h=h)
+        if self.order < 3:
+            return first
+        linear, square = parabola_weights(h)
+        return first._replace(linear=m_s.alpha * linear, square=m_s.alpha * square)
 
     def apply(
         self,
@@ -82,15 +133,38 @@ class DPMSolverPP(Stepper):
     ) -> SamplerState[Array]:
         """Take the step; see :meth:`Solver.apply`. `noise` is not used."""
         del noise
+        if self.order == 3:
+            return self._third(coefficients, state, prediction.x0)
         u, xp = state.u, namespace(u=state.u)
-        z_coef, x_coef, h = (align(c, ndim=u.ndim, axes=self.axes) for c in coefficients)
+        z_coef, x_coef, h = (align(c, ndim=u.ndim, axes=self.axes) for c in coefficients if c is not None)
         x0 = prediction.x0
         if self.order == 1:
             return SamplerState(z_coef * u + x_coef * x0)
-        if state.last_x0 is not None and state.last_h is not None:
-            # Where h = 0 (DC of heat dissipation) nothing moves; where h is infinite (sigma_s = 0) first order is exact.
-            usable = (state.last_h > 0) & xp.isfinite(h) & xp.isfinite(state.last_h)
-            ratio = xp.where(usable, h, xp.zeros_like(h)) / xp.where(usable, state.last_h, xp.ones_like(h))
-            x0 = x0 + ratio / 2 * (x0 - state.last_x0)
+        x0 = extrapolate(x0, h, state)
         last_h = xp.broadcast_to(h, u.shape)  # of one shape from step to step
         return SamplerState(z_coef * u + x_coef * x0, last_x0=prediction.x0, last_h=last_h)
+
+    def _third(
+        self, coefficients: DPMCoefficients[Array], state: SamplerState[Array], x0: Array
+    ) -> SamplerState[Array]:
+        """Integrate the parabola through the last three predictions, or the line through two where it has no third."""
+        u, xp = state.u, namespace(u=state.u)
+        z_coef, x_coef, h, linear, square = (
+            align(c, ndim=u.ndim, axes=self.axes) for c in coefficients if c is not None
+        )
+        result = z_coef * u + x_coef * x0
+        h = xp.broadcast_to(h, u.shape)
+        zero, one = xp.zeros_like(u), xp.ones_like(u)
+        last_x0, last_h, older_x0, older_h = (
+            zero if v is None else v for v in (state.last_x0, state.last_h, state.older_x0, state.older_h)
+        )
+        # Where h = 0 (DC of heat dissipation) nothing moves; where h is infinite (sigma_s = 0) first order is exact.
+        usable = (last_h > 0) & xp.isfinite(last_h) & xp.isfinite(h)
+        step, before = xp.where(usable, h, zero), xp.where(usable, last_h, one)
+        slope = step / before * (x0 - last_x0)  # D_1 of a line, per step
+        bends = usable & (older_h > 0) & xp.isfinite(older_h)
+        long_ago = xp.where(bends, older_h, one)
+        change = slope - step / long_ago * (last_x0 - older_x0)
+        change = xp.where(bends, change, zero) / (before + long_ago)
+        result = result + linear * (slope + before * change) + square * (step * change)
+        return SamplerState(result, last_x0=x0, last_h=h, older_x0=last_x0, older_h=last_h)

@@ -1,0 +1,79 @@
+r"""Cold diffusion (Bansal et al. 2022): degrade the restored data a little less; no noise anywhere (SPEC 7).
+
+With the degradation :math:`D(x, t) = \alpha_t x` of a blur, their two algorithms are
+
+.. math::
+
+    u_s = D(\hat u_0, s) \quad (1, \text{naive}), \qquad u_s = u_t - D(\hat u_0, t) + D(\hat u_0, s) \quad (2, \text{improved}).
+
+In the first an error of the prediction enters each state whole, in the second times :math:`\alpha_s - \alpha_t`, which a
+short step makes small. At constant sigma the second is DDIM with eta = 0.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import final
+
+from blurcore._typing import Array, Time
+from blurcore.processes import Process
+from blurcore.samplers._base import Coefficients, LinearStepper
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class ColdNaive(LinearStepper):
+    r"""Algorithm 1: :math:`u_s = \alpha_s \hat u_0`.
+
+    Parameters
+    ----------
+    process
+        The process to reverse; it needs no noise.
+    axes
+        The axes of the grid in the state.
+    """
+
+    process: Process
+    axes: tuple[int, ...] = (-2, -1)
+
+    @property
+    def uses_noise(self) -> bool:
+        """Never."""
+        return False
+
+    def coefficients(
+        self, t: Time, s: Time, *, shape: tuple[int, ...], like: Array | None = None
+    ) -> Coefficients[Array]:
+        """Return what is left of the data at s; see :meth:`Solver.coefficients`."""
+        del t
+        return Coefficients(x0=self.process.marginal(s, shape=shape, like=like).alpha)
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class ColdImproved(LinearStepper):
+    r"""Algorithm 2: :math:`u_s = u_t + (\alpha_s - \alpha_t) \hat u_0`.
+
+    Parameters
+    ----------
+    process
+        The process to reverse; it needs no noise.
+    axes
+        The axes of the grid in the state.
+    """
+
+    process: Process
+    axes: tuple[int, ...] = (-2, -1)
+
+    @property
+    def uses_noise(self) -> bool:
+        """Never."""
+        return False
+
+    def coefficients(
+        self, t: Time, s: Time, *, shape: tuple[int, ...], like: Array | None = None
+    ) -> Coefficients[Array]:
+        """Return 1 and what comes back of the data between t and s; see :meth:`Solver.coefficients`."""
+        before, after = (self.process.marginal(time, shape=shape, like=like).alpha for time in (t, s))
+        gained = after - before
+        return Coefficients(z=0 * gained + 1, x0=gained)
