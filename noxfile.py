@@ -61,7 +61,7 @@ def tests(session: nox.Session, cell: str) -> None:
     """Run the tests with the libraries of one cell: core alone, torch, jax, both."""
     extras, libraries = CELLS[cell]
     install(session, "test", *extras)
-    session.run("pytest", *session.posargs, env={"BLURCORE_TEST_LIBRARIES": libraries, "CI": "true"})
+    session.run("pytest", *session.posargs, env={"BLURCORE_TEST_LIBRARIES": libraries})
 
 
 @nox.session

@@ -158,7 +158,9 @@ class LinearBeta:
     .. math:: a_t^2 = \bar\alpha_k = \prod_{i \le k} (1 - \beta_i), \qquad \sigma_t^2 = 1 - a_t^2 .
 
     Between the steps the sum of logarithms is continued by the Euler-Maclaurin formula (midpoint form, to the fifth
-    derivative), which is smooth and meets the product at every step to rounding. sigma_0 = 0: t = 0 is clean data.
+    derivative), which is smooth and meets the product at every step to rounding where neighbouring betas are close, as
+    DDPM's are: it misses log alpha-bar by about 6e-4 p^7, where p is the distance of two betas over 1 - beta_end (2e-5
+    for DDPM; 0.1 would leave 6e-11). sigma_0 = 0: t = 0 is clean data.
 
     Parameters
     ----------

@@ -1,8 +1,8 @@
 """The array libraries and the processes that the tests run over, and how hard hypothesis tries.
 
 Which libraries: ``BLURCORE_TEST_LIBRARIES=numpy,torch`` (a name that cannot be imported is then an error); without the
-variable all four, and torch or jax are skipped where they are not installed. How hard: ``BLURCORE_HYPOTHESIS`` is
-``dev``, ``ci`` or ``nightly``; without it ``ci`` where ``CI=true``, else ``dev``.
+variable all four, and torch or jax are skipped where they are not installed. How hard: ``BLURCORE_HYPOTHESIS``
+is ``ci`` (the default: the same examples in every run) or ``nightly`` (a thousand new ones).
 """
 
 from __future__ import annotations
@@ -28,12 +28,9 @@ from blurcore.testing.assertions import as_numpy
 LIBRARIES = ("numpy", "array_api_strict", "torch", "jax")
 OPTIONAL = ("torch", "jax")
 
-hypothesis.settings.register_profile("dev", deadline=None, max_examples=20)
 hypothesis.settings.register_profile("ci", deadline=None, max_examples=30, derandomize=True, database=None)
 hypothesis.settings.register_profile("nightly", deadline=None, max_examples=1000)
-hypothesis.settings.load_profile(
-    os.environ.get("BLURCORE_HYPOTHESIS", "ci" if os.environ.get("CI") == "true" else "dev")
-)
+hypothesis.settings.load_profile(os.environ.get("BLURCORE_HYPOTHESIS", "ci"))
 
 
 @dataclass(frozen=True)
