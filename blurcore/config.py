@@ -175,12 +175,17 @@ class TrainConfig:
 class SampleConfig:
     """Sampling: the solver and its grid."""
 
-    sampler: Literal["ancestral", "ddim"] = "ancestral"
-    """ancestral: the paper's; ddim: deterministic for eta = 0."""
+    sampler: Literal["ancestral", "ddim", "dpm_solver_pp", "dpm_solver_sde", "euler", "heun"] = "ancestral"
+    """ancestral: the paper's; ddim; dpm_solver_pp, multistep, and its random form dpm_solver_sde; euler and heun on the
+    probability-flow ODE."""
     num_steps: int = 250
-    """Network calls for each batch."""
+    """Steps, each of which calls the network once (heun: twice)."""
+    grid: Literal["uniform", "quadratic", "log_snr"] = "uniform"
+    """Where the steps end: evenly in time, ever closer towards the data, or evenly in the noise schedule's log-SNR."""
     eta: float = 0.0
     """DDIM's noise: 0 deterministic, 1 ancestral."""
+    order: int = 2
+    """Order of the multistep solvers: 1 to 3 for dpm_solver_pp (2 is known as 2M), 1 or 2 for dpm_solver_sde."""
     num_samples: int = 64
     """Images to draw."""
     batch_size: int = 64
@@ -195,6 +200,8 @@ class SampleConfig:
         for name in ("num_steps", "num_samples", "batch_size"):
             require(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
         require(0.0 <= self.eta <= 1.0, "eta", self.eta, "in [0, 1]")
+        highest = 2 if self.sampler == "dpm_solver_sde" else 3
+        require(1 <= self.order <= highest, "order", self.order, f"from 1 to {highest} for {self.sampler}")
         require(self.seed >= 0, "seed", self.seed, "0 or more")
 
 

@@ -20,7 +20,7 @@ from jax.sharding import Mesh
 
 import blurcore as bc
 from blurcore.config import RunConfig, SampleConfig, TrainConfig
-from blurcore.engine import condition, solver_of, to_pixels
+from blurcore.engine import condition, solver_of, times_of, to_pixels
 from blurcore.runs import newest_checkpoint, read_config
 from blurcore.runs.progress import SamplingProgress
 from blurcore.samplers import predict_at
@@ -46,7 +46,7 @@ def schedule_table(config: RunConfig, settings: SampleConfig, image_shape: tuple
     """Return the table of all steps as NumPy arrays, worked out in float64 and rounded to float32."""
     process, shape = config.process, image_shape[:2]
     solver = solver_of(process, settings, axes=AXES)
-    t, s = np.array(solver.stages(bc.uniform_times(settings.num_steps))).T
+    t, s = np.array(solver.stages(times_of(process, settings))).T
     coefficients = solver.coefficients(t, s, shape=shape)
     if getattr(coefficients, "noise", None) is not None:
         silent = (s == 0).reshape(-1, *[1] * len(shape))  # the last step adds no noise
@@ -57,10 +57,10 @@ def schedule_table(config: RunConfig, settings: SampleConfig, image_shape: tuple
     return jax.tree.map(lambda v: v.astype(np.int32 if v.dtype == np.int64 else np.float32), table)
 
 
-def segment_length(num_steps: int) -> int:
-    """Return how many steps one compiled loop takes: a divisor, so that one compilation serves them all."""
-    best = max(n for n in range(1, min(num_steps, _MAX_SEGMENT) + 1) if num_steps % n == 0)
-    return best if best >= min(8, num_steps) else num_steps
+def segment_length(calls: int) -> int:
+    """Return how many network calls one compiled loop makes: a divisor, so that one compilation serves them all."""
+    best = max(n for n in range(1, min(calls, _MAX_SEGMENT) + 1) if calls % n == 0)
+    return best if best >= min(8, calls) else calls
 
 
 @lru_cache(maxsize=16)
@@ -113,8 +113,8 @@ def sample_batch(
     graphdef, params
         The network, split by ``nnx.split``; maps (z_t, condition) to the prediction.
     noise
-        Keys, (batch,), or standard normal numbers in frequency space, (num_steps + 1, batch, H, W, C): the start, then
-        the noise of each step.
+        Keys, (batch,), or standard normal numbers in frequency space, (calls + 1, batch, H, W, C): the start, then
+        the noise of each network call (num_steps of them; heun: 2 num_steps - 1).
     shape
         (batch, H, W, C).
     settings
@@ -150,7 +150,7 @@ def _essence(config: RunConfig, settings: SampleConfig) -> tuple[RunConfig, Samp
     train = TrainConfig(prediction=config.train.prediction)
     return (
         RunConfig(process=config.process, train=train),
-        SampleConfig(sampler=settings.sampler, eta=settings.eta, clip=settings.clip),
+        SampleConfig(sampler=settings.sampler, eta=settings.eta, order=settings.order, clip=settings.clip),
     )
 
 
@@ -176,12 +176,14 @@ def sample(
     ndarray
         (num_samples, H, W, C), float32, in [-1, 1] if `settings.clip`, else as the solver left it.
     """
-    bc.check_markov(config.process, bc.uniform_times(settings.num_steps)[::-1], shape=image_shape[:2])
+    times = times_of(config.process, settings)
+    calls = len(solver_of(config.process, settings, axes=AXES).stages(times))
+    bc.check_markov(config.process, times[::-1], shape=image_shape[:2])
     batch = -(-min(settings.batch_size, settings.num_samples) // len(devices)) * len(devices)
     mesh = make_mesh(devices, batch)
     params = put(jax.device_get(params), whole(mesh))
     batches = []
-    with SamplingProgress(settings.num_samples, settings.num_steps, show=progress) as bar:
+    with SamplingProgress(settings.num_samples, calls, show=progress) as bar:
         for first in range(0, settings.num_samples, batch):
             # The last batch is filled up, so that one compilation serves any number of samples.
             noise = put(sample_keys(settings.seed, range(first, first + batch)), split(mesh))

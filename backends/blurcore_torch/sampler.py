@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 import blurcore as bc
 from blurcore.config import RunConfig, SampleConfig
-from blurcore.engine import Stream, condition, solver_of, to_pixels
+from blurcore.engine import Stream, condition, solver_of, times_of, to_pixels
 from blurcore.runs import newest_checkpoint, read_config
 from blurcore.runs.progress import SamplingProgress
 from blurcore_torch.devices import memory_format, pick_device
@@ -50,11 +50,12 @@ def sample(
     Tensor
         (num_samples, C, H, W) on the CPU, in [-1, 1] if `settings.clip`, else as the solver left it.
     """
-    times = bc.uniform_times(settings.num_steps)
+    times = times_of(config.process, settings)
+    calls = len(solver_of(config.process, settings, axes=AXES).stages(times))
     bc.check_markov(config.process, times[::-1], shape=image_shape[:2])
     network.eval()
     batches = []
-    with SamplingProgress(settings.num_samples, settings.num_steps, show=progress) as bar:
+    with SamplingProgress(settings.num_samples, calls, show=progress) as bar:
         for first in range(0, settings.num_samples, settings.batch_size):
             indices = range(first, min(first + settings.batch_size, settings.num_samples))
             noise = _derived_noise(settings.seed, indices, image_shape, device)
@@ -102,7 +103,7 @@ def sample_batch(
     Tensor
         (batch, C, H, W) on the device, as the solver left it.
     """
-    process, times = config.process, bc.uniform_times(settings.num_steps)
+    process, times = config.process, times_of(config.process, settings)
     solver = solver_of(process, settings, axes=AXES)
     prior = noise(0)
     state = solver.start(bc.marginal_for(process, times[0], prior, axes=AXES).sigma * prior)

@@ -26,7 +26,7 @@ def run(args: argparse.Namespace, rest: list[str]) -> int:
 
     from blurcore.data import save_grid
 
-    name = f"{settings.sampler}-{settings.num_steps}-seed{settings.seed}"
+    name = "-".join(str(part) for part in _parts(settings))
     folder = args.out if args.out is not None else args.run / "samples" / name
     folder.mkdir(parents=True, exist_ok=True)
     save_grid(images, folder / "grid.png", scale=max(1, 64 // images.shape[1]))
@@ -34,3 +34,15 @@ def run(args: argparse.Namespace, rest: list[str]) -> int:
     print(f"grid: {folder / 'grid.png'}")
     print(f"images: {folder / 'samples.npz'} (uint8, {images.shape})")
     return 0
+
+
+def _parts(settings: SampleConfig) -> list[str | int]:
+    """Return what tells one set of samples from another, for the name of its folder."""
+    parts: list[str | int] = [settings.sampler]
+    if settings.sampler == "ddim" and settings.eta:
+        parts.append(f"eta{settings.eta:g}")
+    if settings.sampler.startswith("dpm_solver"):
+        parts.append(f"order{settings.order}")
+    if settings.grid != "uniform":
+        parts.append(settings.grid)
+    return [*parts, settings.num_steps, f"seed{settings.seed}"]

@@ -10,8 +10,9 @@ from blurcore._arrays import namespace
 from blurcore._typing import Array
 from blurcore.config import SampleConfig
 from blurcore.diffusion import log_snr
+from blurcore.errors import ArgumentError, ConfigError
 from blurcore.processes import Process
-from blurcore.samplers import DDIM, Ancestral, Solver
+from blurcore.samplers import SOLVERS, Solver, log_snr_times, quadratic_times, uniform_times
 
 
 def condition(process: Process, t: Array, embedding: str) -> Array:
@@ -23,9 +24,35 @@ def condition(process: Process, t: Array, embedding: str) -> Array:
 
 def solver_of(process: Process, settings: SampleConfig, *, axes: tuple[int, ...]) -> Solver:
     """Return the solver that the settings name, for data whose grid is at `axes`."""
+    own: dict[str, Any] = {}
     if settings.sampler == "ddim":
-        return DDIM(process=process, axes=axes, eta=settings.eta)
-    return Ancestral(process=process, axes=axes)
+        own["eta"] = settings.eta
+    if settings.sampler in ("dpm_solver_pp", "dpm_solver_sde"):
+        own["order"] = settings.order
+    solver: Solver = SOLVERS[settings.sampler](process=process, axes=axes, **own)
+    return solver
+
+
+def times_of(process: Process, settings: SampleConfig) -> tuple[float, ...]:
+    """Return the times at which the settings let the sampler stop, from 1 to 0.
+
+    Raises
+    ------
+    ConfigError
+        The grid "log_snr" is asked for, and the process has no noise schedule with a finite, falling log-SNR.
+    """
+    if settings.grid == "uniform":
+        return uniform_times(settings.num_steps)
+    if settings.grid == "quadratic":
+        return quadratic_times(settings.num_steps)
+    noise = getattr(process, "noise", None)
+    try:
+        return log_snr_times(settings.num_steps, noise)  # type: ignore[arg-type]
+    except (ArgumentError, AttributeError):
+        raise ConfigError(
+            f"sample.grid must be uniform or quadratic for {type(process).__name__} with {noise!r}, whose log-SNR is not"
+            " finite and falling; got 'log_snr'"
+        ) from None
 
 
 def to_pixels(draws: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

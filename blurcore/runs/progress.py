@@ -78,9 +78,9 @@ class TrainingProgress(_Bar):
 class SamplingProgress(_Bar):
     """Network calls, counted in images."""
 
-    def __init__(self, num_samples: int, num_steps: int, *, show: bool) -> None:
-        super().__init__("sampling", num_samples * num_steps, 0, show=show)
+    def __init__(self, num_samples: int, num_calls: int, *, show: bool) -> None:
+        super().__init__("sampling", num_samples * num_calls, 0, show=show)
 
     def advance(self, images: int) -> None:
-        """Count one step of a batch."""
+        """Count one network call for each of a batch's images."""
         self._update(self._done + images, "")

@@ -55,27 +55,59 @@ def test_same_seed_gives_the_same_samples_whatever_the_batch(
     assert np.abs(other - together).max() > 10
 
 
-@pytest.mark.parametrize("sampler", ["ancestral", "ddim", "stochastic ddim"])
+SAMPLERS: dict[str, dict[str, Any]] = {
+    "ancestral": {},
+    "ddim": {},
+    "stochastic ddim": {"sampler": "ddim", "eta": 0.7},
+    "dpm_solver_pp": {"grid": "log_snr"},
+    "third order": {"sampler": "dpm_solver_pp", "order": 3, "grid": "log_snr"},
+    "dpm_solver_sde": {"grid": "quadratic"},
+    "euler": {},
+    "heun": {"grid": "quadratic"},
+}
+SOLVERS = {
+    "ancestral": bc.Ancestral, "ddim": bc.DDIM, "dpm_solver_pp": bc.DPMSolverPP, "dpm_solver_sde": bc.DPMSolverSDE,
+    "euler": bc.Euler, "heun": bc.Heun,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
 def test_sampling_loop_equals_the_core_on_the_same_noise(
-    machine: Any, config: bc.RunConfig, tmp_path: Path, sampler: str
+    machine: Any, config: bc.RunConfig, tmp_path: Path, name: str
 ) -> None:
     """The loop keeps its state in frequency space; a plain NumPy loop in float64 with the same noise agrees."""
     machine.train(config, tmp_path / "run")
-    eta = 0.7 if sampler == "stochastic ddim" else 0.0
-    settings = replace(config.sample, sampler=sampler.split()[-1], eta=eta, num_steps=6)
-    noise = np.random.default_rng(0).standard_normal((7, 2, 8, 8, 1))
-    got = machine.sample_from(tmp_path / "run", settings, noise)
+    settings = replace(config.sample, num_steps=6, **{"sampler": name, **SAMPLERS[name]})
+    noise = np.random.default_rng(0).standard_normal((12, 2, 8, 8, 1))
 
     process, network, axes = config.process, machine.network(tmp_path / "run"), (1, 2)
-    basis, times = process.basis, bc.uniform_times(6)
-    solver = bc.Ancestral(process=process, axes=axes) if not eta and sampler == "ancestral" else None
-    solver = solver or bc.DDIM(process=process, axes=axes, eta=eta)
-    state = bc.SamplerState(bc.align(process.marginal(1.0, shape=(8, 8)).sigma, ndim=4, axes=axes) * noise[0])
-    for k, (t, s) in enumerate(zip(times[:-1], times[1:], strict=True), start=1):
+    basis = process.basis
+    times = {
+        "uniform": bc.uniform_times(6), "quadratic": bc.quadratic_times(6), "log_snr": bc.log_snr_times(6, process.noise)
+    }[settings.grid]  # fmt: skip
+    own = {k: v for k, v in SAMPLERS[name].items() if k in ("eta", "order")}
+    solver = SOLVERS[settings.sampler](process=process, axes=axes, **own)
+    stages = solver.stages(times)
+    got = machine.sample_from(tmp_path / "run", settings, noise[: len(stages) + 1])
+    state = solver.start(bc.align(process.marginal(1.0, shape=(8, 8)).sigma, ndim=4, axes=axes) * noise[0])
+    for k, (t, s) in enumerate(stages, start=1):
         v = network(basis.inverse(state.u, axes=axes), np.full(2, t)).astype(np.float64)
         prediction = bc.predict(process, v, "v", state.u, t, axes=axes)
         state = solver.step(state, prediction, t, s, noise[k] if s > 0 else None)
-    np.testing.assert_allclose(got, basis.inverse(state.u, axes=axes), rtol=2e-5, atol=2e-5)
+    np.testing.assert_allclose(got, basis.inverse(state.u, axes=axes), rtol=5e-5, atol=5e-5)
+
+
+def test_order_and_grid_that_a_sampler_does_not_have_are_refused(
+    machine: Any, config: bc.RunConfig, tmp_path: Path
+) -> None:
+    with pytest.raises(ArgumentError, match="order must be from 1 to 2 for dpm_solver_sde; got 3"):
+        bc.SampleConfig(sampler="dpm_solver_sde", order=3)
+    process = bc.GaussianDiffusion(noise=bc.LinearBeta())
+    machine.train(replace(config, process=process, train=replace(config.train, steps=1)), tmp_path / "run")
+    with pytest.raises(
+        ConfigError, match=r"sample.grid must be uniform or quadratic for GaussianDiffusion .* got 'log_snr'"
+    ):
+        machine.sample(tmp_path / "run", replace(config.sample, grid="log_snr"))
 
 
 def test_steps_that_are_not_finite_change_nothing_and_end_the_run(
