@@ -29,6 +29,7 @@ from blurcore.diffusion import (
     transition,
 )
 from blurcore.losses import TrainingPair, check_prediction, draw_times, simple_loss, training_pair
+from blurcore.objectives import Denoising, HeatReversal, Objective, Restoration
 from blurcore.prediction import convert
 from blurcore.processes import (
     PROCESSES,
@@ -46,6 +47,7 @@ from blurcore.samplers import (
     DDIM,
     Ancestral,
     CalibratedAncestral,
+    Clip,
     ColdImproved,
     ColdNaive,
     DPMSolverPP,
@@ -91,6 +93,7 @@ __all__ = [
     "BlurSchedule",
     "BlurringDiffusion",
     "CalibratedAncestral",
+    "Clip",
     "ColdDiffusion",
     "ColdImproved",
     "ColdNaive",
@@ -99,11 +102,13 @@ __all__ = [
     "DPMSolverPP",
     "DPMSolverSDE",
     "DataConfig",
+    "Denoising",
     "Dense",
     "Difference",
     "Euler",
     "GaussianDiffusion",
     "HeatDissipation",
+    "HeatReversal",
     "Heun",
     "Identity",
     "InverseHeat",
@@ -113,10 +118,12 @@ __all__ = [
     "ModelConfig",
     "NoBlur",
     "NoiseSchedule",
+    "Objective",
     "Posterior",
     "Prediction",
     "Process",
     "RealFourier",
+    "Restoration",
     "RunConfig",
     "SampleConfig",
     "SamplerState",

@@ -13,7 +13,10 @@ from blurcore._checks import require, require_finite
 from blurcore.processes import BlurringDiffusion, ColdDiffusion, GaussianDiffusion, HeatDissipation
 
 ProcessConfig = BlurringDiffusion | GaussianDiffusion | HeatDissipation | ColdDiffusion
-PredictionKind = Literal["eps", "v", "x0"]
+PredictionKind = Literal["eps", "v", "x0", "residual"]
+SamplerName = Literal[
+    "ancestral", "ddim", "dpm_solver_pp", "dpm_solver_sde", "euler", "heun", "inverse_heat", "cold_naive", "cold_improved"
+]  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +33,8 @@ class DataConfig:
     """1 (grey) or 3 (RGB); the natural number where not given (folder: 3)."""
     split: Literal["train", "test", "all"] = "train"
     """Part of the set; folders and arrays have only `all`, which `train` also means there."""
+    values: Literal["symmetric", "unit"] = "symmetric"
+    """Numbers that pixels become: [-1, 1], or [0, 1] as in inverse heat dissipation, to which a sigma of 0.01 refers there."""
     flip: bool = False
     """Mirror every other image at random, left to right (photographs, never digits)."""
 
@@ -133,7 +138,11 @@ class TrainConfig:
     ema_decay: float = 0.9999
     """Decay of the moving average of the weights, warmed up as min(decay, (1 + step) / (10 + step))."""
     prediction: PredictionKind = "eps"
-    """What the network predicts."""
+    """What the network predicts; residual: inverse heat dissipation's, the image one level less blurred minus the one it sees."""
+    levels: int = 0
+    """Train at the times k / levels, k = 1 .. levels, only (DDPM: 1000); 0: at all times. Heat dissipation has its own."""
+    prior_components: int = 1
+    """Gaussians in the mixture that is fitted to the blurred training data, where cold diffusion starts."""
     times: Literal["uniform", "antithetic", "low_discrepancy"] = "low_discrepancy"
     """How the times of a batch are drawn: independent; in pairs (t, 1 - t); one random offset of an even grid."""
     precision: Literal["float32", "bf16"] = "float32"
@@ -154,9 +163,17 @@ class TrainConfig:
     """Write the scalars for TensorBoard too, into RUN/tensorboard (needs the extra `tensorboard`)."""
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch_size", "accumulate", "log_every", "checkpoint_every", "keep_checkpoints"):
+        for name in (
+            "steps",
+            "batch_size",
+            "accumulate",
+            "prior_components",
+            "log_every",
+            "checkpoint_every",
+            "keep_checkpoints",
+        ):
             require(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
-        for name in ("warmup_steps", "sample_every", "num_workers"):
+        for name in ("levels", "warmup_steps", "sample_every", "num_workers"):
             require(getattr(self, name) >= 0, name, getattr(self, name), "0 or more")
         for name in ("learning_rate", "weight_decay", "grad_clip", "ema_decay"):
             require_finite(name, getattr(self, name))
@@ -175,13 +192,17 @@ class TrainConfig:
 class SampleConfig:
     """Sampling: the solver and its grid."""
 
-    sampler: Literal["ancestral", "ddim", "dpm_solver_pp", "dpm_solver_sde", "euler", "heun"] = "ancestral"
+    sampler: SamplerName = "ancestral"
     """ancestral: the paper's; ddim; dpm_solver_pp, multistep, and its random form dpm_solver_sde; euler and heun on the
-    probability-flow ODE."""
+    probability-flow ODE; inverse_heat; cold_naive and cold_improved, for cold diffusion."""
     num_steps: int = 250
     """Steps, each of which calls the network once (heun: twice)."""
     grid: Literal["uniform", "quadratic", "log_snr"] = "uniform"
     """Where the steps end: evenly in time, ever closer towards the data, or evenly in the noise schedule's log-SNR."""
+    delta: float | None = None
+    """Noise of inverse_heat's steps; 1.25 sigma where not given."""
+    last_noise: bool = False
+    """Add noise in the last step too, as in every other."""
     eta: float = 0.0
     """DDIM's noise: 0 deterministic, 1 ancestral."""
     order: int = 2
@@ -192,9 +213,15 @@ class SampleConfig:
     """Images in one batch; it does not change the samples."""
     seed: int = 0
     """Sample i depends on (seed, i) alone."""
-    clip: bool = False
-    """Clip the predicted image to [-1, 1] in each step (one more transform pair). For processes without blur: early
-    in a blurring process the image holds the errors of frequencies that are all but gone, and clipping spreads them."""
+    vary: Literal["all", "noise", "start", "interpolation"] = "all"
+    """What tells samples apart: all; noise: they share the initial state; start: they share the noise of the steps;
+    interpolation: they go from sample 0 to sample 1, start and noise together."""
+    clip: Literal["off", "static", "dynamic"] = "off"
+    """Bring the predicted image into its range in each step (one more transform pair): by clipping, or by dynamic
+    thresholding. For processes without blur: early in a blurring process the image holds the errors of frequencies that
+    are all but gone, and clipping spreads them."""
+    clip_quantile: float = 0.995
+    """Quantile of |x| that dynamic thresholding brings into the range, in (0, 1]."""
 
     def __post_init__(self) -> None:
         for name in ("num_steps", "num_samples", "batch_size"):
@@ -203,6 +230,10 @@ class SampleConfig:
         highest = 2 if self.sampler == "dpm_solver_sde" else 3
         require(1 <= self.order <= highest, "order", self.order, f"from 1 to {highest} for {self.sampler}")
         require(self.seed >= 0, "seed", self.seed, "0 or more")
+        if self.delta is not None:
+            require_finite("delta", self.delta)
+            require(self.delta >= 0, "delta", self.delta, "0 or more")
+        require(0.0 < self.clip_quantile <= 1.0, "clip_quantile", self.clip_quantile, "in (0, 1]")
 
 
 @dataclass(frozen=True, kw_only=True)

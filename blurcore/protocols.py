@@ -15,6 +15,9 @@ from blurcore._typing import Array
 from blurcore.config import RunConfig, SampleConfig
 from blurcore.operations import CoreOperations
 
+Watcher = Callable[[int, int, np.ndarray[Any, Any]], None]
+"""watch(i, k, x): the samples from number i on after k network calls, in data space, float32 (batch, *grid, C)."""
+
 
 @runtime_checkable
 class Backend(Protocol):
@@ -70,7 +73,13 @@ class Machinery(Protocol):
         ...
 
     def sample(
-        self, folder: Path, settings: SampleConfig, *, device: str = "auto", progress: bool = True
+        self,
+        folder: Path,
+        settings: SampleConfig,
+        *,
+        device: str = "auto",
+        progress: bool = True,
+        watch: Watcher | None = None,
     ) -> np.ndarray[Any, Any]:
-        """Draw images from a run, uint8 (n, H, W, C)."""
+        """Draw images from a run, uint8 (n, *grid, C); `watch` is shown the states on the way."""
         ...

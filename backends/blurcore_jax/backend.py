@@ -11,6 +11,7 @@ import numpy as np
 
 from blurcore.config import RunConfig, SampleConfig
 from blurcore.operations import CORE, CoreOperations
+from blurcore.protocols import Watcher
 
 
 class JaxBackend:
@@ -54,12 +55,18 @@ class JaxBackend:
         train(config, folder, resume=resume)
 
     def sample(
-        self, folder: Path, settings: SampleConfig, *, device: str = "auto", progress: bool = True
+        self,
+        folder: Path,
+        settings: SampleConfig,
+        *,
+        device: str = "auto",
+        progress: bool = True,
+        watch: Watcher | None = None,
     ) -> np.ndarray:
         """Draw images from a run; see :func:`blurcore_jax.sampler.sample_run`."""
         from blurcore_jax.sampler import sample_run
 
-        return sample_run(folder, settings, device=device, progress=progress)
+        return sample_run(folder, settings, device=device, progress=progress, watch=watch)
 
 
 BACKEND = JaxBackend()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import jax
 import numpy as np
 
@@ -14,7 +16,7 @@ def key(seed: int, stream: Stream, *index: int) -> jax.Array:
     return jax.random.wrap_key_data(np.array(words, dtype=np.uint32), impl="threefry2x32")
 
 
-def sample_keys(seed: int, indices: range) -> jax.Array:
+def sample_keys(seed: int, indices: Sequence[int]) -> jax.Array:
     """Return a key for each sample; sample i follows from (seed, i) alone."""
     words = np.array([divmod(derived_seed(seed, Stream.SAMPLE, i), 2**32) for i in indices], dtype=np.uint32)
     return jax.random.wrap_key_data(words, impl="threefry2x32")

@@ -7,6 +7,7 @@ enter a coefficient. Sample i follows from (seed, i) alone, whatever batch it is
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,18 +20,54 @@ from jax import lax
 from jax.sharding import Mesh
 
 import blurcore as bc
-from blurcore.config import RunConfig, SampleConfig, TrainConfig
-from blurcore.engine import condition, solver_of, times_of, to_pixels
+from blurcore.config import DataConfig, RunConfig, SampleConfig, TrainConfig
+from blurcore.data.values import to_pixels
+from blurcore.engine import (
+    Draw,
+    Prior,
+    check_sampling,
+    clip_of,
+    condition,
+    draws_of,
+    first_states,
+    objective_of,
+    restore_prior,
+    solver_of,
+    times_of,
+)
+from blurcore.protocols import Watcher
 from blurcore.runs import newest_checkpoint, read_config
 from blurcore.runs.progress import SamplingProgress
-from blurcore.samplers import predict_at
 from blurcore_jax.devices import gather, make_mesh, pick_devices, put, split, whole
 from blurcore_jax.layout import from_layout
 from blurcore_jax.model import UNet
 from blurcore_jax.random import sample_keys
 
-AXES = (1, 2)
 _MAX_SEGMENT = 64  # steps between two updates of the progress bar
+
+
+def grid_axes(image_shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the axes of the grid in a batch (B, *grid, C), for data (*grid, C)."""
+    return tuple(range(1, len(image_shape)))
+
+
+class Blend(NamedTuple):
+    """Where the noise of each sample of a batch comes from: keys (B,), and, if samples are blends, a second one and weights."""
+
+    start: Any
+    steps: Any
+    other: Any = None
+    weights: Any = None  # (B, 2)
+
+
+def noise_of(seed: int, draws: Sequence[Draw]) -> Blend:
+    """Return the keys of a batch; sample i follows from (seed, i) alone."""
+    start, steps, other = (
+        sample_keys(seed, [getattr(draw, name) for draw in draws]) for name in ("start", "noise", "other")
+    )
+    if all(draw.way == 0 for draw in draws):
+        return Blend(start, steps)
+    return Blend(start, steps, other, np.array([draw.weights for draw in draws], np.float32))
 
 
 class Table(NamedTuple):
@@ -42,13 +79,13 @@ class Table(NamedTuple):
     coefficients: Any
 
 
-def schedule_table(config: RunConfig, settings: SampleConfig, image_shape: tuple[int, int, int]) -> Table:
+def schedule_table(config: RunConfig, settings: SampleConfig, image_shape: tuple[int, ...]) -> Table:
     """Return the table of all steps as NumPy arrays, worked out in float64 and rounded to float32."""
-    process, shape = config.process, image_shape[:2]
-    solver = solver_of(process, settings, axes=AXES)
+    process, shape = config.process, image_shape[:-1]
+    solver = solver_of(config, settings, axes=grid_axes(image_shape))
     t, s = np.array(solver.stages(times_of(process, settings))).T
     coefficients = solver.coefficients(t, s, shape=shape)
-    if getattr(coefficients, "noise", None) is not None:
+    if getattr(coefficients, "noise", None) is not None and not settings.last_noise:
         silent = (s == 0).reshape(-1, *[1] * len(shape))  # the last step adds no noise
         coefficients = coefficients._replace(noise=np.where(silent, 0.0, coefficients.noise))
     cond = condition(process, t, config.model.embedding)
@@ -64,45 +101,53 @@ def segment_length(calls: int) -> int:
 
 
 @lru_cache(maxsize=16)
-def _compiled(graphdef: Any, config: RunConfig, settings: SampleConfig) -> Any:
+def _compiled(graphdef: Any, config: RunConfig, settings: SampleConfig, axes: tuple[int, ...], watched: bool) -> Any:
     """Return the compiled (start, loop, finish) for a network and settings; seeds and numbers of samples do not matter."""
-    process = config.process
-    solver = solver_of(process, settings, axes=AXES)
+    basis, objective = config.process.basis, objective_of(config)
+    solver, clip = solver_of(config, settings, axes=axes), clip_of(config.data, settings)
 
-    def start(noise: Any, sigma: jax.Array, shape: tuple[int, ...]) -> Any:
-        return solver.start(bc.align(sigma, ndim=4, axes=AXES) * _draw(noise, 0, shape))
+    def start(noise: Any, sigma: jax.Array, states: jax.Array | None, shape: tuple[int, ...]) -> Any:
+        u = bc.align(sigma, ndim=len(shape), axes=axes) * _draw(noise, 0, shape)
+        return solver.start(u if states is None else u + states)
 
-    def step(params: Any, noise: Any, state: Any, row: Table) -> tuple[Any, None]:
+    def step(params: Any, noise: Any, state: Any, row: Table) -> tuple[Any, Any]:
         u = state.u
-        marginal = type(row.marginal)(*(bc.align(c, ndim=u.ndim, axes=AXES) for c in row.marginal))
-        z = process.basis.inverse(u, axes=AXES)
+        marginal = type(row.marginal)(*(bc.align(c, ndim=u.ndim, axes=axes) for c in row.marginal))
+        z = basis.inverse(u, axes=axes)
         output = nnx.merge(graphdef, params)(z, jnp.full(u.shape[:1], row.cond))
-        prediction = predict_at(
-            marginal, output.astype(jnp.float32), config.train.prediction, u, basis=process.basis, axes=AXES,
-            clip=settings.clip,
-        )  # fmt: skip
+        prediction = objective.predict(marginal, output.astype(jnp.float32), u, axes=axes, clip=clip)
         drawn = _draw(noise, row.k, u.shape) if solver.uses_noise else None
-        return solver.apply(row.coefficients, state, prediction, drawn), None
+        return solver.apply(row.coefficients, state, prediction, drawn), (z if watched else None)
 
     def loop(params: Any, noise: Any, state: Any, rows: Table) -> Any:
-        return lax.scan(partial(step, params, noise), state, rows)[0]
+        return lax.scan(partial(step, params, noise), state, rows)
 
     def finish(state: Any) -> jax.Array:
-        return process.basis.inverse(state.u, axes=AXES)
+        return basis.inverse(state.u, axes=axes)
 
-    return jax.jit(start, static_argnums=2), jax.jit(loop, donate_argnums=2), jax.jit(finish)
+    return jax.jit(start, static_argnums=3), jax.jit(loop, donate_argnums=2), jax.jit(finish)
 
 
-def _draw(noise: jax.Array, k: Any, shape: tuple[int, ...]) -> jax.Array:
+def _draw(noise: Any, k: Any, shape: tuple[int, ...]) -> jax.Array:
     """Return standard normal noise in frequency space, where white noise is white too: drawn from keys, or handed in."""
-    if not jnp.issubdtype(noise.dtype, jax.dtypes.prng_key):
+    if not isinstance(noise, Blend):
         return noise[k]
-    return jax.vmap(lambda key: jax.random.normal(jax.random.fold_in(key, k), shape[1:], jnp.float32))(noise)
+
+    def normal(keys: Any) -> jax.Array:
+        return jax.vmap(lambda key: jax.random.normal(jax.random.fold_in(key, k), shape[1:], jnp.float32))(keys)
+
+    # k is a Python 0 for the initial state, and traced after it.
+    own = normal(noise.start if isinstance(k, int) else noise.steps)
+    if noise.other is None:
+        return own
+    near, far = (noise.weights[:, j].reshape(-1, *[1] * (len(shape) - 1)) for j in (0, 1))
+    return near * own + far * normal(noise.other)
 
 
 def sample_batch(
-    config: RunConfig, graphdef: Any, params: Any, noise: Any, *, shape: tuple[int, int, int, int],
-    settings: SampleConfig, mesh: Mesh | None = None, bar: SamplingProgress | None = None, images: int | None = None,
+    config: RunConfig, graphdef: Any, params: Any, noise: Any, *, shape: tuple[int, ...], settings: SampleConfig,
+    states: Any = None, mesh: Mesh | None = None, bar: SamplingProgress | None = None, images: int | None = None,
+    watch: Callable[[int, np.ndarray], None] | None = None,
 ) -> jax.Array:  # fmt: skip
     """Draw one batch from noise that the caller brings.
 
@@ -113,50 +158,62 @@ def sample_batch(
     graphdef, params
         The network, split by ``nnx.split``; maps (z_t, condition) to the prediction.
     noise
-        Keys, (batch,), or standard normal numbers in frequency space, (calls + 1, batch, H, W, C): the start, then
+        Keys (:class:`Blend`), or standard normal numbers in frequency space, (calls + 1, batch, *grid, C): the start, then
         the noise of each network call (num_steps of them; heun: 2 num_steps - 1).
     shape
-        (batch, H, W, C).
+        (batch, *grid, C).
     settings
         Solver and steps.
+    states
+        Noise-free first states in frequency space, (batch, *grid, C); None for zeros.
     mesh
         Devices to spread the batch over; without one JAX places it.
     bar, images
         A progress bar, and how many of the batch's images it counts (all of them, if not given).
+    watch
+        Called with k and the state after k network calls, in data space.
 
     Returns
     -------
     jax.Array
-        (batch, H, W, C), float32, as the solver left it.
+        (batch, *grid, C), float32, as the solver left it.
     """
-    start, loop, finish = _compiled(graphdef, *_essence(config, settings))
+    axes = grid_axes(shape[1:])
+    start, loop, finish = _compiled(graphdef, *_essence(config, settings), axes, watch is not None)
     table = schedule_table(config, settings, shape[1:])
-    sigma = config.process.marginal(1.0, shape=shape[1:3]).sigma.astype(np.float32)
+    sigma = config.process.marginal(1.0, shape=shape[1:-1]).sigma.astype(np.float32)
     if mesh is not None:
         table, sigma = put(table, whole(mesh)), put(sigma, whole(mesh))
-    state = start(noise, sigma, shape)
+    state = start(noise, sigma, states, shape)
     calls = len(table.k)
     length = segment_length(calls)
     for first in range(0, calls, length):
-        state = loop(params, noise, state, jax.tree.map(lambda v, i=first: v[i : i + length], table))
+        state, seen = loop(params, noise, state, jax.tree.map(lambda v, i=first: v[i : i + length], table))
+        if watch is not None:
+            for j in range(length):
+                watch(first + j, gather(seen[j]))
         if bar is not None:
             jax.block_until_ready(state)
             bar.advance((images or shape[0]) * length)
-    return finish(state)
+    x = finish(state)
+    if watch is not None:
+        watch(calls, gather(x))
+    return x
 
 
 def _essence(config: RunConfig, settings: SampleConfig) -> tuple[RunConfig, SampleConfig]:
     """Return the settings without what does not change the compiled program."""
     train = TrainConfig(prediction=config.train.prediction)
-    return (
-        RunConfig(process=config.process, train=train),
-        SampleConfig(sampler=settings.sampler, eta=settings.eta, order=settings.order, clip=settings.clip),
-    )
+    kept = SampleConfig(
+        sampler=settings.sampler, eta=settings.eta, order=settings.order, delta=settings.delta, clip=settings.clip,
+        clip_quantile=settings.clip_quantile,
+    )  # fmt: skip
+    return RunConfig(process=config.process, data=DataConfig(values=config.data.values), train=train), kept
 
 
 def sample(
-    config: RunConfig, graphdef: Any, params: Any, *, image_shape: tuple[int, int, int], settings: SampleConfig,
-    devices: list[jax.Device], progress: bool,
+    config: RunConfig, graphdef: Any, params: Any, *, image_shape: tuple[int, ...], settings: SampleConfig, prior: Prior | None,
+    devices: list[jax.Device], progress: bool, watch: Watcher | None = None,
 ) -> np.ndarray:  # fmt: skip
     """Draw samples.
 
@@ -165,20 +222,26 @@ def sample(
     config, graphdef, params, settings
         As for :func:`sample_batch`; `params` as host arrays or on the devices.
     image_shape
-        (H, W, C).
+        (*grid, C).
+    prior
+        What sampling starts from beside noise; None for a process that ends in noise.
     devices
         Each batch is spread over them, filled up where they do not divide it.
     progress
         Show a progress bar on stderr.
+    watch
+        Called for every batch with the states on the way: :data:`blurcore.protocols.Watcher`.
 
     Returns
     -------
     ndarray
-        (num_samples, H, W, C), float32, in [-1, 1] if `settings.clip`, else as the solver left it.
+        (num_samples, *grid, C), float32, in the range of the data if `settings.clip` is on, else as the solver left it.
     """
+    grid = image_shape[:-1]
+    check_sampling(config, settings, grid)
     times = times_of(config.process, settings)
-    calls = len(solver_of(config.process, settings, axes=AXES).stages(times))
-    bc.check_markov(config.process, times[::-1], shape=image_shape[:2])
+    calls = len(solver_of(config, settings, axes=grid_axes(image_shape)).stages(times))
+    bc.check_markov(config.process, times[::-1], shape=grid)
     batch = -(-min(settings.batch_size, settings.num_samples) // len(devices)) * len(devices)
     mesh = make_mesh(devices, batch)
     params = put(jax.device_get(params), whole(mesh))
@@ -186,32 +249,35 @@ def sample(
     with SamplingProgress(settings.num_samples, calls, show=progress) as bar:
         for first in range(0, settings.num_samples, batch):
             # The last batch is filled up, so that one compilation serves any number of samples.
-            noise = put(sample_keys(settings.seed, range(first, first + batch)), split(mesh))
+            draws = draws_of(settings, range(first, first + batch))
+            noise = put(noise_of(settings.seed, draws), split(mesh))
+            states = put(first_states(prior, settings.seed, draws), split(mesh))
             wanted = min(batch, settings.num_samples - first)
-            draws = sample_batch(
-                config, graphdef, params, noise, shape=(batch, *image_shape), settings=settings, mesh=mesh, bar=bar, images=wanted
+            x = sample_batch(
+                config, graphdef, params, noise, shape=(batch, *image_shape), settings=settings, states=states, mesh=mesh, bar=bar,
+                images=wanted, watch=None if watch is None else lambda k, x, i=first, n=wanted: watch(i, k, x[:n]),
             )  # fmt: skip
-            batches.append(gather(draws)[:wanted])
-    draws = np.concatenate(batches)
-    return draws.clip(-1, 1) if settings.clip else draws
+            batches.append(gather(x)[:wanted])
+    clip, result = clip_of(config.data, settings), np.concatenate(batches)
+    return result if clip is None else clip.data(result)
 
 
-def build_model(config: RunConfig, image_shape: tuple[int, int, int], rngs: nnx.Rngs) -> UNet:
-    """Return the network of a configuration for images (H, W, C)."""
-    height, width, channels = image_shape
+def build_model(config: RunConfig, image_shape: tuple[int, ...], rngs: nnx.Rngs) -> UNet:
+    """Return the network of a configuration for data (*grid, C)."""
+    *grid, channels = image_shape
     dtype = jnp.bfloat16 if config.train.precision == "bf16" else jnp.float32
     return UNet(
-        config.model, in_channels=channels, out_channels=channels, image_size=(height, width), dtype=dtype, rngs=rngs
+        config.model, in_channels=channels, out_channels=channels, image_size=tuple(grid), dtype=dtype, rngs=rngs
     )
 
 
-def abstract_model(config: RunConfig, image_shape: tuple[int, int, int]) -> tuple[Any, Any]:
+def abstract_model(config: RunConfig, image_shape: tuple[int, ...]) -> tuple[Any, Any]:
     """Return graph definition and parameters as shapes: nothing is computed."""
     return nnx.split(nnx.eval_shape(lambda: build_model(config, image_shape, nnx.Rngs(0))))
 
 
-def load_run(folder: Path) -> tuple[RunConfig, Any, Any, tuple[int, int, int]]:
-    """Return a run's configuration, its network with the averaged weights (on the host), and the image shape (H, W, C).
+def load_run(folder: Path) -> tuple[RunConfig, Any, Any, tuple[int, ...], Prior | None]:
+    """Return a run's configuration, its network with the averaged weights (on the host), the data's shape, and its prior.
 
     Raises
     ------
@@ -220,13 +286,16 @@ def load_run(folder: Path) -> tuple[RunConfig, Any, Any, tuple[int, int, int]]:
     """
     config = read_config(Path(folder) / "config.toml")
     checkpoint = newest_checkpoint(Path(folder))
-    height, width, channels = checkpoint.state["image_shape"]
-    graphdef, shapes = abstract_model(config, (height, width, channels))
+    image_shape = tuple(checkpoint.state["image_shape"])
+    graphdef, shapes = abstract_model(config, image_shape)
     params = from_layout(shapes, checkpoint.groups["ema"], what="averaged weights")
-    return config, graphdef, params, (height, width, channels)
+    prior = restore_prior(config.process, image_shape[:-1], checkpoint.groups.get("prior"))
+    return config, graphdef, params, image_shape, prior
 
 
-def sample_run(folder: Path, settings: SampleConfig, *, device: str = "auto", progress: bool = True) -> np.ndarray:
+def sample_run(
+    folder: Path, settings: SampleConfig, *, device: str = "auto", progress: bool = True, watch: Watcher | None = None
+) -> np.ndarray:
     """Draw images from a run's averaged weights, whichever backend trained them.
 
     Parameters
@@ -239,19 +308,23 @@ def sample_run(folder: Path, settings: SampleConfig, *, device: str = "auto", pr
         "auto", a platform or a device of JAX (:func:`blurcore_jax.devices.pick_devices`).
     progress
         Show a progress bar on stderr.
+    watch
+        Called with the states on the way; :data:`blurcore.protocols.Watcher`.
 
     Returns
     -------
     ndarray
-        uint8, (num_samples, H, W, C).
+        uint8, (num_samples, *grid, C).
 
     Raises
     ------
     ConfigError, CheckpointError, ArgumentError
-        The folder holds no run or no complete checkpoint; the device is not there.
+        The folder holds no run or no complete checkpoint; sampler or device are not for it.
     """
     devices = pick_devices(device)
-    config, graphdef, params, image_shape = load_run(folder)
-    return to_pixels(
-        sample(config, graphdef, params, image_shape=image_shape, settings=settings, devices=devices, progress=progress)
-    )
+    config, graphdef, params, image_shape, prior = load_run(folder)
+    draws = sample(
+        config, graphdef, params, image_shape=image_shape, settings=settings, prior=prior, devices=devices, progress=progress,
+        watch=watch,
+    )  # fmt: skip
+    return to_pixels(draws, config.data.values)

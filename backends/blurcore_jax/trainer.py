@@ -19,15 +19,15 @@ from flax import nnx
 from jax import lax
 from jax.sharding import Mesh
 
-import blurcore as bc
-from blurcore.config import ModelConfig, RunConfig, SampleConfig, TrainConfig
-from blurcore.engine import Stream, condition, ema_decay, learning_rate, run_training, to_pixels
+from blurcore.config import DataConfig, ModelConfig, RunConfig, SampleConfig, TrainConfig
+from blurcore.data.values import SCALES, to_pixels
+from blurcore.engine import Prior, Stream, condition, ema_decay, learning_rate, objective_of, run_training
 from blurcore.errors import CheckpointError
 from blurcore.runs.checkpoint import Arrays
 from blurcore_jax.devices import any_process, join_processes, make_mesh, pick_devices, put, split, whole
 from blurcore_jax.layout import from_layout, to_layout
 from blurcore_jax.random import key
-from blurcore_jax.sampler import AXES, abstract_model, build_model, sample
+from blurcore_jax.sampler import abstract_model, build_model, grid_axes, sample
 
 _MOMENTS = {"exp_avg": "mu", "exp_avg_sq": "nu"}  # PyTorch's names of Adam's state, which checkpoints have, and optax's
 
@@ -62,7 +62,7 @@ class Keys(NamedTuple):
 
 
 @lru_cache(maxsize=16)
-def _initial(model: ModelConfig, precision: str, image_shape: tuple[int, int, int]) -> Any:
+def _initial(model: ModelConfig, precision: str, image_shape: tuple[int, ...]) -> Any:
     """Return the compiled function from a key to the weights."""
     config = RunConfig(model=model, train=TrainConfig(precision=precision))  # type: ignore[arg-type]
 
@@ -78,19 +78,20 @@ def _essence(config: RunConfig) -> RunConfig:
     train = config.train
     kept = TrainConfig(
         batch_size=train.batch_size, accumulate=train.accumulate, weight_decay=train.weight_decay, grad_clip=train.grad_clip,
-        prediction=train.prediction, times=train.times, precision=train.precision,
+        prediction=train.prediction, times=train.times, levels=train.levels, precision=train.precision,
     )  # fmt: skip
-    return RunConfig(process=config.process, model=config.model, train=kept)
+    return RunConfig(process=config.process, data=DataConfig(values=config.data.values), model=config.model, train=kept)
 
 
 @lru_cache(maxsize=16)
 def _compiled_step(graphdef: Any, config: RunConfig, mesh: Mesh) -> Any:
     """Return the compiled step, (State, uint8 images, Scalars) -> (State, loss, norm of the gradient)."""
-    settings, process = config.train, config.process
+    span = SCALES[config.data.values]
+    settings, process, objective = config.train, config.process, objective_of(config)
 
     def loss_of(params: Any, z: jax.Array, target: jax.Array, cond: jax.Array, dropout: jax.Array) -> jax.Array:
         output = nnx.merge(graphdef, params)(z, cond, dropout if config.model.dropout else None)
-        return bc.simple_loss(output.astype(jnp.float32), target).mean()
+        return objective.loss(output.astype(jnp.float32), target).mean()
 
     def gradient(params: Any, parts: Any) -> tuple[jax.Array, Any]:
         """Return the mean loss and its gradient, part by part of the batch."""
@@ -104,12 +105,14 @@ def _compiled_step(graphdef: Any, config: RunConfig, mesh: Mesh) -> Any:
         return jax.tree.map(lambda v: v / settings.accumulate, lax.scan(add, zero, parts)[0])
 
     def step(state: State, images: jax.Array, now: Scalars) -> tuple[State, jax.Array, jax.Array]:
-        x = images.astype(jnp.float32) / 127.5 - 1
+        x = images.astype(jnp.float32)
+        if images.dtype == jnp.uint8:  # signals are in their range already
+            x = x / span.divisor + span.low
         uniform = jax.random.uniform(jax.random.fold_in(now.keys.time, now.step), x.shape[:1], jnp.float32)
         eps = jax.random.normal(jax.random.fold_in(now.keys.noise, now.step), x.shape, jnp.float32)
-        t = lax.with_sharding_constraint(bc.draw_times(uniform, settings.times), split(mesh))
+        t = lax.with_sharding_constraint(objective.times(uniform), split(mesh))
         eps = lax.with_sharding_constraint(eps, split(mesh))
-        pair = bc.training_pair(process, x, t, eps, prediction=settings.prediction, axes=AXES)
+        pair = objective.pair(x, t, eps, axes=grid_axes(x.shape[1:]))
         # Every k-th image makes a part, which leaves each device its share of every part.
         batch = (pair.z, pair.target, condition(process, t, config.model.embedding).astype(jnp.float32))
         parts = jax.tree.map(lambda v: jnp.moveaxis(v.reshape(-1, settings.accumulate, *v.shape[1:]), 1, 0), batch)
@@ -136,7 +139,7 @@ class Trainer:
 
     backend = "jax"
 
-    def __init__(self, config: RunConfig, image_shape: tuple[int, int, int], devices: list[jax.Device]) -> None:
+    def __init__(self, config: RunConfig, image_shape: tuple[int, ...], devices: list[jax.Device]) -> None:
         self.config, self.image_shape, self.devices = config, image_shape, devices
         self.mesh = make_mesh(devices, config.train.batch_size // config.train.accumulate)
         self.step = 0
@@ -197,13 +200,13 @@ class Trainer:
         }
         return optax.ScaleByAdamState(count=np.array(int(counts.pop()), dtype=np.int32), **moments)
 
-    def sample(self, settings: SampleConfig) -> np.ndarray:
+    def sample(self, settings: SampleConfig, prior: Prior | None) -> np.ndarray:
         """Draw images with the averaged weights; see :class:`blurcore.engine.Trainer`."""
         draws = sample(
-            self.config, self.graphdef, self.state.ema, image_shape=self.image_shape, settings=settings,
+            self.config, self.graphdef, self.state.ema, image_shape=self.image_shape, settings=settings, prior=prior,
             devices=list(self.mesh.devices.flat), progress=False,
         )  # fmt: skip
-        return to_pixels(draws)
+        return to_pixels(draws, self.config.data.values)
 
 
 def train(config: RunConfig, folder: Path, *, resume: bool = False) -> None:

@@ -10,6 +10,7 @@ import torch
 
 from blurcore.config import RunConfig, SampleConfig
 from blurcore.operations import CORE, CoreOperations
+from blurcore.protocols import Watcher
 
 _DTYPES = {"float64": torch.float64, "float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -53,12 +54,18 @@ class TorchBackend:
         train(config, folder, resume=resume)
 
     def sample(
-        self, folder: Path, settings: SampleConfig, *, device: str = "auto", progress: bool = True
+        self,
+        folder: Path,
+        settings: SampleConfig,
+        *,
+        device: str = "auto",
+        progress: bool = True,
+        watch: Watcher | None = None,
     ) -> np.ndarray:
         """Draw images from a run; see :func:`blurcore_torch.sampler.sample_run`."""
         from blurcore_torch.sampler import sample_run
 
-        return sample_run(folder, settings, device=device, progress=progress)
+        return sample_run(folder, settings, device=device, progress=progress, watch=watch)
 
 
 BACKEND = TorchBackend()

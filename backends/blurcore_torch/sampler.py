@@ -5,7 +5,7 @@ Sample i follows from (seed, i) alone: it has a generator of its own, whatever b
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,19 +14,44 @@ from torch import Tensor, nn
 
 import blurcore as bc
 from blurcore.config import RunConfig, SampleConfig
-from blurcore.engine import Stream, condition, solver_of, times_of, to_pixels
+from blurcore.data.values import to_pixels
+from blurcore.engine import (
+    Draw,
+    Prior,
+    Stream,
+    check_sampling,
+    clip_of,
+    condition,
+    draws_of,
+    first_states,
+    objective_of,
+    restore_prior,
+    solver_of,
+    times_of,
+)
+from blurcore.protocols import Watcher
 from blurcore.runs import newest_checkpoint, read_config
 from blurcore.runs.progress import SamplingProgress
 from blurcore_torch.devices import memory_format, pick_device
 from blurcore_torch.random import generator
 
-AXES = (-2, -1)
+Noise = Callable[[int], Tensor]
+
+
+def grid_axes(image_shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the axes of the grid in a batch (B, C, *grid), for data (*grid, C)."""
+    return tuple(range(1 - len(image_shape), 0))
+
+
+def channels_last(x: Tensor) -> Tensor:
+    """Return (B, C, *grid) as (B, *grid, C) on the CPU."""
+    return x.movedim(1, -1).cpu()
 
 
 @torch.no_grad()
 def sample(
-    config: RunConfig, network: nn.Module, *, image_shape: tuple[int, int, int], settings: SampleConfig,
-    device: torch.device, progress: bool,
+    config: RunConfig, network: nn.Module, *, image_shape: tuple[int, ...], settings: SampleConfig, prior: Prior | None,
+    device: torch.device, progress: bool, watch: Watcher | None = None,
 ) -> Tensor:  # fmt: skip
     """Draw samples.
 
@@ -37,52 +62,72 @@ def sample(
     network
         Maps (z_t, condition) to the prediction.
     image_shape
-        (H, W, C).
+        (*grid, C).
     settings
         Solver, steps, number, seed.
+    prior
+        What sampling starts from beside noise; None for a process that ends in noise.
     device
         Where the network is.
     progress
         Show a progress bar on stderr.
+    watch
+        Called for every batch with the states on the way, in data space: see :data:`blurcore.protocols.Watcher`.
 
     Returns
     -------
     Tensor
-        (num_samples, C, H, W) on the CPU, in [-1, 1] if `settings.clip`, else as the solver left it.
+        (num_samples, C, *grid) on the CPU, in the range of the data if `settings.clip` is on, else as the solver left it.
     """
+    grid = image_shape[:-1]
+    check_sampling(config, settings, grid)
     times = times_of(config.process, settings)
-    calls = len(solver_of(config.process, settings, axes=AXES).stages(times))
-    bc.check_markov(config.process, times[::-1], shape=image_shape[:2])
+    calls = len(solver_of(config, settings, axes=grid_axes(image_shape)).stages(times))
+    bc.check_markov(config.process, times[::-1], shape=grid)
     network.eval()
     batches = []
     with SamplingProgress(settings.num_samples, calls, show=progress) as bar:
         for first in range(0, settings.num_samples, settings.batch_size):
-            indices = range(first, min(first + settings.batch_size, settings.num_samples))
-            noise = _derived_noise(settings.seed, indices, image_shape, device)
-            shape = (len(indices), *image_shape)
+            draws = draws_of(settings, range(first, min(first + settings.batch_size, settings.num_samples)))
+            states = first_states(prior, settings.seed, draws)
             batches.append(
                 sample_batch(
-                    config, network, noise, shape=shape, settings=settings, device=device, step_done=bar.advance
+                    config, network, _derived_noise(settings.seed, draws, image_shape, device), shape=(len(draws), *image_shape),
+                    settings=settings, device=device, states=states, step_done=bar.advance,
+                    watch=None if watch is None else lambda k, x, i=first: watch(i, k, x),
                 ).cpu()
-            )
-    draws = torch.cat(batches)
-    return draws.clamp(-1, 1) if settings.clip else draws
+            )  # fmt: skip
+    clip, result = clip_of(config.data, settings), torch.cat(batches)
+    return result if clip is None else clip.data(result)
 
 
-def _derived_noise(
-    seed: int, indices: range, image_shape: tuple[int, int, int], device: torch.device
-) -> Callable[[int], Tensor]:
-    height, width, channels = image_shape
-    generators = [generator(device, seed, Stream.SAMPLE, i) for i in indices]
-    return lambda step: torch.stack(
-        [torch.randn(channels, height, width, generator=g, device=device) for g in generators]
-    )
+def _derived_noise(seed: int, draws: Sequence[Draw], image_shape: tuple[int, ...], device: torch.device) -> Noise:
+    """Return noise(k) of a batch: the initial state's for k = 0, then that of step k, each sample from its own generators."""
+    shape = (image_shape[-1], *image_shape[:-1])
+
+    def numbers(index: int, *, used: bool) -> Callable[[], Tensor]:
+        source = generator(device, seed, Stream.SAMPLE, index)
+        if used:  # the first draw of a sample is its initial state
+            torch.randn(shape, generator=source, device=device)
+        return lambda: torch.randn(shape, generator=source, device=device)
+
+    def one(draw: Draw) -> Callable[[int], Tensor]:
+        first = numbers(draw.start, used=False)
+        steps = first if draw.noise == draw.start else numbers(draw.noise, used=True)
+        if draw.way == 0:
+            return lambda k: steps() if k else first()
+        toward, (near, far) = numbers(draw.other, used=False), draw.weights
+        return lambda k: near * (steps() if k else first()) + far * toward()
+
+    rows = [one(draw) for draw in draws]
+    return lambda k: torch.stack([row(k) for row in rows])
 
 
 @torch.no_grad()
 def sample_batch(
-    config: RunConfig, network: nn.Module, noise: Callable[[int], Tensor], *, shape: tuple[int, int, int, int],
-    settings: SampleConfig, device: torch.device, step_done: Callable[[int], None] = lambda images: None,
+    config: RunConfig, network: nn.Module, noise: Noise, *, shape: tuple[int, ...], settings: SampleConfig, device: torch.device,
+    states: np.ndarray | None = None, step_done: Callable[[int], None] = lambda images: None,
+    watch: Callable[[int, np.ndarray], None] | None = None,
 ) -> Tensor:  # fmt: skip
     """Draw one batch from noise that the caller brings.
 
@@ -91,42 +136,53 @@ def sample_batch(
     config, network, settings, device
         As for :func:`sample`.
     noise
-        noise(k) is standard normal, (batch, C, H, W), in frequency space, where white noise is white too: the start for
+        noise(k) is standard normal, (batch, C, *grid), in frequency space, where white noise is white too: the start for
         k = 0, then that of step k; called once for each k in order, but for the steps that add none.
     shape
-        (batch, H, W, C).
+        (batch, *grid, C).
+    states
+        Noise-free first states in frequency space, (batch, *grid, C); None for zeros.
     step_done
         Called after each step with the number of images.
+    watch
+        Called with k and the state after k steps, in data space, (batch, *grid, C).
 
     Returns
     -------
     Tensor
-        (batch, C, H, W) on the device, as the solver left it.
+        (batch, C, *grid) on the device, as the solver left it.
     """
-    process, times = config.process, times_of(config.process, settings)
-    solver = solver_of(process, settings, axes=AXES)
-    prior = noise(0)
-    state = solver.start(bc.marginal_for(process, times[0], prior, axes=AXES).sigma * prior)
+    process, times, axes = config.process, times_of(config.process, settings), grid_axes(shape[1:])
+    solver, objective, clip = (
+        solver_of(config, settings, axes=axes),
+        objective_of(config),
+        clip_of(config.data, settings),
+    )
+    start = noise(0)
+    u = bc.marginal_for(process, times[0], start, axes=axes).sigma * start
+    if states is not None:
+        u = u + torch.from_numpy(np.ascontiguousarray(states)).to(device).movedim(-1, 1)
+    state = solver.start(u)
     for k, (t, s) in enumerate(solver.stages(times), start=1):
-        z = process.basis.inverse(state.u, axes=AXES)
+        z = process.basis.inverse(state.u, axes=axes)
+        if watch is not None:
+            watch(k - 1, channels_last(z).numpy())
         cond = condition(process, torch.full((len(z),), t, device=device), config.model.embedding)
         with torch.autocast(device.type, torch.bfloat16, enabled=config.train.precision == "bf16"):
             output = network(z.contiguous(memory_format=memory_format(device)), cond)
-        prediction = bc.predict(
-            process, output.float(), config.train.prediction, state.u, t, axes=AXES, clip=settings.clip
-        )
-        state = solver.step(state, prediction, t, s, noise(k) if solver.uses_noise and s > 0 else None)
+        marginal = bc.marginal_for(process, t, state.u, axes=axes)
+        prediction = objective.predict(marginal, output.float(), state.u, axes=axes, clip=clip)
+        noisy = solver.uses_noise and (s > 0 or settings.last_noise)
+        state = solver.step(state, prediction, t, s, noise(k) if noisy else None)
         step_done(shape[0])
-    return process.basis.inverse(state.u, axes=AXES)
+    x = process.basis.inverse(state.u, axes=axes)
+    if watch is not None:
+        watch(len(solver.stages(times)), channels_last(x).numpy())
+    return x
 
 
-def to_images(draws: Tensor) -> np.ndarray:
-    """Return data in [-1, 1], (n, C, H, W), as uint8 images (n, H, W, C)."""
-    return to_pixels(draws.permute(0, 2, 3, 1).cpu().numpy())
-
-
-def load_run(folder: Path, device: torch.device) -> tuple[RunConfig, nn.Module, tuple[int, int, int]]:
-    """Return a run's configuration, its network with the averaged weights, and the image shape (H, W, C).
+def load_run(folder: Path, device: torch.device) -> tuple[RunConfig, nn.Module, tuple[int, ...], Prior | None]:
+    """Return a run's configuration, its network with the averaged weights, the data's shape (*grid, C), and its prior.
 
     Raises
     ------
@@ -138,13 +194,16 @@ def load_run(folder: Path, device: torch.device) -> tuple[RunConfig, nn.Module, 
 
     config = read_config(Path(folder) / "config.toml")
     checkpoint = newest_checkpoint(Path(folder))
-    height, width, channels = checkpoint.state["image_shape"]
-    model = build_model(config, (height, width, channels))
+    image_shape = tuple(checkpoint.state["image_shape"])
+    model = build_model(config, image_shape)
     load_module(model, checkpoint.groups["ema"], what="averaged weights")
-    return config, model.to(device, memory_format=memory_format(device)).eval(), (height, width, channels)
+    prior = restore_prior(config.process, image_shape[:-1], checkpoint.groups.get("prior"))
+    return config, model.to(device, memory_format=memory_format(device)).eval(), image_shape, prior
 
 
-def sample_run(folder: Path, settings: SampleConfig, *, device: str = "auto", progress: bool = True) -> np.ndarray:
+def sample_run(
+    folder: Path, settings: SampleConfig, *, device: str = "auto", progress: bool = True, watch: Watcher | None = None
+) -> np.ndarray:
     """Draw images from a run's averaged weights.
 
     Parameters
@@ -157,19 +216,22 @@ def sample_run(folder: Path, settings: SampleConfig, *, device: str = "auto", pr
         "auto" or a PyTorch device.
     progress
         Show a progress bar on stderr.
+    watch
+        Called with the states on the way; :data:`blurcore.protocols.Watcher`.
 
     Returns
     -------
     ndarray
-        uint8, (num_samples, H, W, C).
+        uint8, (num_samples, *grid, C).
 
     Raises
     ------
     ConfigError, CheckpointError, ArgumentError
-        The folder holds no run or no complete checkpoint; the device is not there.
+        The folder holds no run or no complete checkpoint; sampler or device are not for it.
     """
     where = pick_device(device)
-    config, network, image_shape = load_run(folder, where)
-    return to_images(
-        sample(config, network, image_shape=image_shape, settings=settings, device=where, progress=progress)
-    )
+    config, network, image_shape, prior = load_run(folder, where)
+    draws = sample(
+        config, network, image_shape=image_shape, settings=settings, prior=prior, device=where, progress=progress, watch=watch
+    )  # fmt: skip
+    return to_pixels(channels_last(draws).numpy(), config.data.values)

@@ -11,22 +11,31 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-import blurcore as bc
 from blurcore.config import RunConfig, SampleConfig
-from blurcore.engine import Stream, condition, derived_seed, ema_decay, learning_rate, run_training
+from blurcore.data.values import SCALES, Values, to_pixels
+from blurcore.engine import (
+    Prior,
+    Stream,
+    condition,
+    derived_seed,
+    ema_decay,
+    learning_rate,
+    objective_of,
+    run_training,
+)
 from blurcore.runs.checkpoint import Arrays
 from blurcore_torch.checkpoints import load_module, load_optimizer, optimizer_arrays, to_arrays
 from blurcore_torch.devices import memory_format, pick_device
 from blurcore_torch.model import UNet
 from blurcore_torch.random import generator
-from blurcore_torch.sampler import sample, to_images
+from blurcore_torch.sampler import channels_last, grid_axes, sample
 
 
-def build_model(config: RunConfig, image_shape: tuple[int, int, int]) -> UNet:
-    """Return the network of a configuration for images (H, W, C), its weights drawn from the run's seed."""
-    height, width, channels = image_shape
+def build_model(config: RunConfig, image_shape: tuple[int, ...]) -> UNet:
+    """Return the network of a configuration for data (*grid, C), its weights drawn from the run's seed."""
+    *grid, channels = image_shape
     seed = derived_seed(config.seed, Stream.WEIGHTS)
-    return UNet(config.model, in_channels=channels, out_channels=channels, image_size=(height, width), seed=seed)
+    return UNet(config.model, in_channels=channels, out_channels=channels, image_size=tuple(grid), seed=seed)
 
 
 @dataclass
@@ -34,7 +43,7 @@ class Trainer:
     """The state of a run in memory: network, average, optimiser, step (a :class:`blurcore.engine.Trainer`)."""
 
     config: RunConfig
-    image_shape: tuple[int, int, int]
+    image_shape: tuple[int, ...]
     device: torch.device
     model: UNet = field(init=False)
     ema: UNet = field(init=False)
@@ -43,6 +52,7 @@ class Trainer:
 
     def __post_init__(self) -> None:
         settings = self.config.train
+        self.objective, self.axes = objective_of(self.config), grid_axes(self.image_shape)
         self.model = build_model(self.config, self.image_shape).to(
             self.device, memory_format=memory_format(self.device)
         )
@@ -56,7 +66,7 @@ class Trainer:
             self.network = torch.compile(self.model, dynamic=False)  # type: ignore[assignment]
 
     def train_step(self, images: np.ndarray) -> tuple[float, float]:
-        """Take one optimiser step on a batch of uint8 images (batch, H, W, C).
+        """Take one optimiser step on a batch of uint8 images (batch, *grid, C).
 
         Returns
         -------
@@ -65,10 +75,10 @@ class Trainer:
             finite changes nothing.
         """
         settings, seed = self.config.train, self.config.seed
-        x = _to_data(images, self.device)
+        x = _to_data(images, self.config.data.values, self.device)
         uniform = torch.rand(len(x), generator=generator(self.device, seed, Stream.TIME, self.step), device=self.device)
         eps = torch.randn(x.shape, generator=generator(self.device, seed, Stream.NOISE, self.step), device=self.device)
-        t = bc.draw_times(uniform, settings.times)
+        t = self.objective.times(uniform)
         torch.manual_seed(derived_seed(seed, Stream.DROPOUT, self.step))
         self.model.train()
         self.optimizer.zero_grad(set_to_none=True)
@@ -90,11 +100,11 @@ class Trainer:
 
     def _loss(self, x: Tensor, t: Tensor, eps: Tensor) -> Tensor:
         process, settings = self.config.process, self.config.train
-        pair = bc.training_pair(process, x, t, eps, prediction=settings.prediction)
+        pair = self.objective.pair(x, t, eps, axes=self.axes)
         z = pair.z.contiguous(memory_format=memory_format(self.device))
         with torch.autocast(self.device.type, torch.bfloat16, enabled=settings.precision == "bf16"):
             output = self.network(z, condition(process, t, self.config.model.embedding))
-        return bc.simple_loss(output.float(), pair.target)
+        return self.objective.loss(output.float(), pair.target)
 
     @torch.no_grad()
     def _average(self) -> None:
@@ -116,18 +126,21 @@ class Trainer:
         load_optimizer(self.optimizer, groups["optimizer"], self.names)
         self.step = step
 
-    def sample(self, settings: SampleConfig) -> np.ndarray:
+    def sample(self, settings: SampleConfig, prior: Prior | None) -> np.ndarray:
         """Draw images with the averaged weights; see :meth:`blurcore.engine.Trainer.sample`."""
         draws = sample(
-            self.config, self.ema, image_shape=self.image_shape, settings=settings, device=self.device, progress=False
-        )
-        return to_images(draws)
+            self.config, self.ema, image_shape=self.image_shape, settings=settings, prior=prior, device=self.device, progress=False
+        )  # fmt: skip
+        return to_pixels(channels_last(draws).numpy(), self.config.data.values)
 
 
-def _to_data(images: np.ndarray, device: torch.device) -> Tensor:
-    """Return uint8 images (batch, H, W, C) as data in [-1, 1], channels first."""
-    pixels = torch.from_numpy(np.ascontiguousarray(images)).to(device, non_blocking=True)
-    return (pixels.permute(0, 3, 1, 2).float() / 127.5 - 1).contiguous()
+def _to_data(images: np.ndarray, values: Values, device: torch.device) -> Tensor:
+    """Return a batch (batch, *grid, C) as data in their range, channels first."""
+    pixels = torch.from_numpy(np.ascontiguousarray(images)).to(device, non_blocking=True).movedim(-1, 1)
+    if pixels.is_floating_point():  # signals, in their range already
+        return pixels.float().contiguous()
+    scale = SCALES[values]
+    return (pixels.float() / scale.divisor + scale.low).contiguous()
 
 
 def train(config: RunConfig, folder: Path, *, resume: bool = False) -> None:

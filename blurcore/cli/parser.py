@@ -79,6 +79,7 @@ def _add_sample(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     _path(sample, "run", text="run folder", nargs="?", metavar="RUN")
     _path(sample, "--out", text="folder for the images (default: RUN/samples/SAMPLER-STEPS-seedSEED)")
     sample.add_argument("--backend", help="backend that samples (default: the run's)")
+    sample.add_argument("--film", action="store_true", help="keep the states on the way, as an animated film.webp")
     sample.add_argument("--device", default="auto", help="device (default: the accelerator where there is one)")
 
 

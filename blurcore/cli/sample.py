@@ -20,18 +20,25 @@ def run(args: argparse.Namespace, rest: list[str]) -> int:
     if args.help:
         return show_help("sample", config.sample)
     settings = override(config.sample, rest, prog=f"blurcore sample {args.run}")
-    images = machinery(args.backend or config.backend).sample(args.run, settings, device=args.device)
 
     import numpy as np
 
     from blurcore.data import save_grid
+    from blurcore.figures.film import Film
+
+    film = Film(config.data.values) if args.film else None
+    images = machinery(args.backend or config.backend).sample(args.run, settings, device=args.device, watch=film)
 
     name = "-".join(str(part) for part in _parts(settings))
     folder = args.out if args.out is not None else args.run / "samples" / name
     folder.mkdir(parents=True, exist_ok=True)
-    save_grid(images, folder / "grid.png", scale=max(1, 64 // images.shape[1]))
+    scale = max(1, 64 // images.shape[1])
+    save_grid(images, folder / "grid.png", scale=scale)
     np.savez_compressed(folder / "samples.npz", images=images)
     print(f"grid: {folder / 'grid.png'}")
+    if film is not None:
+        film.save(folder / "film.webp", scale=scale)
+        print(f"film: {folder / 'film.webp'}")
     print(f"images: {folder / 'samples.npz'} (uint8, {images.shape})")
     return 0
 
@@ -45,4 +52,5 @@ def _parts(settings: SampleConfig) -> list[str | int]:
         parts.append(f"order{settings.order}")
     if settings.grid != "uniform":
         parts.append(settings.grid)
-    return [*parts, settings.num_steps, f"seed{settings.seed}"]
+    parts += [settings.num_steps, f"seed{settings.seed}"]
+    return parts if settings.vary == "all" else [*parts, settings.vary]

@@ -1,13 +1,43 @@
-"""Pixels and numbers: uint8 in 0..255 and float32 in [-1, 1]."""
+"""Pixels and numbers: uint8 in 0..255 and float32 in [-1, 1] or [0, 1]."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from blurcore._checks import require
+
+Values = Literal["symmetric", "unit"]
+
+
+class Scale(NamedTuple):
+    """x = pixel / divisor + low: what every backend makes of uint8."""
+
+    divisor: float
+    low: float
+    high: float = 1.0
+
+
+SCALES: dict[Values, Scale] = {"symmetric": Scale(127.5, -1.0), "unit": Scale(255.0, 0.0)}
+"""[-1, 1] and [0, 1], by name."""
+
+
+def to_data(batch: npt.NDArray[Any], values: Values) -> npt.NDArray[np.float32]:
+    """Return pixels as float32 in the range that `values` names; what is floating already stays as it is."""
+    if np.issubdtype(batch.dtype, np.floating):
+        return batch.astype(np.float32)
+    scale = SCALES[values]
+    return batch.astype(np.float32) / np.float32(scale.divisor) + np.float32(scale.low)
+
+
+def to_pixels(draws: npt.NDArray[np.floating[Any]], values: Values) -> npt.NDArray[np.uint8]:
+    """Return data as pixels: clipped to the range, and rounded. What is not finite becomes 0."""
+    scale = SCALES[values]
+    clipped = np.clip(np.nan_to_num(draws), scale.low, scale.high)
+    pixels: npt.NDArray[np.uint8] = ((clipped - scale.low) * scale.divisor).round().astype(np.uint8)
+    return pixels
 
 
 def to_float(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:

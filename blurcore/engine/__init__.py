@@ -3,13 +3,16 @@
 A backend brings a :class:`Trainer` (one step, its state as arrays, samples) and hands it to :func:`run_training`.
 """
 
+from blurcore.engine.draws import Draw, draws_of, first_states
 from blurcore.engine.loop import Trainer, check_config, run_training
 from blurcore.engine.metrics import Totals
-from blurcore.engine.sampling import condition, solver_of, times_of, to_pixels
+from blurcore.engine.priors import Prior, fit_prior, restore_prior
+from blurcore.engine.sampling import check_sampling, clip_of, condition, objective_of, solver_of, times_of
 from blurcore.engine.schedule import ema_decay, learning_rate
 from blurcore.engine.seeds import Stream, derived_seed
 
 __all__ = [
-    "Stream", "Totals", "Trainer", "check_config", "condition", "derived_seed", "ema_decay", "learning_rate", "run_training",
-    "solver_of", "times_of", "to_pixels",
+    "Draw", "Prior", "Stream", "Totals", "Trainer", "check_config", "check_sampling", "clip_of", "condition", "derived_seed",
+    "draws_of", "ema_decay", "first_states", "fit_prior", "learning_rate", "objective_of", "restore_prior", "run_training",
+    "solver_of", "times_of",
 ]  # fmt: skip

@@ -21,6 +21,8 @@ import numpy as np
 from blurcore.config import RunConfig, SampleConfig
 from blurcore.data import Dataset, Loader, load, save_grid
 from blurcore.engine.metrics import Scalars, Totals
+from blurcore.engine.priors import Prior, fit_prior, restore_prior, starts_from_data
+from blurcore.engine.sampling import check_sampling, objective_of
 from blurcore.errors import CheckpointError, ConfigError, DegenerateError, RunStoppedError
 from blurcore.losses import check_prediction
 from blurcore.runs import Checkpoint, RunFolder, newest_checkpoint, save_checkpoint
@@ -44,7 +46,7 @@ class Trainer(Protocol):
         ...
 
     def train_step(self, images: np.ndarray[Any, Any]) -> tuple[SupportsFloat, SupportsFloat]:
-        """Take one step on a batch of uint8 images (batch, H, W, C), or set it going.
+        """Take one step on a batch of uint8 images (batch, *grid, C), or set it going.
 
         Returns the mean loss of the batch and the norm of its gradient before clipping, which the loop turns into floats
         only after the next step; a step in which either is not finite changes nothing but the step's number.
@@ -59,37 +61,46 @@ class Trainer(Protocol):
         """Take over what `arrays` of any backend returned; CheckpointError if it is another network's."""
         ...
 
-    def sample(self, settings: SampleConfig) -> np.ndarray[Any, Any]:
-        """Draw images with the averaged weights: uint8, (n, H, W, C)."""
+    def sample(self, settings: SampleConfig, prior: Prior | None) -> np.ndarray[Any, Any]:
+        """Draw images with the averaged weights, from noise or from the prior: uint8, (n, *grid, C)."""
         ...
 
 
-def check_config(config: RunConfig, image_shape: tuple[int, int, int]) -> None:
+def check_config(config: RunConfig, image_shape: tuple[int, ...]) -> None:
     """Refuse, before any work, what cannot be trained and sampled with these settings.
 
     Raises
     ------
     ConfigError
-        The process cannot be sampled from noise, or the prediction would divide by zero; says what to do.
+        Process, prediction, embedding or sampler do not go together; says what to do.
     """
-    shape = image_shape[:2]
-    first = config.process.marginal(1.0, shape=shape)
-    if float(first.alpha.max()) > 0.1 * float(first.sigma.min()):
-        raise ConfigError(
-            f"{type(config.process).__name__} leaves an image in its last state (alpha_1 / sigma_1 ="
-            f" {float(first.alpha.max()) / max(float(first.sigma.min()), 1e-300):.3g} at DC), so sampling cannot start from noise;"
-            " this trainer needs a process whose noise covers all frequencies at t = 1"
-        )
-    try:
-        check_prediction(config.process, config.train.prediction, (1.0, 0.5), shape=shape)
-    except DegenerateError as error:
-        raise ConfigError(str(error)) from None
+    shape, process = image_shape[:-1], config.process
+    objective_of(config)
+    if starts_from_data(process):
+        if config.model.embedding == "log_snr":
+            raise ConfigError(
+                f"model.embedding must be time for {type(process).__name__}, whose log-SNR is constant at DC"
+            )
+    else:
+        first = process.marginal(1.0, shape=shape)
+        if float(first.alpha.max()) > 0.1 * float(first.sigma.min()):
+            raise ConfigError(
+                f"{type(process).__name__} leaves an image in its last state (alpha_1 / sigma_1 ="
+                f" {float(first.alpha.max()) / max(float(first.sigma.min()), 1e-300):.3g} at DC), so sampling cannot start from"
+                " noise; it needs noise that covers all frequencies at t = 1"
+            )
+    if config.train.prediction != "residual":
+        try:
+            check_prediction(process, config.train.prediction, (1.0, 0.5), shape=shape)
+        except DegenerateError as error:
+            raise ConfigError(str(error)) from None
+    check_sampling(config, config.sample, shape)
 
 
 def run_training(
     config: RunConfig,
     folder: Path,
-    make_trainer: Callable[[RunConfig, tuple[int, int, int]], Trainer],
+    make_trainer: Callable[[RunConfig, tuple[int, ...]], Trainer],
     *,
     resume: bool = False,
     leads: bool = True,
@@ -104,7 +115,7 @@ def run_training(
     folder
         The run folder; new or empty unless `resume`.
     make_trainer
-        Makes the backend's trainer from the configuration and the shape (H, W, C) of the images.
+        Makes the backend's trainer from the configuration and the shape (*grid, C) of the data.
     resume
         Start from the newest complete checkpoint, whichever backend wrote it.
     leads
@@ -121,8 +132,9 @@ def run_training(
     """
     data = load(config.data)
     check_config(config, data.image_shape)
+    prior = None if resume else fit_prior(config, data)  # a run that goes on keeps its own
     with RunFolder(folder, config, resume=resume) if leads else nullcontext() as run:
-        loop = _Loop(config, make_trainer(config, data.image_shape), run, data)
+        loop = _Loop(config, make_trainer(config, data.image_shape), run, data, prior)
         if resume:
             loop.restore(newest_checkpoint(folder))
         loop.run(agree)
@@ -131,8 +143,10 @@ def run_training(
 class _Loop:
     """A trainer, its data and its folder."""
 
-    def __init__(self, config: RunConfig, trainer: Trainer, run: RunFolder | None, data: Dataset) -> None:
-        self.config, self.trainer, self.folder, self.data = config, trainer, run, data
+    def __init__(
+        self, config: RunConfig, trainer: Trainer, run: RunFolder | None, data: Dataset, prior: Prior | None
+    ) -> None:
+        self.config, self.trainer, self.folder, self.data, self.prior = config, trainer, run, data, prior
         self.totals = Totals()
         self.saved_at = 0
         self._pending: tuple[SupportsFloat, SupportsFloat] | None = None
@@ -144,6 +158,7 @@ class _Loop:
                 f"the data set {self.data.name} has changed since the checkpoint of step {checkpoint.step} was written"
             )
         self.trainer.load_arrays(checkpoint.groups, checkpoint.step)
+        self.prior = restore_prior(self.config.process, self.data.image_shape[:-1], checkpoint.groups.get("prior"))
         self.totals = Totals(**checkpoint.state["totals"])
         self.saved_at = checkpoint.step
         if self.folder is not None:
@@ -222,13 +237,14 @@ class _Loop:
             "backend": trainer.backend,
         }  # fmt: skip
         if self.folder is not None:
-            checkpoint = Checkpoint(step=trainer.step, groups=trainer.arrays(), state=state)
+            prior = {} if self.prior is None else {"prior": self.prior.arrays()}
+            checkpoint = Checkpoint(step=trainer.step, groups=trainer.arrays() | prior, state=state)
             save_checkpoint(self.folder.path, checkpoint, keep=self.config.train.keep_checkpoints)
         self.saved_at = trainer.step
 
     def _draw(self) -> None:
         """Save a grid of samples under the step's number."""
-        images = self.trainer.sample(self.config.sample)  # by all processes together
+        images = self.trainer.sample(self.config.sample, self.prior)  # by all processes together
         if self.folder is not None:
             save_grid(images, self.folder.path / "samples" / f"step-{self.trainer.step:08d}.png")
 

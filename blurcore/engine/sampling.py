@@ -1,18 +1,18 @@
-"""From settings to the sampler's parts, and from its draws to pixels."""
+"""From settings to the parts of training and sampling: objective, solver, times, range."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from blurcore._arrays import namespace
 from blurcore._typing import Array
-from blurcore.config import SampleConfig
+from blurcore.config import DataConfig, RunConfig, SampleConfig
+from blurcore.data.values import SCALES
 from blurcore.diffusion import log_snr
-from blurcore.errors import ArgumentError, ConfigError
-from blurcore.processes import Process
-from blurcore.samplers import SOLVERS, Solver, log_snr_times, quadratic_times, uniform_times
+from blurcore.errors import ArgumentError, ConfigError, DegenerateError
+from blurcore.objectives import Denoising, HeatReversal, Objective, Restoration
+from blurcore.processes import ColdDiffusion, HeatDissipation, Process
+from blurcore.samplers import SOLVERS, Clip, Solver, log_snr_times, quadratic_times, uniform_times
 
 
 def condition(process: Process, t: Array, embedding: str) -> Array:
@@ -22,9 +22,77 @@ def condition(process: Process, t: Array, embedding: str) -> Array:
     return namespace(t=t).reshape(log_snr(process, t, shape=(1, 1)), t.shape)
 
 
-def solver_of(process: Process, settings: SampleConfig, *, axes: tuple[int, ...]) -> Solver:
+def objective_of(config: RunConfig) -> Objective:
+    """Return what a run's network is trained to say.
+
+    Raises
+    ------
+    ConfigError
+        The process and the prediction do not go together; the message says what does.
+    """
+    process, train = config.process, config.train
+    name = type(process).__name__
+    if isinstance(process, ColdDiffusion):
+        if train.prediction != "x0":
+            raise ConfigError(f"train.prediction must be x0 for {name}, which has no noise; got {train.prediction!r}")
+        return Restoration(process=process, spread=train.times, levels=train.levels)
+    if train.prediction != "residual":
+        return Denoising(process=process, prediction=train.prediction, spread=train.times, levels=train.levels)
+    if not isinstance(process, HeatDissipation):
+        raise ConfigError(f"train.prediction must be eps, v or x0 for {name}; residual is for HeatDissipation alone")
+    if train.levels:
+        raise ConfigError(
+            f"train.levels must be 0 for the residual, whose levels are those of process.blur; got {train.levels}"
+        )
+    try:
+        return HeatReversal(process=process, spread=train.times)
+    except ArgumentError as error:
+        raise ConfigError(str(error)) from None
+
+
+def clip_of(data: DataConfig, settings: SampleConfig) -> Clip | None:
+    """Return what is done to predicted images outside the range of the data."""
+    if settings.clip == "off":
+        return None
+    scale = SCALES[data.values]
+    return Clip(low=scale.low, high=scale.high, quantile=settings.clip_quantile if settings.clip == "dynamic" else None)
+
+
+def check_sampling(config: RunConfig, settings: SampleConfig, shape: tuple[int, ...]) -> None:
+    """Refuse a sampler that a run cannot take, before any work.
+
+    Raises
+    ------
+    ConfigError
+        The sampler divides by what the process does not have, or does not understand what the network says.
+    """
+    name, sampler = type(config.process).__name__, settings.sampler
+    if config.train.prediction == "residual":
+        levels = HeatReversal(process=config.process).num_levels  # type: ignore[arg-type]
+        if (sampler, settings.num_steps, settings.grid) != ("inverse_heat", levels, "uniform"):
+            raise ConfigError(
+                "a network that predicts the residual goes back level by level: sample.sampler must be inverse_heat,"
+                f" sample.num_steps {levels}, sample.grid uniform; got {sampler}, {settings.num_steps}, {settings.grid}"
+            )
+    if isinstance(config.process, ColdDiffusion) and sampler not in ("cold_naive", "cold_improved", "inverse_heat"):
+        raise ConfigError(
+            f"sample.sampler must be cold_improved or cold_naive for {name}, which has no noise; got {sampler!r}"
+        )
+    stages = solver_of(config, settings, axes=tuple(range(-len(shape), 0))).stages(times_of(config.process, settings))
+    try:
+        for t, s in (stages[0], stages[-1]):
+            solver_of(config, settings, axes=tuple(range(-len(shape), 0))).coefficients(t, s, shape=shape)
+    except (ArgumentError, DegenerateError) as error:
+        raise ConfigError(f"sample.sampler cannot be {sampler} for {name}: {error}") from None
+
+
+def solver_of(config: RunConfig, settings: SampleConfig, *, axes: tuple[int, ...]) -> Solver:
     """Return the solver that the settings name, for data whose grid is at `axes`."""
+    process = config.process
     own: dict[str, Any] = {}
+    if settings.sampler == "inverse_heat":
+        own["delta"] = settings.delta
+        own["predicts"] = "mean" if config.train.prediction == "residual" else "data"
     if settings.sampler == "ddim":
         own["eta"] = settings.eta
     if settings.sampler in ("dpm_solver_pp", "dpm_solver_sde"):
@@ -53,9 +121,3 @@ def times_of(process: Process, settings: SampleConfig) -> tuple[float, ...]:
             f"sample.grid must be uniform or quadratic for {type(process).__name__} with {noise!r}, whose log-SNR is not"
             " finite and falling; got 'log_snr'"
         ) from None
-
-
-def to_pixels(draws: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """Return data in [-1, 1] as uint8, clipped and rounded."""
-    pixels: np.ndarray[Any, Any] = ((np.clip(draws, -1, 1) + 1) * 127.5).round().astype(np.uint8)
-    return pixels

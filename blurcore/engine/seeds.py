@@ -19,6 +19,8 @@ class Stream(IntEnum):
     DROPOUT = 3
     SAMPLE = 4
     WEIGHTS = 5
+    START = 6
+    PRIOR = 7
 
 
 def derived_seed(seed: int, stream: Stream, *index: int) -> int:

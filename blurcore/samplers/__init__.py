@@ -16,6 +16,7 @@ from blurcore.samplers._base import (
 )
 from blurcore.samplers.ancestral import Ancestral
 from blurcore.samplers.calibrated import CalibratedAncestral, X0Error
+from blurcore.samplers.clipping import Clip
 from blurcore.samplers.cold import ColdImproved, ColdNaive
 from blurcore.samplers.ddim import DDIM
 from blurcore.samplers.dpm_solver_pp import DPMSolverPP
@@ -40,7 +41,7 @@ SOLVERS = {
 """The solvers by name. All are made of a process alone but "calibrated", which wants a table of the network's errors."""
 
 __all__ = [
-    "DDIM", "SOLVERS", "Ancestral", "CalibratedAncestral", "Coefficients", "ColdImproved", "ColdNaive", "DPMSolverPP",
+    "DDIM", "SOLVERS", "Ancestral", "CalibratedAncestral", "Clip", "Coefficients", "ColdImproved", "ColdNaive", "DPMSolverPP",
     "DPMSolverSDE", "Euler", "Heun", "InverseHeat", "LinearStepper", "Prediction", "SamplerState", "Solver", "Stepper",
     "X0Error", "check_times", "log_snr_times", "predict", "predict_at", "quadratic_times", "uniform_times",
 ]  # fmt: skip

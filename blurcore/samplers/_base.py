@@ -13,6 +13,7 @@ from blurcore.diffusion import grid_shape, marginal_for
 from blurcore.errors import DegenerateError
 from blurcore.prediction import Kind, convert
 from blurcore.processes import Marginal, Process
+from blurcore.samplers.clipping import Clip
 from blurcore.transforms import Basis
 
 
@@ -179,7 +180,7 @@ def predict(
     t: Time,
     *,
     axes: tuple[int, ...] = (-2, -1),
-    clip: bool = False,
+    clip: Clip | None = None,
 ) -> Prediction[Array]:
     """Turn what the network said, in data space, into a :class:`Prediction` for a solver.
 
@@ -198,7 +199,7 @@ def predict(
     axes
         The axes of the grid.
     clip
-        Clip the predicted data to [-1, 1], which takes one more transform pair (none if the process has no basis).
+        Bring the predicted data into a range, which takes one more transform pair (none if the process has no basis).
 
     Returns
     -------
@@ -225,7 +226,7 @@ def predict_at(
     *,
     basis: Basis,
     axes: tuple[int, ...] = (-2, -1),
-    clip: bool = False,
+    clip: Clip | None = None,
 ) -> Prediction[Array]:
     """Do what :func:`predict` does where the marginal is known: a compiled loop has it from a table.
 
@@ -260,16 +261,15 @@ def _predict_at(
     *,
     basis: Basis,
     axes: tuple[int, ...],
-    clip: bool,
+    clip: Clip | None,
     silent: bool,
 ) -> Prediction[Array]:
     """Do the work; `silent` says that sigma is known to be 0."""
     xp = namespace(u=u)
     coded = basis.forward(value, axes=axes)
     x0 = convert(coded, kind, "x0", z=u, marginal=marginal)
-    if clip:
-        clipped = namespace(u=u).clip(basis.inverse(x0, axes=axes), -1.0, 1.0)
-        coded, kind = basis.forward(clipped, axes=axes), "x0"
-        x0 = coded
+    if clip is not None:
+        x0 = clip.coefficients(x0, basis, axes=axes)
+        coded, kind = x0, "x0"
     silent = silent or (kind == "x0" and is_checkable(xp) and bool(xp.all(marginal.sigma == 0)))
     return Prediction(x0=x0, eps=None if silent else convert(coded, kind, "eps", z=u, marginal=marginal))

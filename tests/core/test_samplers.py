@@ -468,7 +468,7 @@ def test_naive_cold_diffusion_forgets_its_state_and_the_improved_one_keeps_it(xp
 
 def test_clipped_prediction_without_noise_has_no_eps_either(xp):
     u = xp.asarray(3 * RNG.standard_normal((2, *SHAPE)), "float64")
-    view = bc.predict(COLD, u, "x0", u, 0.5, clip=True)
+    view = bc.predict(COLD, u, "x0", u, 0.5, clip=bc.Clip())
     assert view.eps is None
     clipped = np.clip(xp.to_numpy(u), -1, 1)
     assert_close(COLD.basis.inverse(view.x0), clipped, like=u, rtol=0.0, atol=tolerance("float64", roundings=32))
@@ -510,7 +510,7 @@ def test_predict_clips_in_data_space_and_keeps_eps_consistent(xp):
     process, t = bc.BlurringDiffusion(), 0.3
     u = xp.asarray(3 * RNG.standard_normal((2, *SHAPE)), "float64")
     said = xp.asarray(3 * RNG.standard_normal((2, *SHAPE)), "float64")
-    view = bc.predict(process, said, "x0", u, t, clip=True)
+    view = bc.predict(process, said, "x0", u, t, clip=bc.Clip())
     clipped = np.clip(xp.to_numpy(said), -1, 1)
     atol = tolerance("float64", roundings=32, condition=30.0)
     assert_close(process.basis.inverse(view.x0), clipped, like=u, rtol=0.0, atol=atol)

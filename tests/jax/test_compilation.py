@@ -75,7 +75,7 @@ def test_sampling_is_compiled_once_for_any_number_of_samples_steps_and_seeds(
         settings = replace(config.sample, num_steps=32, **changes)
         return sample(
             replace(config, process=bc.BlurringDiffusion(min_scale=0.0123)), run.graphdef, run.state.ema, image_shape=SHAPE,
-            settings=settings, devices=pick_devices("cpu")[:1], progress=False,
+            prior=None, settings=settings, devices=pick_devices("cpu")[:1], progress=False,
         )  # fmt: skip
 
     draw(num_samples=8)
@@ -121,7 +121,7 @@ def test_float64_mode_changes_training_and_samples_by_rounding_alone(config: bc.
             losses = [float(run.train_step(images(seed))[0]) for seed in range(3)]
             assert {leaf.dtype.name for leaf in jax.tree.leaves(run.state)} == {"float32", "int32"}
             draws = sample(
-                config, run.graphdef, params, image_shape=SHAPE, settings=config.sample, devices=pick_devices("cpu")[:1],
+                config, run.graphdef, params, image_shape=SHAPE, settings=config.sample, prior=None, devices=pick_devices("cpu")[:1],
                 progress=False,
             )  # fmt: skip
             results.append((losses, draws))

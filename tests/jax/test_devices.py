@@ -57,7 +57,7 @@ from blurcore_jax.trainer import Trainer
 assert len(jax.devices()) == 8
 config, graphdef, params, shape = load_run(Path(sys.argv[1]))
 settings = bc.SampleConfig(num_samples=5, num_steps=3, batch_size=8)
-draws = [sample(config, graphdef, params, image_shape=shape, settings=settings, devices=d, progress=False)
+draws = [sample(config, graphdef, params, image_shape=shape, settings=settings, prior=None, devices=d, progress=False)
          for d in (pick_devices("cpu"), pick_devices("cpu:3"))]
 np.testing.assert_allclose(*draws, rtol=0, atol=1e-4)
 trainer = Trainer(config, shape, pick_devices("cpu"))

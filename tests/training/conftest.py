@@ -29,7 +29,7 @@ class Machine:
     def sample(self, folder: Path, settings: bc.SampleConfig) -> np.ndarray:
         return bc.get_backend(self.name).sample(folder, settings, device="cpu", progress=False)
 
-    def trainer(self, config: bc.RunConfig, image_shape: tuple[int, int, int]) -> Trainer:
+    def trainer(self, config: bc.RunConfig, image_shape: tuple[int, ...]) -> Trainer:
         trainer = importlib.import_module(f"blurcore_{self.name}.trainer")
         devices = importlib.import_module(f"blurcore_{self.name}.devices")
         device = devices.pick_device("cpu") if self.name == "torch" else devices.pick_devices("cpu")
@@ -41,39 +41,44 @@ class Machine:
             import torch
             from blurcore_torch.sampler import load_run
 
-            _, model, _ = load_run(folder, torch.device("cpu"))
+            _, model, *_ = load_run(folder, torch.device("cpu"))
 
             def of_torch(z: np.ndarray, cond: np.ndarray) -> np.ndarray:
-                x = torch.tensor(z, dtype=torch.float32).permute(0, 3, 1, 2).contiguous()
+                x = torch.tensor(z, dtype=torch.float32).movedim(-1, 1).contiguous()
                 with torch.no_grad():
-                    return model(x, torch.tensor(cond, dtype=torch.float32)).permute(0, 2, 3, 1).numpy()
+                    return model(x, torch.tensor(cond, dtype=torch.float32)).movedim(1, -1).numpy()
 
             return of_torch
         import jax
         from blurcore_jax.sampler import load_run as load_jax
         from flax import nnx
 
-        _, graphdef, params, _ = load_jax(folder)
+        _, graphdef, params, *_ = load_jax(folder)
         apply = jax.jit(lambda params, z, cond: nnx.merge(graphdef, params)(z, cond))
         return lambda z, cond: np.asarray(apply(params, np.float32(z), np.float32(cond)))
 
-    def sample_from(self, folder: Path, settings: bc.SampleConfig, noise: np.ndarray) -> np.ndarray:
-        """Sample with the noise that is handed in, (num_steps + 1, B, H, W, C), standard normal in frequency space."""
+    def sample_from(
+        self, folder: Path, settings: bc.SampleConfig, noise: np.ndarray, states: np.ndarray | None = None
+    ) -> np.ndarray:
+        """Sample with the noise that is handed in, (num_steps + 1, B, *grid, C), standard normal in frequency space."""
         shape: Any = noise.shape[1:]
         if self.name == "torch":
             import torch
             from blurcore_torch.sampler import load_run, sample_batch
 
             device = torch.device("cpu")
-            config, model, _ = load_run(folder, device)
-            rows = torch.tensor(noise, dtype=torch.float32).permute(0, 1, 4, 2, 3)
-            draws = sample_batch(config, model, lambda k: rows[k], shape=shape, settings=settings, device=device)
-            return draws.permute(0, 2, 3, 1).numpy()
+            config, model, *_ = load_run(folder, device)
+            rows = torch.tensor(noise, dtype=torch.float32).movedim(-1, 2)
+            draws = sample_batch(
+                config, model, lambda k: rows[k], shape=shape, settings=settings, device=device, states=states
+            )
+            return draws.movedim(1, -1).numpy()
         from blurcore_jax.sampler import load_run as load_jax
         from blurcore_jax.sampler import sample_batch as sample_jax
 
-        config, graphdef, params, _ = load_jax(folder)
-        return np.asarray(sample_jax(config, graphdef, params, np.float32(noise), shape=shape, settings=settings))
+        config, graphdef, params, *_ = load_jax(folder)
+        draws = sample_jax(config, graphdef, params, np.float32(noise), shape=shape, settings=settings, states=states)
+        return np.asarray(draws)
 
 
 def _make(name: str, request: pytest.FixtureRequest) -> Machine:
