@@ -11,11 +11,13 @@ from typing import Literal
 
 from blurcore._checks import require, require_finite
 from blurcore.processes import BlurringDiffusion, ColdDiffusion, GaussianDiffusion, HeatDissipation
+from blurcore.samplers.grids import check_times
 
 ProcessConfig = BlurringDiffusion | GaussianDiffusion | HeatDissipation | ColdDiffusion
 PredictionKind = Literal["eps", "v", "x0", "residual"]
 SamplerName = Literal[
-    "ancestral", "ddim", "dpm_solver_pp", "dpm_solver_sde", "euler", "heun", "inverse_heat", "cold_naive", "cold_improved"
+    "ancestral", "calibrated", "ddim", "dpm_solver_pp", "dpm_solver_sde", "euler", "heun", "ode", "inverse_heat", "cold_naive",
+    "cold_improved",
 ]  # fmt: skip
 
 
@@ -193,12 +195,19 @@ class SampleConfig:
     """Sampling: the solver and its grid."""
 
     sampler: SamplerName = "ancestral"
-    """ancestral: the paper's; ddim; dpm_solver_pp, multistep, and its random form dpm_solver_sde; euler and heun on the
-    probability-flow ODE; inverse_heat; cold_naive and cold_improved, for cold diffusion."""
+    """ancestral: the paper's; calibrated: with the network's own error per frequency (`blurcore calibrate RUN` first); ddim;
+    dpm_solver_pp, multistep, and its random form dpm_solver_sde; euler, heun and the adaptive ode, on the probability-flow
+    ODE; inverse_heat; cold_naive and cold_improved, for cold diffusion."""
     num_steps: int = 250
     """Steps, each of which calls the network once (heun: twice)."""
     grid: Literal["uniform", "quadratic", "log_snr"] = "uniform"
     """Where the steps end: evenly in time, ever closer towards the data, or evenly in the noise schedule's log-SNR."""
+    times: tuple[float, ...] | None = None
+    """A grid of your own, falling from 1 to 0, in the place of `grid` and `num_steps`."""
+    variance: Literal["posterior", "upper"] = "posterior"
+    """Ancestral sampling's variance: the posterior's (DDPM's "fixed small"), or the forward step's ("fixed large")."""
+    tolerance: float = 1e-3
+    """Relative and absolute error that `ode` allows itself in a step."""
     delta: float | None = None
     """Noise of inverse_heat's steps; 1.25 sigma where not given."""
     last_noise: bool = False
@@ -233,6 +242,11 @@ class SampleConfig:
         if self.delta is not None:
             require_finite("delta", self.delta)
             require(self.delta >= 0, "delta", self.delta, "0 or more")
+        require_finite("tolerance", self.tolerance)
+        require(self.tolerance > 0, "tolerance", self.tolerance, "positive")
+        if self.times is not None:
+            check_times(self.times)
+            require(self.times[0] == 1.0, "times[0]", self.times[0], "1, where sampling starts")
         require(0.0 < self.clip_quantile <= 1.0, "clip_quantile", self.clip_quantile, "in (0, 1]")
 
 

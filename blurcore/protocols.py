@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -17,6 +17,16 @@ from blurcore.operations import CoreOperations
 
 Watcher = Callable[[int, int, np.ndarray[Any, Any]], None]
 """watch(i, k, x): the samples from number i on after k network calls, in data space, float32 (batch, *grid, C)."""
+
+
+class RunNetwork(NamedTuple):
+    """A run's trained network as a function of NumPy arrays, for what is measured on the host."""
+
+    config: RunConfig
+    image_shape: tuple[int, ...]
+    step: int
+    call: Callable[[np.ndarray[Any, Any], np.ndarray[Any, Any]], np.ndarray[Any, Any]]
+    """call(z, t): float32 (batch, *grid, C) and times (batch,) to the prediction, in data space."""
 
 
 @runtime_checkable
@@ -82,4 +92,8 @@ class Machinery(Protocol):
         watch: Watcher | None = None,
     ) -> np.ndarray[Any, Any]:
         """Draw images from a run, uint8 (n, *grid, C); `watch` is shown the states on the way."""
+        ...
+
+    def network(self, folder: Path, *, device: str = "auto") -> RunNetwork:
+        """Return a run's network with the averaged weights."""
         ...

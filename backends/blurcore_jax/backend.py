@@ -11,7 +11,7 @@ import numpy as np
 
 from blurcore.config import RunConfig, SampleConfig
 from blurcore.operations import CORE, CoreOperations
-from blurcore.protocols import Watcher
+from blurcore.protocols import RunNetwork, Watcher
 
 
 class JaxBackend:
@@ -67,6 +67,12 @@ class JaxBackend:
         from blurcore_jax.sampler import sample_run
 
         return sample_run(folder, settings, device=device, progress=progress, watch=watch)
+
+    def network(self, folder: Path, *, device: str = "auto") -> RunNetwork:
+        """Return a run's network; see :func:`blurcore_jax.sampler.run_network`."""
+        from blurcore_jax.sampler import run_network
+
+        return run_network(folder, device=device)
 
 
 BACKEND = JaxBackend()

@@ -20,7 +20,7 @@ from jax import lax
 from jax.sharding import Mesh
 
 import blurcore as bc
-from blurcore.config import DataConfig, RunConfig, SampleConfig, TrainConfig
+from blurcore.config import DataConfig, ModelConfig, RunConfig, SampleConfig, TrainConfig
 from blurcore.data.values import to_pixels
 from blurcore.engine import (
     Draw,
@@ -31,16 +31,18 @@ from blurcore.engine import (
     draws_of,
     first_states,
     objective_of,
+    read_calibration,
     restore_prior,
     solver_of,
     times_of,
 )
-from blurcore.protocols import Watcher
+from blurcore.protocols import RunNetwork, Watcher
 from blurcore.runs import newest_checkpoint, read_config
 from blurcore.runs.progress import SamplingProgress
 from blurcore_jax.devices import gather, make_mesh, pick_devices, put, split, whole
 from blurcore_jax.layout import from_layout
 from blurcore_jax.model import UNet
+from blurcore_jax.ode import integrate
 from blurcore_jax.random import sample_keys
 
 _MAX_SEGMENT = 64  # steps between two updates of the progress bar
@@ -49,6 +51,15 @@ _MAX_SEGMENT = 64  # steps between two updates of the progress bar
 def grid_axes(image_shape: tuple[int, ...]) -> tuple[int, ...]:
     """Return the axes of the grid in a batch (B, *grid, C), for data (*grid, C)."""
     return tuple(range(1, len(image_shape)))
+
+
+class Programs(NamedTuple):
+    """What is compiled: the first state, some steps of a solver, the whole way for an adaptive one, the way back to data."""
+
+    start: Any
+    loop: Any
+    solve: Any
+    finish: Any
 
 
 class Blend(NamedTuple):
@@ -79,10 +90,12 @@ class Table(NamedTuple):
     coefficients: Any
 
 
-def schedule_table(config: RunConfig, settings: SampleConfig, image_shape: tuple[int, ...]) -> Table:
+def schedule_table(
+    config: RunConfig, settings: SampleConfig, image_shape: tuple[int, ...], x0_error: bc.X0Error | None = None
+) -> Table:
     """Return the table of all steps as NumPy arrays, worked out in float64 and rounded to float32."""
     process, shape = config.process, image_shape[:-1]
-    solver = solver_of(config, settings, axes=grid_axes(image_shape))
+    solver = solver_of(config, settings, axes=grid_axes(image_shape), x0_error=x0_error)
     t, s = np.array(solver.stages(times_of(process, settings))).T
     coefficients = solver.coefficients(t, s, shape=shape)
     if getattr(coefficients, "noise", None) is not None and not settings.last_noise:
@@ -101,31 +114,45 @@ def segment_length(calls: int) -> int:
 
 
 @lru_cache(maxsize=16)
-def _compiled(graphdef: Any, config: RunConfig, settings: SampleConfig, axes: tuple[int, ...], watched: bool) -> Any:
-    """Return the compiled (start, loop, finish) for a network and settings; seeds and numbers of samples do not matter."""
+def _compiled(
+    graphdef: Any, config: RunConfig, settings: SampleConfig, x0_error: bc.X0Error | None, axes: tuple[int, ...], watched: bool
+) -> Any:  # fmt: skip
+    """Return the compiled programs for a network and settings; seeds and numbers of samples do not matter."""
     basis, objective = config.process.basis, objective_of(config)
-    solver, clip = solver_of(config, settings, axes=axes), clip_of(config.data, settings)
+    solver, clip = solver_of(config, settings, axes=axes, x0_error=x0_error), clip_of(config.data, settings)
 
     def start(noise: Any, sigma: jax.Array, states: jax.Array | None, shape: tuple[int, ...]) -> Any:
         u = bc.align(sigma, ndim=len(shape), axes=axes) * _draw(noise, 0, shape)
         return solver.start(u if states is None else u + states)
 
+    def predict(params: Any, u: jax.Array, z: jax.Array, cond: jax.Array, marginal: Any) -> Any:
+        output = nnx.merge(graphdef, params)(z, jnp.full(u.shape[:1], cond))
+        return objective.predict(marginal, output.astype(jnp.float32), u, axes=axes, clip=clip)
+
     def step(params: Any, noise: Any, state: Any, row: Table) -> tuple[Any, Any]:
         u = state.u
         marginal = type(row.marginal)(*(bc.align(c, ndim=u.ndim, axes=axes) for c in row.marginal))
         z = basis.inverse(u, axes=axes)
-        output = nnx.merge(graphdef, params)(z, jnp.full(u.shape[:1], row.cond))
-        prediction = objective.predict(marginal, output.astype(jnp.float32), u, axes=axes, clip=clip)
+        prediction = predict(params, u, z, row.cond, marginal)
         drawn = _draw(noise, row.k, u.shape) if solver.uses_noise else None
         return solver.apply(row.coefficients, state, prediction, drawn), (z if watched else None)
 
     def loop(params: Any, noise: Any, state: Any, rows: Table) -> Any:
         return lax.scan(partial(step, params, noise), state, rows)
 
+    def solve(params: Any, state: Any) -> Any:
+        def at(u: jax.Array, t: jax.Array) -> Any:
+            cond = condition(config.process, t.reshape(1), config.model.embedding)[0]
+            return predict(
+                params, u, basis.inverse(u, axes=axes), cond, bc.marginal_for(config.process, t, u, axes=axes)
+            )
+
+        return solver.start(integrate(config.process, at, state.u, axes=axes, tolerance=settings.tolerance))
+
     def finish(state: Any) -> jax.Array:
         return basis.inverse(state.u, axes=axes)
 
-    return jax.jit(start, static_argnums=3), jax.jit(loop, donate_argnums=2), jax.jit(finish)
+    return Programs(jax.jit(start, static_argnums=3), jax.jit(loop, donate_argnums=2), jax.jit(solve), jax.jit(finish))
 
 
 def _draw(noise: Any, k: Any, shape: tuple[int, ...]) -> jax.Array:
@@ -146,7 +173,7 @@ def _draw(noise: Any, k: Any, shape: tuple[int, ...]) -> jax.Array:
 
 def sample_batch(
     config: RunConfig, graphdef: Any, params: Any, noise: Any, *, shape: tuple[int, ...], settings: SampleConfig,
-    states: Any = None, mesh: Mesh | None = None, bar: SamplingProgress | None = None, images: int | None = None,
+    states: Any = None, x0_error: bc.X0Error | None = None, mesh: Mesh | None = None, bar: SamplingProgress | None = None, images: int | None = None,
     watch: Callable[[int, np.ndarray], None] | None = None,
 ) -> jax.Array:  # fmt: skip
     """Draw one batch from noise that the caller brings.
@@ -166,6 +193,8 @@ def sample_batch(
         Solver and steps.
     states
         Noise-free first states in frequency space, (batch, *grid, C); None for zeros.
+    x0_error
+        What the calibrated sampler wants to know of the network.
     mesh
         Devices to spread the batch over; without one JAX places it.
     bar, images
@@ -179,25 +208,30 @@ def sample_batch(
         (batch, *grid, C), float32, as the solver left it.
     """
     axes = grid_axes(shape[1:])
-    start, loop, finish = _compiled(graphdef, *_essence(config, settings), axes, watch is not None)
-    table = schedule_table(config, settings, shape[1:])
+    run = _compiled(graphdef, *_essence(config, settings), x0_error, axes, watch is not None)
     sigma = config.process.marginal(1.0, shape=shape[1:-1]).sigma.astype(np.float32)
     if mesh is not None:
-        table, sigma = put(table, whole(mesh)), put(sigma, whole(mesh))
-    state = start(noise, sigma, states, shape)
-    calls = len(table.k)
-    length = segment_length(calls)
-    for first in range(0, calls, length):
-        state, seen = loop(params, noise, state, jax.tree.map(lambda v, i=first: v[i : i + length], table))
-        if watch is not None:
-            for j in range(length):
-                watch(first + j, gather(seen[j]))
-        if bar is not None:
-            jax.block_until_ready(state)
-            bar.advance((images or shape[0]) * length)
-    x = finish(state)
-    if watch is not None:
-        watch(calls, gather(x))
+        sigma = put(sigma, whole(mesh))
+    state = run.start(noise, sigma, states, shape)
+    show = (lambda k, x: None) if watch is None else lambda k, x: watch(k, gather(x))
+    advance = (lambda calls: None) if bar is None else lambda calls: bar.advance((images or shape[0]) * calls)
+    if settings.sampler == "ode":
+        show(0, run.finish(state))
+        state, calls = run.solve(params, state), 1
+        advance(calls)
+    else:
+        table = schedule_table(config, settings, shape[1:], x0_error)
+        calls = len(table.k)
+        table = table if mesh is None else put(table, whole(mesh))
+        length = segment_length(calls)
+        for first in range(0, calls, length):
+            state, seen = run.loop(params, noise, state, jax.tree.map(lambda v, i=first: v[i : i + length], table))
+            for j in range(length if watch is not None else 0):
+                show(first + j, seen[j])
+            jax.block_until_ready(state)  # so that the bar says what has been done
+            advance(length)
+    x = run.finish(state)
+    show(calls, x)
     return x
 
 
@@ -206,14 +240,16 @@ def _essence(config: RunConfig, settings: SampleConfig) -> tuple[RunConfig, Samp
     train = TrainConfig(prediction=config.train.prediction)
     kept = SampleConfig(
         sampler=settings.sampler, eta=settings.eta, order=settings.order, delta=settings.delta, clip=settings.clip,
-        clip_quantile=settings.clip_quantile,
+        clip_quantile=settings.clip_quantile, tolerance=settings.tolerance,
     )  # fmt: skip
-    return RunConfig(process=config.process, data=DataConfig(values=config.data.values), train=train), kept
+    # The embedding is the network's own, but for the adaptive solver, which works it out from the time.
+    model = ModelConfig(embedding=config.model.embedding)
+    return RunConfig(process=config.process, data=DataConfig(values=config.data.values), model=model, train=train), kept
 
 
 def sample(
     config: RunConfig, graphdef: Any, params: Any, *, image_shape: tuple[int, ...], settings: SampleConfig, prior: Prior | None,
-    devices: list[jax.Device], progress: bool, watch: Watcher | None = None,
+    devices: list[jax.Device], progress: bool, x0_error: bc.X0Error | None = None, watch: Watcher | None = None,
 ) -> np.ndarray:  # fmt: skip
     """Draw samples.
 
@@ -229,6 +265,8 @@ def sample(
         Each batch is spread over them, filled up where they do not divide it.
     progress
         Show a progress bar on stderr.
+    x0_error
+        As for :func:`sample_batch`.
     watch
         Called for every batch with the states on the way: :data:`blurcore.protocols.Watcher`.
 
@@ -238,10 +276,11 @@ def sample(
         (num_samples, *grid, C), float32, in the range of the data if `settings.clip` is on, else as the solver left it.
     """
     grid = image_shape[:-1]
-    check_sampling(config, settings, grid)
+    check_sampling(config, settings, grid, x0_error)
     times = times_of(config.process, settings)
-    calls = len(solver_of(config, settings, axes=grid_axes(image_shape)).stages(times))
+    calls = len(solver_of(config, settings, axes=grid_axes(image_shape), x0_error=x0_error).stages(times))
     bc.check_markov(config.process, times[::-1], shape=grid)
+    calls = 1 if settings.sampler == "ode" else calls
     batch = -(-min(settings.batch_size, settings.num_samples) // len(devices)) * len(devices)
     mesh = make_mesh(devices, batch)
     params = put(jax.device_get(params), whole(mesh))
@@ -254,8 +293,9 @@ def sample(
             states = put(first_states(prior, settings.seed, draws), split(mesh))
             wanted = min(batch, settings.num_samples - first)
             x = sample_batch(
-                config, graphdef, params, noise, shape=(batch, *image_shape), settings=settings, states=states, mesh=mesh, bar=bar,
-                images=wanted, watch=None if watch is None else lambda k, x, i=first, n=wanted: watch(i, k, x[:n]),
+                config, graphdef, params, noise, shape=(batch, *image_shape), settings=settings, states=states,
+                x0_error=x0_error, mesh=mesh, bar=bar, images=wanted,
+                watch=None if watch is None else lambda k, x, i=first, n=wanted: watch(i, k, x[:n]),
             )  # fmt: skip
             batches.append(gather(x)[:wanted])
     clip, result = clip_of(config.data, settings), np.concatenate(batches)
@@ -325,6 +365,34 @@ def sample_run(
     config, graphdef, params, image_shape, prior = load_run(folder)
     draws = sample(
         config, graphdef, params, image_shape=image_shape, settings=settings, prior=prior, devices=devices, progress=progress,
-        watch=watch,
+        x0_error=read_calibration(folder) if settings.sampler == "calibrated" else None, watch=watch,
     )  # fmt: skip
     return to_pixels(draws, config.data.values)
+
+
+def run_network(folder: Path, *, device: str = "auto") -> RunNetwork:
+    """Return a run's network with the averaged weights, as a function of NumPy arrays.
+
+    Parameters
+    ----------
+    folder, device
+        As for :func:`sample_run`; of several devices the first computes.
+
+    Raises
+    ------
+    ConfigError, CheckpointError, ArgumentError
+        As :func:`sample_run`.
+    """
+    where = pick_devices(device)[0]
+    config, graphdef, params, image_shape, _ = load_run(folder)
+    params = jax.device_put(params, where)
+
+    @jax.jit
+    def network(params: Any, z: jax.Array, cond: jax.Array) -> jax.Array:
+        return nnx.merge(graphdef, params)(z, cond).astype(jnp.float32)
+
+    def call(z: np.ndarray, t: np.ndarray) -> np.ndarray:
+        cond = condition(config.process, np.asarray(t, np.float32), config.model.embedding)
+        return np.asarray(network(params, np.asarray(z, np.float32), cond.astype(np.float32)))
+
+    return RunNetwork(config, image_shape, newest_checkpoint(Path(folder)).step, call)

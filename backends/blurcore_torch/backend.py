@@ -10,7 +10,7 @@ import torch
 
 from blurcore.config import RunConfig, SampleConfig
 from blurcore.operations import CORE, CoreOperations
-from blurcore.protocols import Watcher
+from blurcore.protocols import RunNetwork, Watcher
 
 _DTYPES = {"float64": torch.float64, "float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -66,6 +66,12 @@ class TorchBackend:
         from blurcore_torch.sampler import sample_run
 
         return sample_run(folder, settings, device=device, progress=progress, watch=watch)
+
+    def network(self, folder: Path, *, device: str = "auto") -> RunNetwork:
+        """Return a run's network; see :func:`blurcore_torch.sampler.run_network`."""
+        from blurcore_torch.sampler import run_network
+
+        return run_network(folder, device=device)
 
 
 BACKEND = TorchBackend()

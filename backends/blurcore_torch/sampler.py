@@ -25,14 +25,16 @@ from blurcore.engine import (
     draws_of,
     first_states,
     objective_of,
+    read_calibration,
     restore_prior,
     solver_of,
     times_of,
 )
-from blurcore.protocols import Watcher
+from blurcore.protocols import RunNetwork, Watcher
 from blurcore.runs import newest_checkpoint, read_config
 from blurcore.runs.progress import SamplingProgress
 from blurcore_torch.devices import memory_format, pick_device
+from blurcore_torch.ode import integrate
 from blurcore_torch.random import generator
 
 Noise = Callable[[int], Tensor]
@@ -51,7 +53,7 @@ def channels_last(x: Tensor) -> Tensor:
 @torch.no_grad()
 def sample(
     config: RunConfig, network: nn.Module, *, image_shape: tuple[int, ...], settings: SampleConfig, prior: Prior | None,
-    device: torch.device, progress: bool, watch: Watcher | None = None,
+    device: torch.device, progress: bool, x0_error: bc.X0Error | None = None, watch: Watcher | None = None,
 ) -> Tensor:  # fmt: skip
     """Draw samples.
 
@@ -71,6 +73,8 @@ def sample(
         Where the network is.
     progress
         Show a progress bar on stderr.
+    x0_error
+        What the calibrated sampler wants to know of the network.
     watch
         Called for every batch with the states on the way, in data space: see :data:`blurcore.protocols.Watcher`.
 
@@ -80,10 +84,11 @@ def sample(
         (num_samples, C, *grid) on the CPU, in the range of the data if `settings.clip` is on, else as the solver left it.
     """
     grid = image_shape[:-1]
-    check_sampling(config, settings, grid)
+    check_sampling(config, settings, grid, x0_error)
     times = times_of(config.process, settings)
-    calls = len(solver_of(config, settings, axes=grid_axes(image_shape)).stages(times))
+    calls = len(solver_of(config, settings, axes=grid_axes(image_shape), x0_error=x0_error).stages(times))
     bc.check_markov(config.process, times[::-1], shape=grid)
+    calls = 1 if settings.sampler == "ode" else calls
     network.eval()
     batches = []
     with SamplingProgress(settings.num_samples, calls, show=progress) as bar:
@@ -93,7 +98,7 @@ def sample(
             batches.append(
                 sample_batch(
                     config, network, _derived_noise(settings.seed, draws, image_shape, device), shape=(len(draws), *image_shape),
-                    settings=settings, device=device, states=states, step_done=bar.advance,
+                    settings=settings, device=device, states=states, x0_error=x0_error, step_done=bar.advance,
                     watch=None if watch is None else lambda k, x, i=first: watch(i, k, x),
                 ).cpu()
             )  # fmt: skip
@@ -126,14 +131,14 @@ def _derived_noise(seed: int, draws: Sequence[Draw], image_shape: tuple[int, ...
 @torch.no_grad()
 def sample_batch(
     config: RunConfig, network: nn.Module, noise: Noise, *, shape: tuple[int, ...], settings: SampleConfig, device: torch.device,
-    states: np.ndarray | None = None, step_done: Callable[[int], None] = lambda images: None,
+    states: np.ndarray | None = None, x0_error: bc.X0Error | None = None, step_done: Callable[[int], None] = lambda images: None,
     watch: Callable[[int, np.ndarray], None] | None = None,
 ) -> Tensor:  # fmt: skip
     """Draw one batch from noise that the caller brings.
 
     Parameters
     ----------
-    config, network, settings, device
+    config, network, settings, device, x0_error
         As for :func:`sample`.
     noise
         noise(k) is standard normal, (batch, C, *grid), in frequency space, where white noise is white too: the start for
@@ -153,32 +158,39 @@ def sample_batch(
         (batch, C, *grid) on the device, as the solver left it.
     """
     process, times, axes = config.process, times_of(config.process, settings), grid_axes(shape[1:])
-    solver, objective, clip = (
-        solver_of(config, settings, axes=axes),
-        objective_of(config),
-        clip_of(config.data, settings),
-    )
+    solver = solver_of(config, settings, axes=axes, x0_error=x0_error)
+    objective, clip = objective_of(config), clip_of(config.data, settings)
     start = noise(0)
     u = bc.marginal_for(process, times[0], start, axes=axes).sigma * start
     if states is not None:
         u = u + torch.from_numpy(np.ascontiguousarray(states)).to(device).movedim(-1, 1)
-    state = solver.start(u)
-    for k, (t, s) in enumerate(solver.stages(times), start=1):
-        z = process.basis.inverse(state.u, axes=axes)
-        if watch is not None:
-            watch(k - 1, channels_last(z).numpy())
+
+    def predict(u: Tensor, t: float) -> bc.Prediction[Tensor]:
+        z = process.basis.inverse(u, axes=axes)
         cond = condition(process, torch.full((len(z),), t, device=device), config.model.embedding)
         with torch.autocast(device.type, torch.bfloat16, enabled=config.train.precision == "bf16"):
             output = network(z.contiguous(memory_format=memory_format(device)), cond)
-        marginal = bc.marginal_for(process, t, state.u, axes=axes)
-        prediction = objective.predict(marginal, output.float(), state.u, axes=axes, clip=clip)
-        noisy = solver.uses_noise and (s > 0 or settings.last_noise)
-        state = solver.step(state, prediction, t, s, noise(k) if noisy else None)
+        return objective.predict(bc.marginal_for(process, t, u, axes=axes), output.float(), u, axes=axes, clip=clip)
+
+    def show(k: int, u: Tensor) -> None:
+        if watch is not None:
+            watch(k, channels_last(process.basis.inverse(u, axes=axes)).numpy())
+
+    if settings.sampler == "ode":
+        show(0, u)
+        u = integrate(process, predict, u, axes=axes, tolerance=settings.tolerance)
+        show(1, u)
         step_done(shape[0])
-    x = process.basis.inverse(state.u, axes=axes)
-    if watch is not None:
-        watch(len(solver.stages(times)), channels_last(x).numpy())
-    return x
+        return process.basis.inverse(u, axes=axes)
+    state = solver.start(u)
+    stages = solver.stages(times)
+    for k, (t, s) in enumerate(stages, start=1):
+        show(k - 1, state.u)
+        noisy = solver.uses_noise and (s > 0 or settings.last_noise)
+        state = solver.step(state, predict(state.u, t), t, s, noise(k) if noisy else None)
+        step_done(shape[0])
+    show(len(stages), state.u)
+    return process.basis.inverse(state.u, axes=axes)
 
 
 def load_run(folder: Path, device: torch.device) -> tuple[RunConfig, nn.Module, tuple[int, ...], Prior | None]:
@@ -231,7 +243,36 @@ def sample_run(
     """
     where = pick_device(device)
     config, network, image_shape, prior = load_run(folder, where)
+    x0_error = read_calibration(folder) if settings.sampler == "calibrated" else None
     draws = sample(
-        config, network, image_shape=image_shape, settings=settings, prior=prior, device=where, progress=progress, watch=watch
+        config, network, image_shape=image_shape, settings=settings, prior=prior, device=where, progress=progress,
+        x0_error=x0_error, watch=watch,
     )  # fmt: skip
     return to_pixels(channels_last(draws).numpy(), config.data.values)
+
+
+def run_network(folder: Path, *, device: str = "auto") -> RunNetwork:
+    """Return a run's network with the averaged weights, as a function of NumPy arrays.
+
+    Parameters
+    ----------
+    folder, device
+        As for :func:`sample_run`.
+
+    Raises
+    ------
+    ConfigError, CheckpointError, ArgumentError
+        As :func:`sample_run`.
+    """
+    where = pick_device(device)
+    config, network, image_shape, _ = load_run(folder, where)
+
+    @torch.no_grad()
+    def call(z: np.ndarray, t: np.ndarray) -> np.ndarray:
+        x = torch.from_numpy(np.asarray(z, np.float32)).to(where).movedim(-1, 1)
+        cond = condition(config.process, torch.from_numpy(np.asarray(t, np.float32)).to(where), config.model.embedding)
+        with torch.autocast(where.type, torch.bfloat16, enabled=config.train.precision == "bf16"):
+            output = network(x.contiguous(memory_format=memory_format(where)), cond)
+        return channels_last(output.float()).numpy()
+
+    return RunNetwork(config, image_shape, newest_checkpoint(Path(folder)).step, call)

@@ -37,6 +37,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_demo(commands)
     _add_train(commands)
     _add_sample(commands)
+    _add_calibrate(commands)
     _add_figure(commands)
     _add_verify(commands)
     _add_completion(commands)
@@ -81,6 +82,17 @@ def _add_sample(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     sample.add_argument("--backend", help="backend that samples (default: the run's)")
     sample.add_argument("--film", action="store_true", help="keep the states on the way, as an animated film.webp")
     sample.add_argument("--device", default="auto", help="device (default: the accelerator where there is one)")
+
+
+def _add_calibrate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    calibrate = _add(
+        commands, "calibrate", "measure a network's error per frequency, for `sample --sampler calibrated`"
+    )
+    _path(calibrate, "run", text="run folder", metavar="RUN")
+    calibrate.add_argument("--num-images", type=int, default=512, help="training images to measure on (default: 512)")
+    calibrate.add_argument("--num-times", type=int, default=33, help="times to measure at (default: 33)")
+    calibrate.add_argument("--backend", help="backend that computes (default: the run's)")
+    calibrate.add_argument("--device", default="auto", help="device (default: the accelerator where there is one)")
 
 
 def _add_figure(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

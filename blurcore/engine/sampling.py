@@ -12,7 +12,7 @@ from blurcore.diffusion import log_snr
 from blurcore.errors import ArgumentError, ConfigError, DegenerateError
 from blurcore.objectives import Denoising, HeatReversal, Objective, Restoration
 from blurcore.processes import ColdDiffusion, HeatDissipation, Process
-from blurcore.samplers import SOLVERS, Clip, Solver, log_snr_times, quadratic_times, uniform_times
+from blurcore.samplers import SOLVERS, Clip, Solver, X0Error, check_times, log_snr_times, quadratic_times, uniform_times
 
 
 def condition(process: Process, t: Array, embedding: str) -> Array:
@@ -58,7 +58,9 @@ def clip_of(data: DataConfig, settings: SampleConfig) -> Clip | None:
     return Clip(low=scale.low, high=scale.high, quantile=settings.clip_quantile if settings.clip == "dynamic" else None)
 
 
-def check_sampling(config: RunConfig, settings: SampleConfig, shape: tuple[int, ...]) -> None:
+def check_sampling(
+    config: RunConfig, settings: SampleConfig, shape: tuple[int, ...], x0_error: X0Error | None = None
+) -> None:
     """Refuse a sampler that a run cannot take, before any work.
 
     Raises
@@ -69,7 +71,7 @@ def check_sampling(config: RunConfig, settings: SampleConfig, shape: tuple[int, 
     name, sampler = type(config.process).__name__, settings.sampler
     if config.train.prediction == "residual":
         levels = HeatReversal(process=config.process).num_levels  # type: ignore[arg-type]
-        if (sampler, settings.num_steps, settings.grid) != ("inverse_heat", levels, "uniform"):
+        if sampler != "inverse_heat" or times_of(config.process, settings) != uniform_times(levels):
             raise ConfigError(
                 "a network that predicts the residual goes back level by level: sample.sampler must be inverse_heat,"
                 f" sample.num_steps {levels}, sample.grid uniform; got {sampler}, {settings.num_steps}, {settings.grid}"
@@ -78,18 +80,37 @@ def check_sampling(config: RunConfig, settings: SampleConfig, shape: tuple[int, 
         raise ConfigError(
             f"sample.sampler must be cold_improved or cold_naive for {name}, which has no noise; got {sampler!r}"
         )
-    stages = solver_of(config, settings, axes=tuple(range(-len(shape), 0))).stages(times_of(config.process, settings))
+    solver = solver_of(config, settings, axes=tuple(range(-len(shape), 0)), x0_error=x0_error)
+    stages = solver.stages(times_of(config.process, settings))
     try:
         for t, s in (stages[0], stages[-1]):
-            solver_of(config, settings, axes=tuple(range(-len(shape), 0))).coefficients(t, s, shape=shape)
+            solver.coefficients(t, s, shape=shape)
     except (ArgumentError, DegenerateError) as error:
         raise ConfigError(f"sample.sampler cannot be {sampler} for {name}: {error}") from None
 
 
-def solver_of(config: RunConfig, settings: SampleConfig, *, axes: tuple[int, ...]) -> Solver:
-    """Return the solver that the settings name, for data whose grid is at `axes`."""
+def solver_of(
+    config: RunConfig, settings: SampleConfig, *, axes: tuple[int, ...], x0_error: X0Error | None = None
+) -> Solver:
+    """Return the solver that the settings name, for data whose grid is at `axes`.
+
+    The adaptive `ode` chooses its own steps, by a library's solver; what is returned for it is Euler's, whose slope it is.
+
+    Raises
+    ------
+    ConfigError
+        Calibrated sampling without `x0_error`.
+    """
     process = config.process
     own: dict[str, Any] = {}
+    if settings.sampler == "calibrated":
+        if x0_error is None:
+            raise ConfigError(
+                "sample.sampler calibrated needs the network's error, measured once: blurcore calibrate RUN"
+            )
+        own["x0_error"] = x0_error
+    if settings.sampler == "ancestral":
+        own["variance"] = settings.variance
     if settings.sampler == "inverse_heat":
         own["delta"] = settings.delta
         own["predicts"] = "mean" if config.train.prediction == "residual" else "data"
@@ -97,7 +118,9 @@ def solver_of(config: RunConfig, settings: SampleConfig, *, axes: tuple[int, ...
         own["eta"] = settings.eta
     if settings.sampler in ("dpm_solver_pp", "dpm_solver_sde"):
         own["order"] = settings.order
-    solver: Solver = SOLVERS[settings.sampler](process=process, axes=axes, **own)
+    solver: Solver = SOLVERS["euler" if settings.sampler == "ode" else settings.sampler](
+        process=process, axes=axes, **own
+    )
     return solver
 
 
@@ -109,6 +132,8 @@ def times_of(process: Process, settings: SampleConfig) -> tuple[float, ...]:
     ConfigError
         The grid "log_snr" is asked for, and the process has no noise schedule with a finite, falling log-SNR.
     """
+    if settings.times is not None:
+        return check_times(settings.times)
     if settings.grid == "uniform":
         return uniform_times(settings.num_steps)
     if settings.grid == "quadratic":

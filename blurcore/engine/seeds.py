@@ -21,6 +21,7 @@ class Stream(IntEnum):
     WEIGHTS = 5
     START = 6
     PRIOR = 7
+    CALIBRATION = 8
 
 
 def derived_seed(seed: int, stream: Stream, *index: int) -> int:

@@ -57,9 +57,7 @@ class Machine:
         apply = jax.jit(lambda params, z, cond: nnx.merge(graphdef, params)(z, cond))
         return lambda z, cond: np.asarray(apply(params, np.float32(z), np.float32(cond)))
 
-    def sample_from(
-        self, folder: Path, settings: bc.SampleConfig, noise: np.ndarray, states: np.ndarray | None = None
-    ) -> np.ndarray:
+    def sample_from(self, folder: Path, settings: bc.SampleConfig, noise: np.ndarray, **given: Any) -> np.ndarray:
         """Sample with the noise that is handed in, (num_steps + 1, B, *grid, C), standard normal in frequency space."""
         shape: Any = noise.shape[1:]
         if self.name == "torch":
@@ -70,14 +68,14 @@ class Machine:
             config, model, *_ = load_run(folder, device)
             rows = torch.tensor(noise, dtype=torch.float32).movedim(-1, 2)
             draws = sample_batch(
-                config, model, lambda k: rows[k], shape=shape, settings=settings, device=device, states=states
+                config, model, lambda k: rows[k], shape=shape, settings=settings, device=device, **given
             )
             return draws.movedim(1, -1).numpy()
         from blurcore_jax.sampler import load_run as load_jax
         from blurcore_jax.sampler import sample_batch as sample_jax
 
         config, graphdef, params, *_ = load_jax(folder)
-        draws = sample_jax(config, graphdef, params, np.float32(noise), shape=shape, settings=settings, states=states)
+        draws = sample_jax(config, graphdef, params, np.float32(noise), shape=shape, settings=settings, **given)
         return np.asarray(draws)
 
 

@@ -64,6 +64,10 @@ SAMPLERS: dict[str, dict[str, Any]] = {
     "dpm_solver_sde": {"grid": "quadratic"},
     "euler": {},
     "heun": {"grid": "quadratic"},
+    "upper variance": {"sampler": "ancestral", "variance": "upper"},
+    "noise in the last step": {"sampler": "ancestral", "last_noise": True},
+    "own grid": {"sampler": "ddim", "times": (1.0, 0.9, 0.5, 0.4, 0.1, 0.05, 0.0)},
+    "dynamic thresholding": {"sampler": "ddim", "clip": "dynamic", "clip_quantile": 0.9},
 }
 SOLVERS = {
     "ancestral": bc.Ancestral, "ddim": bc.DDIM, "dpm_solver_pp": bc.DPMSolverPP, "dpm_solver_sde": bc.DPMSolverSDE,
@@ -85,15 +89,17 @@ def test_sampling_loop_equals_the_core_on_the_same_noise(
     times = {
         "uniform": bc.uniform_times(6), "quadratic": bc.quadratic_times(6), "log_snr": bc.log_snr_times(6, process.noise)
     }[settings.grid]  # fmt: skip
-    own = {k: v for k, v in SAMPLERS[name].items() if k in ("eta", "order")}
+    times = settings.times or times
+    own = {k: v for k, v in SAMPLERS[name].items() if k in ("eta", "order", "variance")}
+    clip = bc.Clip(quantile=settings.clip_quantile) if settings.clip == "dynamic" else None
     solver = SOLVERS[settings.sampler](process=process, axes=axes, **own)
     stages = solver.stages(times)
     got = machine.sample_from(tmp_path / "run", settings, noise[: len(stages) + 1])
     state = solver.start(bc.align(process.marginal(1.0, shape=(8, 8)).sigma, ndim=4, axes=axes) * noise[0])
     for k, (t, s) in enumerate(stages, start=1):
         v = network(basis.inverse(state.u, axes=axes), np.full(2, t)).astype(np.float64)
-        prediction = bc.predict(process, v, "v", state.u, t, axes=axes)
-        state = solver.step(state, prediction, t, s, noise[k] if s > 0 else None)
+        prediction = bc.predict(process, v, "v", state.u, t, axes=axes, clip=clip)
+        state = solver.step(state, prediction, t, s, noise[k] if s > 0 or settings.last_noise else None)
     np.testing.assert_allclose(got, basis.inverse(state.u, axes=axes), rtol=5e-5, atol=5e-5)
 
 

@@ -99,7 +99,7 @@ def test_heat_goes_back_level_by_level_as_a_plain_loop_does(machine: Any, heat: 
         mean = z + network(z, np.full(2, k / LEVELS))
         step = 0.0125 * noise[LEVELS + 1 - k] if k > 1 else 0.0
         u = scipy.fft.dctn(mean, axes=(1, 2), norm="ortho") + step
-    got = machine.sample_from(tmp_path / "run", heat.sample, noise, states.astype(np.float32))
+    got = machine.sample_from(tmp_path / "run", heat.sample, noise, states=states.astype(np.float32))
     np.testing.assert_allclose(got, scipy.fft.idctn(u, axes=(1, 2), norm="ortho"), rtol=0, atol=2e-5)
 
 
@@ -121,7 +121,9 @@ def test_cold_diffusion_restores_and_blurs_again_as_a_plain_loop_does(
         )
         u = left(s) * restored if sampler == "cold_naive" else u + (left(s) - left(t)) * restored
     settings = replace(cold.sample, sampler=sampler)
-    got = machine.sample_from(tmp_path / "run", settings, np.zeros((LEVELS + 1, 2, 8, 8, 1)), states.astype(np.float32))
+    got = machine.sample_from(
+        tmp_path / "run", settings, np.zeros((LEVELS + 1, 2, 8, 8, 1)), states=states.astype(np.float32)
+    )
     np.testing.assert_allclose(got, scipy.fft.idctn(u, axes=(1, 2), norm="ortho"), rtol=0, atol=2e-5)
 
 
@@ -134,7 +136,7 @@ def test_run_of_one_backend_starts_from_the_same_blurred_images_on_the_other(
     noise = np.zeros((LEVELS + 1, 4, 8, 8, 1))
     prior = restore_prior(heat.process, (8, 8), dict(newest_checkpoint(tmp_path / "run").groups["prior"]))
     states = first_states(prior, 0, draws_of(quiet, range(4)))
-    ours, theirs = (machine.sample_from(tmp_path / "run", quiet, noise, states) for machine in (first, second))
+    ours, theirs = (machine.sample_from(tmp_path / "run", quiet, noise, states=states) for machine in (first, second))
     np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-4)
     assert second.sample(tmp_path / "run", quiet).shape == (4, 8, 8, 1)
 
