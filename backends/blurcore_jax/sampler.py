@@ -173,8 +173,8 @@ def _draw(noise: Any, k: Any, shape: tuple[int, ...]) -> jax.Array:
 
 def sample_batch(
     config: RunConfig, graphdef: Any, params: Any, noise: Any, *, shape: tuple[int, ...], settings: SampleConfig,
-    states: Any = None, x0_error: bc.X0Error | None = None, mesh: Mesh | None = None, bar: SamplingProgress | None = None, images: int | None = None,
-    watch: Callable[[int, np.ndarray], None] | None = None,
+    states: Any = None, x0_error: bc.X0Error | None = None, mesh: Mesh | None = None, bar: SamplingProgress | None = None,
+    images: int | None = None, watch: Callable[[int, np.ndarray], None] | None = None,
 ) -> jax.Array:  # fmt: skip
     """Draw one batch from noise that the caller brings.
 

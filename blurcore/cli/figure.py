@@ -1,4 +1,4 @@
-"""`blurcore figure overview` and `blurcore figure snr`."""
+"""`blurcore figure overview`, `snr` and `sampler-error`."""
 
 from __future__ import annotations
 
@@ -20,6 +20,12 @@ def run(args: argparse.Namespace, rest: list[str]) -> int:
 
         picture = load_picture(args.image, size=args.size)
         draw_overview(picture, args.out, columns=args.columns, sigma_blur_max=args.sigma_blur_max, seed=args.seed)
+    elif args.figure == "sampler-error":
+        from blurcore.figures.sampler_error import draw_sampler_error
+
+        if min(args.steps) < 1:
+            raise ConfigError(f"--steps must be at least 1 each; got {min(args.steps)}")
+        print(draw_sampler_error(args.out, table=args.table, steps=tuple(args.steps), size=args.size))
     else:
         from blurcore.figures.snr import draw_snr
 

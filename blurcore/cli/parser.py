@@ -96,7 +96,7 @@ def _add_calibrate(commands: argparse._SubParsersAction[argparse.ArgumentParser]
 
 
 def _add_figure(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    figure = _add(commands, "figure", "draw a figure: overview or snr")
+    figure = _add(commands, "figure", "draw a figure: overview, snr or sampler-error")
     which = figure.add_subparsers(title="figures", dest="figure", metavar="FIGURE", required=True)
     overview = _add(
         which, "overview", "standard diffusion, heat dissipation and blurring diffusion side by side over time"
@@ -117,6 +117,17 @@ def _add_figure(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     _path(snr, "--out", text="PNG, SVG or PDF (default: snr.png)", default=Path("snr.png"))
     snr.add_argument("--size", type=int, default=32, help="side of the image, in pixels (default: 32)")
     snr.add_argument("--sigma-blur-max", type=float, default=20.0, help="widest blur in pixels (default: 20)")
+    error = _add(which, "sampler-error", "spectral error against steps, for every sampler: a plot and a table")
+    _path(error, "--out", text="PNG, SVG or PDF (default: sampler_error.png)", default=Path("sampler_error.png"))
+    _path(error, "--table", text="also write the table, as a page in Markdown")
+    error.add_argument(
+        "--steps",
+        type=int,
+        nargs="+",
+        default=[10, 20, 50, 100, 250, 1000],
+        help="numbers of steps (default: 10 to 1000)",
+    )
+    error.add_argument("--size", type=int, default=32, help="side of the image, in pixels (default: 32)")
 
 
 def _add_verify(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
