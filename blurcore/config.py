@@ -73,6 +73,8 @@ class ModelConfig:
     """Dropout rate inside the residual blocks, in [0, 1)."""
     norm_groups: int = 32
     """Groups of the group normalisation."""
+    num_classes: int = 0
+    """Classes that the data are labelled with, 0 .. num_classes - 1, for conditional generation; 0: unconditional."""
     embedding: Literal["time", "log_snr"] = "time"
     """What the sinusoidal embedding shows the network: t, or the log-SNR of the DC frequency."""
 
@@ -98,6 +100,7 @@ class ModelConfig:
             "num_heads", self.num_heads, "a divisor of the width of each level with attention",
         )  # fmt: skip
         require(0.0 <= self.dropout < 1.0, "dropout", self.dropout, "in [0, 1)")
+        require(self.num_classes >= 0, "num_classes", self.num_classes, "0 or more")
 
 
 MODEL_PRESETS: dict[str, ModelConfig] = {
@@ -143,6 +146,8 @@ class TrainConfig:
     """What the network predicts; residual: inverse heat dissipation's, the image one level less blurred minus the one it sees."""
     levels: int = 0
     """Train at the times k / levels, k = 1 .. levels, only (DDPM: 1000); 0: at all times. Heat dissipation has its own."""
+    label_dropout: float = 0.1
+    """Share of the images whose label a conditional network does not see, so that it learns to do without (Ho & Salimans 2022)."""
     prior_components: int = 1
     """Gaussians in the mixture that is fitted to the blurred training data, where cold diffusion starts."""
     times: Literal["uniform", "antithetic", "low_discrepancy"] = "low_discrepancy"
@@ -187,6 +192,7 @@ class TrainConfig:
             f"a divisor of batch_size = {self.batch_size}",
         )
         require(self.learning_rate > 0, "learning_rate", self.learning_rate, "positive")
+        require(0.0 <= self.label_dropout <= 1.0, "label_dropout", self.label_dropout, "in [0, 1]")
         require(0.0 <= self.ema_decay < 1.0, "ema_decay", self.ema_decay, "in [0, 1)")
 
 
@@ -222,6 +228,11 @@ class SampleConfig:
     """Images in one batch; it does not change the samples."""
     seed: int = 0
     """Sample i depends on (seed, i) alone."""
+    label: int | None = None
+    """Class of all samples of a conditional network; not given: the classes in turn."""
+    guidance: float = 1.0
+    """Classifier-free guidance w, network = without label + w (with label - without): 1 is the plain conditional network, 0
+    the unconditional one; any other calls the network on twice the batch."""
     vary: Literal["all", "noise", "start", "interpolation"] = "all"
     """What tells samples apart: all; noise: they share the initial state; start: they share the noise of the steps;
     interpolation: they go from sample 0 to sample 1, start and noise together."""
@@ -244,6 +255,9 @@ class SampleConfig:
             require(self.delta >= 0, "delta", self.delta, "0 or more")
         require_finite("tolerance", self.tolerance)
         require(self.tolerance > 0, "tolerance", self.tolerance, "positive")
+        require_finite("guidance", self.guidance)
+        require(self.guidance >= 0, "guidance", self.guidance, "0 or more")
+        require(self.label is None or self.label >= 0, "label", self.label, "0 or more")
         if self.times is not None:
             check_times(self.times)
             require(self.times[0] == 1.0, "times[0]", self.times[0], "1, where sampling starts")

@@ -5,6 +5,7 @@ Flax (last part of path)   checkpoint          axes
 =========================  ==================  =====================================
 kernel of a convolution    weight              (rows, columns, in, out) -> (out, in, rows, columns)
 kernel of a dense layer    weight              (in, out) -> (out, in)
+embedding of labels        weight              as it is
 scale of a norm            weight              as it is
 bias                       bias                as it is
 =========================  ==================  =====================================
@@ -34,6 +35,7 @@ class Rule(NamedTuple):
 TABLE = {
     ("kernel", 4): Rule("weight", (3, 2, 0, 1)),
     ("kernel", 2): Rule("weight", (1, 0)),
+    ("embedding", 2): Rule("weight", (0, 1)),
     ("scale", 1): Rule("weight", (0,)),
     ("bias", 1): Rule("bias", (0,)),
 }

@@ -65,6 +65,8 @@ class UNet(nnx.Module):
             jax.nn.silu,
             make.dense(4 * channels, 4 * channels, dtype=jnp.float32),
         )
+        if config.num_classes:  # one more than there are: the last says nothing
+            self.labels = nnx.Embed(config.num_classes + 1, 4 * channels, embedding_init=_zeros, rngs=rngs)
         self.first = make.conv(in_channels * folded, channels)
         levels = plan_levels(config)
         self.encoder = nnx.List(
@@ -84,7 +86,9 @@ class UNet(nnx.Module):
         self.last_norm = make.norm(channels)
         self.last = make.conv(channels, out_channels * folded, init=_zeros)
 
-    def __call__(self, x: jax.Array, cond: jax.Array, key: jax.Array | None = None) -> jax.Array:
+    def __call__(
+        self, x: jax.Array, cond: jax.Array, key: jax.Array | None = None, label: jax.Array | None = None
+    ) -> jax.Array:
         """Return the prediction.
 
         Parameters
@@ -95,6 +99,8 @@ class UNet(nnx.Module):
             (B,): the time in [0, 1] (embedding "time"), or the log-SNR of the DC frequency, infinite or not ("log_snr").
         key
             For dropout; None switches it off.
+        label
+            (B,), whole numbers: the classes, num_classes for none of them, which is what None means.
 
         Returns
         -------
@@ -112,7 +118,7 @@ class UNet(nnx.Module):
             )
         check_size(self.config, x.shape[1], x.shape[2])
         keys = _keys(key)
-        embedding = self._embed(cond)
+        embedding = self._embed(cond, label)
         h = self.first(_fold(x.astype(self.dtype), self.config.patch_size))
         skips = [h]
         for level in self.encoder:
@@ -132,11 +138,14 @@ class UNet(nnx.Module):
                 h = level.up(jnp.repeat(jnp.repeat(h, 2, axis=1), 2, axis=2))
         return _unfold(self.last(jax.nn.silu(self.last_norm(h))), self.config.patch_size)
 
-    def _embed(self, cond: jax.Array) -> jax.Array:
+    def _embed(self, cond: jax.Array, label: jax.Array | None) -> jax.Array:
         """Return e of the formula, (B, 4 base_channels), in float32: bfloat16 does not tell neighbouring times apart."""
         cond = cond.astype(jnp.float32)
         scaled = 1000.0 * cond if self.config.embedding == "time" else scale_log_snr(cond)
-        return jax.nn.silu(self.embedding(sinusoids(scaled, self.config.base_channels)))
+        e = self.embedding(sinusoids(scaled, self.config.base_channels))
+        if self.config.num_classes:
+            e = e + self.labels(jnp.full(cond.shape, self.config.num_classes) if label is None else label)
+        return jax.nn.silu(e)
 
 
 class ResidualBlock(nnx.Module):

@@ -33,6 +33,7 @@ from blurcore.engine import (
     objective_of,
     read_calibration,
     restore_prior,
+    sample_labels,
     solver_of,
     times_of,
 )
@@ -125,26 +126,27 @@ def _compiled(
         u = bc.align(sigma, ndim=len(shape), axes=axes) * _draw(noise, 0, shape)
         return solver.start(u if states is None else u + states)
 
-    def predict(params: Any, u: jax.Array, z: jax.Array, cond: jax.Array, marginal: Any) -> Any:
-        output = nnx.merge(graphdef, params)(z, jnp.full(u.shape[:1], cond))
+    def predict(params: Any, labels: Any, u: jax.Array, z: jax.Array, cond: jax.Array, marginal: Any) -> Any:
+        network = nnx.merge(graphdef, params)
+        output = _guided(network, z, jnp.full(u.shape[:1], cond), labels, settings.guidance, config.model.num_classes)
         return objective.predict(marginal, output.astype(jnp.float32), u, axes=axes, clip=clip)
 
-    def step(params: Any, noise: Any, state: Any, row: Table) -> tuple[Any, Any]:
+    def step(params: Any, labels: Any, noise: Any, state: Any, row: Table) -> tuple[Any, Any]:
         u = state.u
         marginal = type(row.marginal)(*(bc.align(c, ndim=u.ndim, axes=axes) for c in row.marginal))
         z = basis.inverse(u, axes=axes)
-        prediction = predict(params, u, z, row.cond, marginal)
+        prediction = predict(params, labels, u, z, row.cond, marginal)
         drawn = _draw(noise, row.k, u.shape) if solver.uses_noise else None
         return solver.apply(row.coefficients, state, prediction, drawn), (z if watched else None)
 
-    def loop(params: Any, noise: Any, state: Any, rows: Table) -> Any:
-        return lax.scan(partial(step, params, noise), state, rows)
+    def loop(params: Any, labels: Any, noise: Any, state: Any, rows: Table) -> Any:
+        return lax.scan(partial(step, params, labels, noise), state, rows)
 
-    def solve(params: Any, state: Any) -> Any:
+    def solve(params: Any, labels: Any, state: Any) -> Any:
         def at(u: jax.Array, t: jax.Array) -> Any:
             cond = condition(config.process, t.reshape(1), config.model.embedding)[0]
             return predict(
-                params, u, basis.inverse(u, axes=axes), cond, bc.marginal_for(config.process, t, u, axes=axes)
+                params, labels, u, basis.inverse(u, axes=axes), cond, bc.marginal_for(config.process, t, u, axes=axes)
             )
 
         return solver.start(integrate(config.process, at, state.u, axes=axes, tolerance=settings.tolerance))
@@ -152,7 +154,19 @@ def _compiled(
     def finish(state: Any) -> jax.Array:
         return basis.inverse(state.u, axes=axes)
 
-    return Programs(jax.jit(start, static_argnums=3), jax.jit(loop, donate_argnums=2), jax.jit(solve), jax.jit(finish))
+    return Programs(jax.jit(start, static_argnums=3), jax.jit(loop, donate_argnums=3), jax.jit(solve), jax.jit(finish))
+
+
+def _guided(network: Any, z: jax.Array, cond: jax.Array, labels: Any, guidance: float, num_classes: int) -> jax.Array:
+    """Return what the network says: plain, or with classifier-free guidance (Ho & Salimans 2022, equation 6)."""
+    if num_classes == 0:
+        return network(z, cond)
+    if guidance in (0.0, 1.0):
+        return network(z, cond, None, labels)
+    both = jnp.concatenate([labels, jnp.full_like(labels, num_classes)])
+    said = network(jnp.concatenate([z, z]), jnp.concatenate([cond, cond]), None, both)
+    with_label, without = jnp.split(said, 2)
+    return without + guidance * (with_label - without)
 
 
 def _draw(noise: Any, k: Any, shape: tuple[int, ...]) -> jax.Array:
@@ -174,7 +188,7 @@ def _draw(noise: Any, k: Any, shape: tuple[int, ...]) -> jax.Array:
 def sample_batch(
     config: RunConfig, graphdef: Any, params: Any, noise: Any, *, shape: tuple[int, ...], settings: SampleConfig,
     states: Any = None, x0_error: bc.X0Error | None = None, mesh: Mesh | None = None, bar: SamplingProgress | None = None,
-    images: int | None = None, watch: Callable[[int, np.ndarray], None] | None = None,
+    images: int | None = None, labels: Any = None, watch: Callable[[int, np.ndarray], None] | None = None,
 ) -> jax.Array:  # fmt: skip
     """Draw one batch from noise that the caller brings.
 
@@ -199,6 +213,8 @@ def sample_batch(
         Devices to spread the batch over; without one JAX places it.
     bar, images
         A progress bar, and how many of the batch's images it counts (all of them, if not given).
+    labels
+        Classes, (batch,); None for a network without.
     watch
         Called with k and the state after k network calls, in data space.
 
@@ -217,7 +233,7 @@ def sample_batch(
     advance = (lambda calls: None) if bar is None else lambda calls: bar.advance((images or shape[0]) * calls)
     if settings.sampler == "ode":
         show(0, run.finish(state))
-        state, calls = run.solve(params, state), 1
+        state, calls = run.solve(params, labels, state), 1
         advance(calls)
     else:
         table = schedule_table(config, settings, shape[1:], x0_error)
@@ -225,7 +241,9 @@ def sample_batch(
         table = table if mesh is None else put(table, whole(mesh))
         length = segment_length(calls)
         for first in range(0, calls, length):
-            state, seen = run.loop(params, noise, state, jax.tree.map(lambda v, i=first: v[i : i + length], table))
+            state, seen = run.loop(
+                params, labels, noise, state, jax.tree.map(lambda v, i=first: v[i : i + length], table)
+            )
             for j in range(length if watch is not None else 0):
                 show(first + j, seen[j])
             jax.block_until_ready(state)  # so that the bar says what has been done
@@ -241,9 +259,10 @@ def _essence(config: RunConfig, settings: SampleConfig) -> tuple[RunConfig, Samp
     kept = SampleConfig(
         sampler=settings.sampler, eta=settings.eta, order=settings.order, delta=settings.delta, clip=settings.clip,
         clip_quantile=settings.clip_quantile, tolerance=settings.tolerance,
+        guidance=settings.guidance,
     )  # fmt: skip
     # The embedding is the network's own, but for the adaptive solver, which works it out from the time.
-    model = ModelConfig(embedding=config.model.embedding)
+    model = ModelConfig(embedding=config.model.embedding, num_classes=config.model.num_classes)
     return RunConfig(process=config.process, data=DataConfig(values=config.data.values), model=model, train=train), kept
 
 
@@ -290,11 +309,13 @@ def sample(
             # The last batch is filled up, so that one compilation serves any number of samples.
             draws = draws_of(settings, range(first, first + batch))
             noise = put(noise_of(settings.seed, draws), split(mesh))
+            labels = sample_labels(config, settings, range(first, first + batch))
+            labels = None if labels is None else put(labels.astype(np.int32), split(mesh))
             states = put(first_states(prior, settings.seed, draws), split(mesh))
             wanted = min(batch, settings.num_samples - first)
             x = sample_batch(
                 config, graphdef, params, noise, shape=(batch, *image_shape), settings=settings, states=states,
-                x0_error=x0_error, mesh=mesh, bar=bar, images=wanted,
+                x0_error=x0_error, mesh=mesh, bar=bar, images=wanted, labels=labels,
                 watch=None if watch is None else lambda k, x, i=first, n=wanted: watch(i, k, x[:n]),
             )  # fmt: skip
             batches.append(gather(x)[:wanted])

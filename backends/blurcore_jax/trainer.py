@@ -85,12 +85,17 @@ def _essence(config: RunConfig) -> RunConfig:
 
 @lru_cache(maxsize=16)
 def _compiled_step(graphdef: Any, config: RunConfig, mesh: Mesh) -> Any:
-    """Return the compiled step, (State, uint8 images, Scalars) -> (State, loss, norm of the gradient)."""
+    """Return the compiled step, (State, uint8 images, labels, Scalars) -> (State, loss, norm of the gradient)."""
     span = SCALES[config.data.values]
     settings, process, objective = config.train, config.process, objective_of(config)
 
-    def loss_of(params: Any, z: jax.Array, target: jax.Array, cond: jax.Array, dropout: jax.Array) -> jax.Array:
-        output = nnx.merge(graphdef, params)(z, cond, dropout if config.model.dropout else None)
+    def loss_of(
+        params: Any, z: jax.Array, target: jax.Array, cond: jax.Array, label: jax.Array, dropout: jax.Array
+    ) -> jax.Array:
+        network = nnx.merge(graphdef, params)
+        output = network(
+            z, cond, dropout if config.model.dropout else None, label if config.model.num_classes else None
+        )
         return objective.loss(output.astype(jnp.float32), target).mean()
 
     def gradient(params: Any, parts: Any) -> tuple[jax.Array, Any]:
@@ -104,7 +109,7 @@ def _compiled_step(graphdef: Any, config: RunConfig, mesh: Mesh) -> Any:
         zero = (jnp.zeros(()), jax.tree.map(jnp.zeros_like, params))
         return jax.tree.map(lambda v: v / settings.accumulate, lax.scan(add, zero, parts)[0])
 
-    def step(state: State, images: jax.Array, now: Scalars) -> tuple[State, jax.Array, jax.Array]:
+    def step(state: State, images: jax.Array, labels: jax.Array, now: Scalars) -> tuple[State, jax.Array, jax.Array]:
         x = images.astype(jnp.float32)
         if images.dtype == jnp.uint8:  # signals are in their range already
             x = x / span.divisor + span.low
@@ -114,7 +119,7 @@ def _compiled_step(graphdef: Any, config: RunConfig, mesh: Mesh) -> Any:
         eps = lax.with_sharding_constraint(eps, split(mesh))
         pair = objective.pair(x, t, eps, axes=grid_axes(x.shape[1:]))
         # Every k-th image makes a part, which leaves each device its share of every part.
-        batch = (pair.z, pair.target, condition(process, t, config.model.embedding).astype(jnp.float32))
+        batch = (pair.z, pair.target, condition(process, t, config.model.embedding).astype(jnp.float32), labels)
         parts = jax.tree.map(lambda v: jnp.moveaxis(v.reshape(-1, settings.accumulate, *v.shape[1:]), 1, 0), batch)
         dropout = jax.random.split(jax.random.fold_in(now.keys.dropout, now.step), settings.accumulate)
         loss, grads = gradient(state.params, (*parts, dropout))
@@ -152,7 +157,7 @@ class Trainer:
         self.keys = put(keys, whole(self.mesh))
         self._step = _compiled_step(self.graphdef, _essence(config), self.mesh)
 
-    def train_step(self, images: np.ndarray) -> tuple[Any, Any]:
+    def train_step(self, images: np.ndarray, labels: np.ndarray | None = None) -> tuple[Any, Any]:
         """Dispatch one step and return its loss and norm, still on the device; see :class:`blurcore.engine.Trainer`."""
         settings = self.config.train
         now = Scalars(
@@ -161,7 +166,9 @@ class Trainer:
             np.float32(learning_rate(settings, self.step)),
             np.float32(1 - ema_decay(settings, self.step)),
         )
-        self.state, loss, norm = self._step(self.state, put(images, split(self.mesh)), now)
+        classes = np.zeros(len(images), np.int32) if labels is None else labels.astype(np.int32)
+        batch = put((images, classes), split(self.mesh))
+        self.state, loss, norm = self._step(self.state, *batch, now)
         self.step += 1
         return loss, norm
 

@@ -1,7 +1,7 @@
 r"""The U-Net of the paper's kind: that of DDPM (Ho et al. 2020, appendix B), an embedding of the time added in each block.
 
 .. math::
-    e &= \mathrm{silu}(W_2\,\mathrm{silu}(W_0\,s(c) + b_0) + b_2), \qquad
+    e &= \mathrm{silu}(W_2\,\mathrm{silu}(W_0\,s(c) + b_0) + b_2 + y_{\mathrm{label}}), \qquad
     s(c) = [\sin(c\,\omega_k)]_k \oplus [\cos(c\,\omega_k)]_k, \qquad \omega_k = 10^{-4k/(K-1)} \\
     \mathrm{block}(x) &= \mathrm{shortcut}(x) + \mathrm{conv_2}(\mathrm{drop}(\mathrm{silu}(\mathrm{norm_2}(
         \mathrm{conv_1}(\mathrm{silu}(\mathrm{norm_1}(x))) + \mathrm{embed}(e))))) \\
@@ -23,6 +23,7 @@ or 1 x 1 (`shortcut`, only where the channels change; `query`, `key`, `value`, `
 Keys of the state dict, on which checkpoints and other backends rely; each is followed by `.weight` and `.bias`::
 
     embedding.{0,2}                                      dense layers, (features out, features in)
+    labels                                               (num_classes + 1, features), without bias, if there are classes
     first, last                                          convolutions, (channels out, channels in, rows, columns)
     encoder.{level}.blocks.{i}.BLOCK                     i = 0 .. R - 1
     encoder.{level}.attention.{i}.ATTENTION              in the levels with attention
@@ -119,6 +120,8 @@ class UNet(nn.Module):
         self.embedding = nn.Sequential(
             nn.Linear(config.base_channels, embedding), nn.SiLU(), nn.Linear(embedding, embedding)
         )
+        if config.num_classes:  # one more than there are: the last says nothing
+            self.labels = nn.Embedding(config.num_classes + 1, embedding)
         self.first = _conv(in_channels, config.base_channels)
         self.encoder = nn.ModuleList(
             _Level(v.encoder, v.width, config, attend=v.attend, down=_Downsample(v.width) if v.down else None) for v in levels
@@ -147,8 +150,10 @@ class UNet(nn.Module):
                     weight.zero_()
                 layer.weight.copy_(weight)
                 layer.bias.zero_()
+            elif isinstance(layer, nn.Embedding):
+                layer.weight.zero_()
 
-    def forward(self, x: Tensor, cond: Tensor) -> Tensor:
+    def forward(self, x: Tensor, cond: Tensor, label: Tensor | None = None) -> Tensor:
         """Return the prediction.
 
         Parameters
@@ -157,6 +162,8 @@ class UNet(nn.Module):
             Noisy images, (B, in_channels, H, W), H and W multiples of `multiple`.
         cond
             (B,): the time in [0, 1] (embedding "time"), or the log-SNR of the DC frequency, infinite or not ("log_snr").
+        label
+            (B,), whole numbers: the classes, num_classes for none of them, which is what None means.
 
         Returns
         -------
@@ -173,7 +180,7 @@ class UNet(nn.Module):
                 f"x must be (B, {self.in_channels}, H, W) and cond (B,); got {tuple(x.shape)} and {tuple(cond.shape)}"
             )
         check_size(self.config, x.shape[2], x.shape[3])
-        embedding = self._embed(cond)
+        embedding = self._embed(cond, label)
         patch = self.config.patch_size
         h = self.first(F.pixel_unshuffle(x, patch) if patch > 1 else x)
         skips = [h]
@@ -193,12 +200,16 @@ class UNet(nn.Module):
         h = self.last(F.silu(self.last_norm(h)))
         return F.pixel_shuffle(h, patch) if patch > 1 else h
 
-    def _embed(self, cond: Tensor) -> Tensor:
+    def _embed(self, cond: Tensor, label: Tensor | None) -> Tensor:
         """Return e of the module's formula, (B, 4 base_channels): sinusoids in float32, layers in the weights' dtype."""
         cond = cond.float()
         scaled = 1000.0 * cond if self.config.embedding == "time" else scale_log_snr(cond)
         with torch.autocast(cond.device.type, enabled=False):  # bfloat16 does not tell neighbouring times apart
-            return F.silu(self.embedding(self.sinusoids(scaled).to(self.embedding[0].weight.dtype)))
+            e = self.embedding(self.sinusoids(scaled).to(self.embedding[0].weight.dtype))
+            if self.config.num_classes:
+                none = torch.full(cond.shape, self.config.num_classes, device=cond.device)
+                e = e + self.labels(none if label is None else label)
+            return F.silu(e)
 
 
 class ResidualBlock(nn.Module):

@@ -27,6 +27,7 @@ from blurcore.engine import (
     objective_of,
     read_calibration,
     restore_prior,
+    sample_labels,
     solver_of,
     times_of,
 )
@@ -93,12 +94,14 @@ def sample(
     batches = []
     with SamplingProgress(settings.num_samples, calls, show=progress) as bar:
         for first in range(0, settings.num_samples, settings.batch_size):
-            draws = draws_of(settings, range(first, min(first + settings.batch_size, settings.num_samples)))
+            indices = range(first, min(first + settings.batch_size, settings.num_samples))
+            draws = draws_of(settings, indices)
             states = first_states(prior, settings.seed, draws)
             batches.append(
                 sample_batch(
                     config, network, _derived_noise(settings.seed, draws, image_shape, device), shape=(len(draws), *image_shape),
                     settings=settings, device=device, states=states, x0_error=x0_error, step_done=bar.advance,
+                    labels=sample_labels(config, settings, indices),
                     watch=None if watch is None else lambda k, x, i=first: watch(i, k, x),
                 ).cpu()
             )  # fmt: skip
@@ -131,7 +134,8 @@ def _derived_noise(seed: int, draws: Sequence[Draw], image_shape: tuple[int, ...
 @torch.no_grad()
 def sample_batch(
     config: RunConfig, network: nn.Module, noise: Noise, *, shape: tuple[int, ...], settings: SampleConfig, device: torch.device,
-    states: np.ndarray | None = None, x0_error: bc.X0Error | None = None, step_done: Callable[[int], None] = lambda images: None,
+    states: np.ndarray | None = None, x0_error: bc.X0Error | None = None, labels: np.ndarray | None = None,
+    step_done: Callable[[int], None] = lambda images: None,
     watch: Callable[[int, np.ndarray], None] | None = None,
 ) -> Tensor:  # fmt: skip
     """Draw one batch from noise that the caller brings.
@@ -147,6 +151,8 @@ def sample_batch(
         (batch, *grid, C).
     states
         Noise-free first states in frequency space, (batch, *grid, C); None for zeros.
+    labels
+        Classes, (batch,); None for a network without.
     step_done
         Called after each step with the number of images.
     watch
@@ -165,11 +171,13 @@ def sample_batch(
     if states is not None:
         u = u + torch.from_numpy(np.ascontiguousarray(states)).to(device).movedim(-1, 1)
 
+    say = _guided(network, settings.guidance, labels, config.model.num_classes)
+
     def predict(u: Tensor, t: float) -> bc.Prediction[Tensor]:
         z = process.basis.inverse(u, axes=axes)
         cond = condition(process, torch.full((len(z),), t, device=device), config.model.embedding)
         with torch.autocast(device.type, torch.bfloat16, enabled=config.train.precision == "bf16"):
-            output = network(z.contiguous(memory_format=memory_format(device)), cond)
+            output = say(z.contiguous(memory_format=memory_format(device)), cond)
         return objective.predict(bc.marginal_for(process, t, u, axes=axes), output.float(), u, axes=axes, clip=clip)
 
     def show(k: int, u: Tensor) -> None:
@@ -191,6 +199,25 @@ def sample_batch(
         step_done(shape[0])
     show(len(stages), state.u)
     return process.basis.inverse(state.u, axes=axes)
+
+
+def _guided(
+    network: nn.Module, guidance: float, labels: np.ndarray | None, num_classes: int
+) -> Callable[[Tensor, Tensor], Tensor]:
+    """Return the network with its labels bound: plain, or with classifier-free guidance (Ho & Salimans 2022, equation 6)."""
+    if labels is None:
+        return network
+
+    def plain(z: Tensor, cond: Tensor) -> Tensor:
+        return network(z, cond, torch.from_numpy(labels).to(z.device))
+
+    def guided(z: Tensor, cond: Tensor) -> Tensor:
+        given = torch.from_numpy(labels).to(z.device)
+        both = torch.cat([given, torch.full_like(given, num_classes)])
+        with_label, without = network(torch.cat([z, z]), torch.cat([cond, cond]), both).chunk(2)
+        return without + guidance * (with_label - without)
+
+    return plain if guidance in (0.0, 1.0) else guided
 
 
 def load_run(folder: Path, device: torch.device) -> tuple[RunConfig, nn.Module, tuple[int, ...], Prior | None]:

@@ -65,7 +65,7 @@ class Trainer:
         if settings.compile:  # one image size per run: static shapes, which are faster and which Inductor always lowers
             self.network = torch.compile(self.model, dynamic=False)  # type: ignore[assignment]
 
-    def train_step(self, images: np.ndarray) -> tuple[float, float]:
+    def train_step(self, images: np.ndarray, labels: np.ndarray | None = None) -> tuple[float, float]:
         """Take one optimiser step on a batch of uint8 images (batch, *grid, C).
 
         Returns
@@ -83,7 +83,8 @@ class Trainer:
         self.model.train()
         self.optimizer.zero_grad(set_to_none=True)
         total = torch.zeros((), device=self.device)
-        for part in zip(*(v.chunk(settings.accumulate) for v in (x, t, eps)), strict=True):
+        classes = torch.zeros(len(x)) if labels is None else torch.from_numpy(labels).to(self.device)
+        for part in zip(*(v.chunk(settings.accumulate) for v in (x, t, eps, classes)), strict=True):
             loss = self._loss(*part).sum() / len(x)
             loss.backward()
             total += loss.detach()
@@ -98,12 +99,13 @@ class Trainer:
         self.step += 1
         return mean, norm
 
-    def _loss(self, x: Tensor, t: Tensor, eps: Tensor) -> Tensor:
+    def _loss(self, x: Tensor, t: Tensor, eps: Tensor, classes: Tensor) -> Tensor:
         process, settings = self.config.process, self.config.train
         pair = self.objective.pair(x, t, eps, axes=self.axes)
         z = pair.z.contiguous(memory_format=memory_format(self.device))
         with torch.autocast(self.device.type, torch.bfloat16, enabled=settings.precision == "bf16"):
-            output = self.network(z, condition(process, t, self.config.model.embedding))
+            cond = condition(process, t, self.config.model.embedding)
+            output = self.network(z, cond, classes) if self.config.model.num_classes else self.network(z, cond)
         return self.objective.loss(output.float(), pair.target)
 
     @torch.no_grad()

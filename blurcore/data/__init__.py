@@ -11,6 +11,7 @@ from blurcore.data.dataset import ArrayDataset, Dataset
 from blurcore.data.folder import FolderDataset
 from blurcore.data.grid import save_grid
 from blurcore.data.images import load_image, resize_and_crop
+from blurcore.data.labels import load_labels
 from blurcore.data.loader import Loader
 from blurcore.data.loading import NAMES, load
 from blurcore.data.order import Order, apply_flips, batch_indices, flips, permutation
@@ -28,6 +29,7 @@ __all__ = [
     "flips",
     "load",
     "load_image",
+    "load_labels",
     "permutation",
     "resize_and_crop",
     "save_grid",

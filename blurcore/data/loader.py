@@ -91,6 +91,10 @@ class Loader:
             for future in ahead:
                 future.cancel()
 
+    def indices(self, step: int) -> npt.NDArray[np.int64]:
+        """Return which images the batch of a step is made of, (batch_size,)."""
+        return self._order.batch(step)
+
     def close(self) -> None:
         """End the threads: what is being read is finished, what waits is dropped. Closing twice does nothing."""
         self._closed = True

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from blurcore.config import SampleConfig
+from blurcore.config import RunConfig, SampleConfig
 from blurcore.engine.priors import Prior
 
 
@@ -37,6 +37,17 @@ def draws_of(settings: SampleConfig, indices: Sequence[int]) -> list[Draw]:
         return [Draw(0, 0, 1, min(1.0, i / last)) for i in indices]
     starts, noises = settings.vary != "noise", settings.vary != "start"
     return [Draw(i if starts else 0, i if noises else 0, 0) for i in indices]
+
+
+def sample_labels(config: RunConfig, settings: SampleConfig, indices: Sequence[int]) -> np.ndarray[Any, Any] | None:
+    """Return the classes of samples, int64 (n,): the one that is asked for, or all in turn; None without classes."""
+    classes = config.model.num_classes
+    if classes == 0:
+        return None
+    if settings.guidance == 0:
+        return np.full(len(indices), classes)  # the label that says nothing
+    chosen = [i % classes for i in indices] if settings.label is None else [settings.label] * len(indices)
+    return np.array(chosen, dtype=np.int64)
 
 
 def first_states(prior: Prior | None, seed: int, draws: Sequence[Draw]) -> np.ndarray[Any, Any] | None:

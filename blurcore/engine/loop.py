@@ -19,15 +19,18 @@ from typing import Any, Protocol, SupportsFloat
 import numpy as np
 
 from blurcore.config import RunConfig, SampleConfig
-from blurcore.data import Dataset, Loader, load, save_grid
+from blurcore.data import Dataset, Loader, load, load_labels, save_grid
 from blurcore.engine.metrics import Scalars, Totals
 from blurcore.engine.priors import Prior, fit_prior, restore_prior, starts_from_data
 from blurcore.engine.sampling import check_sampling, objective_of
-from blurcore.errors import CheckpointError, ConfigError, DegenerateError, RunStoppedError
+from blurcore.engine.seeds import Stream, derived_seed
+from blurcore.errors import CheckpointError, ConfigError, DataError, DegenerateError, RunStoppedError
 from blurcore.losses import check_prediction
 from blurcore.runs import Checkpoint, RunFolder, newest_checkpoint, save_checkpoint
 from blurcore.runs.checkpoint import Arrays
 from blurcore.runs.progress import TrainingProgress
+
+Labels = np.ndarray[Any, np.dtype[np.int64]]
 
 _MAX_SKIPPED = 10  # steps in a row with a loss or gradient that is not finite, before the run gives up
 
@@ -45,8 +48,10 @@ class Trainer(Protocol):
         """Number of steps taken."""
         ...
 
-    def train_step(self, images: np.ndarray[Any, Any]) -> tuple[SupportsFloat, SupportsFloat]:
-        """Take one step on a batch of uint8 images (batch, *grid, C), or set it going.
+    def train_step(
+        self, images: np.ndarray[Any, Any], labels: np.ndarray[Any, Any] | None = None
+    ) -> tuple[SupportsFloat, SupportsFloat]:
+        """Take one step on a batch of uint8 images (batch, *grid, C), or set it going; `labels` (batch,) where there are classes.
 
         Returns the mean loss of the batch and the norm of its gradient before clipping, which the loop turns into floats
         only after the next step; a step in which either is not finite changes nothing but the step's number.
@@ -132,9 +137,10 @@ def run_training(
     """
     data = load(config.data)
     check_config(config, data.image_shape)
+    labels = _labels(config, len(data))
     prior = None if resume else fit_prior(config, data)  # a run that goes on keeps its own
     with RunFolder(folder, config, resume=resume) if leads else nullcontext() as run:
-        loop = _Loop(config, make_trainer(config, data.image_shape), run, data, prior)
+        loop = _Loop(config, make_trainer(config, data.image_shape), run, data, labels, prior)
         if resume:
             loop.restore(newest_checkpoint(folder))
         loop.run(agree)
@@ -144,9 +150,10 @@ class _Loop:
     """A trainer, its data and its folder."""
 
     def __init__(
-        self, config: RunConfig, trainer: Trainer, run: RunFolder | None, data: Dataset, prior: Prior | None
-    ) -> None:
+        self, config: RunConfig, trainer: Trainer, run: RunFolder | None, data: Dataset, labels: Labels | None, prior: Prior | None
+    ) -> None:  # fmt: skip
         self.config, self.trainer, self.folder, self.data, self.prior = config, trainer, run, data, prior
+        self.labels = labels
         self.totals = Totals()
         self.saved_at = 0
         self._pending: tuple[SupportsFloat, SupportsFloat] | None = None
@@ -178,7 +185,8 @@ class _Loop:
                 clock = time.perf_counter()
                 stop = False
                 while trainer.step < settings.steps and not (stop := agree(bool(received))):
-                    result = trainer.train_step(next(batches)[1])
+                    labels = self._labels(loader.indices(trainer.step))
+                    result = trainer.train_step(next(batches)[1], labels)
                     self._count(progress)
                     self._pending = result
                     if self._looks_now():
@@ -200,6 +208,14 @@ class _Loop:
                     exit_code=128 + number,
                 )
         self._draw()
+
+    def _labels(self, indices: np.ndarray[Any, Any]) -> Labels | None:
+        """Return the labels of a batch, some of them replaced by the one that says nothing."""
+        if self.labels is None:
+            return None
+        rng = np.random.default_rng(derived_seed(self.config.seed, Stream.LABEL, self.trainer.step))
+        hidden = rng.random(len(indices)) < self.config.train.label_dropout
+        return np.where(hidden, self.config.model.num_classes, self.labels[indices])
 
     def _looks_now(self) -> bool:
         """Whether anything is written after this step, which wants its loss."""
@@ -247,6 +263,29 @@ class _Loop:
         images = self.trainer.sample(self.config.sample, self.prior)  # by all processes together
         if self.folder is not None:
             save_grid(images, self.folder.path / "samples" / f"step-{self.trainer.step:08d}.png")
+
+
+def _labels(config: RunConfig, count: int) -> Labels | None:
+    """Return the labels of the training data, None for a network without classes.
+
+    Raises
+    ------
+    ConfigError
+        There are labels that the network has no class for.
+    DataError
+        The data have no labels, or not one for each image.
+    """
+    classes = config.model.num_classes
+    if classes == 0:
+        return None
+    labels = load_labels(config.data)
+    if len(labels) != count:
+        raise DataError(f"the data set has {count} images and {len(labels)} labels")
+    if labels.max(initial=0) >= classes:
+        raise ConfigError(
+            f"model.num_classes must be at least {labels.max() + 1}, for the labels of the data; got {classes}"
+        )
+    return labels
 
 
 @contextmanager

@@ -69,6 +69,13 @@ def check_sampling(
         The sampler divides by what the process does not have, or does not understand what the network says.
     """
     name, sampler = type(config.process).__name__, settings.sampler
+    classes = config.model.num_classes
+    if classes == 0 and (settings.label is not None or settings.guidance != 1):
+        raise ConfigError(
+            "sample.label and sample.guidance need a network with classes (model.num_classes); this one has none"
+        )
+    if settings.label is not None and settings.label >= classes:
+        raise ConfigError(f"sample.label must be from 0 to {classes - 1}; got {settings.label}")
     if config.train.prediction == "residual":
         levels = HeatReversal(process=config.process).num_levels  # type: ignore[arg-type]
         if sampler != "inverse_heat" or times_of(config.process, settings) != uniform_times(levels):

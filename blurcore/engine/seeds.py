@@ -22,6 +22,7 @@ class Stream(IntEnum):
     START = 6
     PRIOR = 7
     CALIBRATION = 8
+    LABEL = 9
 
 
 def derived_seed(seed: int, stream: Stream, *index: int) -> int:

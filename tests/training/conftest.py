@@ -35,18 +35,19 @@ class Machine:
         device = devices.pick_device("cpu") if self.name == "torch" else devices.pick_devices("cpu")
         return trainer.Trainer(config, image_shape, device)
 
-    def network(self, folder: Path) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
-        """Return a run's network as a function of (B, H, W, C) and (B,)."""
+    def network(self, folder: Path) -> Callable[..., np.ndarray]:
+        """Return a run's network as a function of (B, *grid, C), (B,) and, if it has classes, labels (B,)."""
         if self.name == "torch":
             import torch
             from blurcore_torch.sampler import load_run
 
             _, model, *_ = load_run(folder, torch.device("cpu"))
 
-            def of_torch(z: np.ndarray, cond: np.ndarray) -> np.ndarray:
+            def of_torch(z: np.ndarray, cond: np.ndarray, *labels: np.ndarray) -> np.ndarray:
                 x = torch.tensor(z, dtype=torch.float32).movedim(-1, 1).contiguous()
                 with torch.no_grad():
-                    return model(x, torch.tensor(cond, dtype=torch.float32)).movedim(1, -1).numpy()
+                    given = (torch.tensor(cond, dtype=torch.float32), *map(torch.from_numpy, labels))
+                    return model(x, *given).movedim(1, -1).numpy()
 
             return of_torch
         import jax
@@ -54,8 +55,8 @@ class Machine:
         from flax import nnx
 
         _, graphdef, params, *_ = load_jax(folder)
-        apply = jax.jit(lambda params, z, cond: nnx.merge(graphdef, params)(z, cond))
-        return lambda z, cond: np.asarray(apply(params, np.float32(z), np.float32(cond)))
+        apply = jax.jit(lambda params, z, cond, *label: nnx.merge(graphdef, params)(z, cond, None, *label))
+        return lambda z, cond, *labels: np.asarray(apply(params, np.float32(z), np.float32(cond), *labels))
 
     def sample_from(self, folder: Path, settings: bc.SampleConfig, noise: np.ndarray, **given: Any) -> np.ndarray:
         """Sample with the noise that is handed in, (num_steps + 1, B, *grid, C), standard normal in frequency space."""
