@@ -12,6 +12,7 @@ from blurcore._arrays import align
 from blurcore.config import (
     MODEL_PRESETS,
     DataConfig,
+    EvaluateConfig,
     ModelConfig,
     RunConfig,
     SampleConfig,
@@ -106,6 +107,7 @@ __all__ = [
     "Dense",
     "Difference",
     "Euler",
+    "EvaluateConfig",
     "GaussianDiffusion",
     "HeatDissipation",
     "HeatReversal",

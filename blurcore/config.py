@@ -287,3 +287,35 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         require(self.seed >= 0, "seed", self.seed, "0 or more")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateConfig:
+    """Likelihood of held-out images under a run's model."""
+
+    likelihood: Literal["discrete", "continuous", "ode"] = "discrete"
+    """discrete: the bound of a chain of `num_steps` steps; continuous: its limit; ode: the density of the probability-flow
+    ODE, with a bound for the bins of the pixels. A run that predicts the residual has inverse heat dissipation's own bound,
+    level by level, under the name discrete."""
+    num_images: int = 64
+    """How many images, from the start of the split."""
+    split: Literal["train", "test", "all"] = "test"
+    """Part of the data set."""
+    num_steps: int = 1000
+    """discrete: steps; continuous: times at which the integrand of each image is looked at."""
+    probes: int = 1
+    """ode: random vectors of Hutchinson's estimate of the divergence, for each image; 0: the exact trace, of all dimensions."""
+    tolerance: float = 1e-3
+    """ode: relative and absolute error of a step."""
+    batch_size: int = 32
+    """Images in one batch."""
+    seed: int = 0
+    """Seed of the noise and the probes."""
+
+    def __post_init__(self) -> None:
+        for name in ("num_images", "num_steps", "batch_size"):
+            require(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
+        for name in ("probes", "seed"):
+            require(getattr(self, name) >= 0, name, getattr(self, name), "0 or more")
+        require_finite("tolerance", self.tolerance)
+        require(self.tolerance > 0, "tolerance", self.tolerance, "positive")

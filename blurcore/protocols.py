@@ -27,6 +27,8 @@ class RunNetwork(NamedTuple):
     step: int
     call: Callable[[np.ndarray[Any, Any], np.ndarray[Any, Any]], np.ndarray[Any, Any]]
     """call(z, t): float32 (batch, *grid, C) and times (batch,) to the prediction, in data space."""
+    vjp: Callable[..., tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]] | None = None
+    """vjp(z, t, v): the prediction, and the product of v with its Jacobian in z, both (batch, *grid, C)."""
 
 
 @runtime_checkable

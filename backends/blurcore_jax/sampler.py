@@ -412,8 +412,19 @@ def run_network(folder: Path, *, device: str = "auto") -> RunNetwork:
     def network(params: Any, z: jax.Array, cond: jax.Array) -> jax.Array:
         return nnx.merge(graphdef, params)(z, cond).astype(jnp.float32)
 
-    def call(z: np.ndarray, t: np.ndarray) -> np.ndarray:
-        cond = condition(config.process, np.asarray(t, np.float32), config.model.embedding)
-        return np.asarray(network(params, np.asarray(z, np.float32), cond.astype(np.float32)))
+    @jax.jit
+    def product(params: Any, z: jax.Array, cond: jax.Array, v: jax.Array) -> tuple[jax.Array, jax.Array]:
+        output, pull = jax.vjp(lambda x: network(params, x, cond), z)
+        return output, pull(v)[0]
 
-    return RunNetwork(config, image_shape, newest_checkpoint(Path(folder)).step, call)
+    def of_time(t: np.ndarray) -> np.ndarray:
+        return condition(config.process, np.asarray(t, np.float32), config.model.embedding).astype(np.float32)
+
+    def call(z: np.ndarray, t: np.ndarray) -> np.ndarray:
+        return np.asarray(network(params, np.asarray(z, np.float32), of_time(t)))
+
+    def vjp(z: np.ndarray, t: np.ndarray, v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        found = product(params, np.asarray(z, np.float32), of_time(t), np.asarray(v, np.float32))
+        return np.asarray(found[0]), np.asarray(found[1])
+
+    return RunNetwork(config, image_shape, newest_checkpoint(Path(folder)).step, call, vjp)

@@ -294,12 +294,24 @@ def run_network(folder: Path, *, device: str = "auto") -> RunNetwork:
     where = pick_device(device)
     config, network, image_shape, _ = load_run(folder, where)
 
+    network.requires_grad_(False)
+
+    def tensor(values: np.ndarray) -> Tensor:
+        return torch.from_numpy(np.asarray(values, np.float32)).to(where)
+
+    def say(x: Tensor, t: np.ndarray) -> Tensor:
+        cond = condition(config.process, tensor(t), config.model.embedding)
+        with torch.autocast(where.type, torch.bfloat16, enabled=config.train.precision == "bf16"):
+            return network(x.movedim(-1, 1).contiguous(memory_format=memory_format(where)), cond).float().movedim(1, -1)
+
     @torch.no_grad()
     def call(z: np.ndarray, t: np.ndarray) -> np.ndarray:
-        x = torch.from_numpy(np.asarray(z, np.float32)).to(where).movedim(-1, 1)
-        cond = condition(config.process, torch.from_numpy(np.asarray(t, np.float32)).to(where), config.model.embedding)
-        with torch.autocast(where.type, torch.bfloat16, enabled=config.train.precision == "bf16"):
-            output = network(x.contiguous(memory_format=memory_format(where)), cond)
-        return channels_last(output.float()).numpy()
+        return say(tensor(z), t).cpu().numpy()
 
-    return RunNetwork(config, image_shape, newest_checkpoint(Path(folder)).step, call)
+    def vjp(z: np.ndarray, t: np.ndarray, v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        x = tensor(z).requires_grad_()
+        output = say(x, t)
+        (product,) = torch.autograd.grad(output, x, tensor(v))
+        return output.detach().cpu().numpy(), product.cpu().numpy()
+
+    return RunNetwork(config, image_shape, newest_checkpoint(Path(folder)).step, call, vjp)

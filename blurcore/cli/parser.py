@@ -37,6 +37,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_demo(commands)
     _add_train(commands)
     _add_sample(commands)
+    _add_evaluate(commands)
     _add_calibrate(commands)
     _add_figure(commands)
     _add_verify(commands)
@@ -82,6 +83,16 @@ def _add_sample(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     sample.add_argument("--backend", help="backend that samples (default: the run's)")
     sample.add_argument("--film", action="store_true", help="keep the states on the way, as an animated film.webp")
     sample.add_argument("--device", default="auto", help="device (default: the accelerator where there is one)")
+
+
+def _add_evaluate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    evaluate = _add(
+        commands, "evaluate", "likelihood of held-out images under a run's model, in bits/dim", add_help=False
+    )
+    evaluate.add_argument("-h", "--help", action="store_true", help="show this and every setting")
+    _path(evaluate, "run", text="run folder", nargs="?", metavar="RUN")
+    evaluate.add_argument("--backend", help="backend that computes (default: the run's)")
+    evaluate.add_argument("--device", default="auto", help="device (default: the accelerator where there is one)")
 
 
 def _add_calibrate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

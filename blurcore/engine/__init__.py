@@ -5,6 +5,7 @@ A backend brings a :class:`Trainer` (one step, its state as arrays, samples) and
 
 from blurcore.engine.calibration import calibrate_run, measure_x0_error, read_calibration
 from blurcore.engine.draws import Draw, draws_of, first_states, sample_labels
+from blurcore.engine.evaluation import Terms, evaluate
 from blurcore.engine.loop import Trainer, check_config, run_training
 from blurcore.engine.metrics import Totals
 from blurcore.engine.priors import Prior, fit_prior, restore_prior
@@ -13,7 +14,7 @@ from blurcore.engine.schedule import ema_decay, learning_rate
 from blurcore.engine.seeds import Stream, derived_seed
 
 __all__ = [
-    "Draw", "Prior", "Stream", "Totals", "Trainer", "calibrate_run", "check_config", "check_sampling", "clip_of",
-    "condition", "derived_seed", "draws_of", "ema_decay", "first_states", "fit_prior", "learning_rate",
+    "Draw", "Prior", "Stream", "Terms", "Totals", "Trainer", "calibrate_run", "check_config", "check_sampling", "clip_of",
+    "condition", "derived_seed", "draws_of", "ema_decay", "evaluate", "first_states", "fit_prior", "learning_rate",
     "measure_x0_error", "objective_of", "read_calibration", "restore_prior", "run_training", "sample_labels", "solver_of", "times_of",
 ]  # fmt: skip

@@ -23,6 +23,7 @@ class Stream(IntEnum):
     PRIOR = 7
     CALIBRATION = 8
     LABEL = 9
+    EVALUATION = 10
 
 
 def derived_seed(seed: int, stream: Stream, *index: int) -> int:

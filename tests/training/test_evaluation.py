@@ -1,0 +1,167 @@
+"""Likelihoods: against the truth where the network is the exact denoiser, and of trained runs on every backend."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from blurcore_reference import likelihood as direct
+
+import blurcore as bc
+from blurcore.cli import main
+from blurcore.data import load
+from blurcore.engine import evaluate, fit_prior
+from blurcore.engine.evaluation import flow
+from blurcore.errors import ConfigError
+from blurcore.protocols import RunNetwork
+
+SHAPE, VARIANCE = (4, 3), 0.09
+PROCESS = bc.BlurringDiffusion(blur=bc.SinSquared(sigma_blur_max=1.0))
+
+
+def exact_network(process: bc.Process = PROCESS, values: Any = "symmetric") -> RunNetwork:
+    """Return the exact denoiser of independent pixels N(0, 0.09): linear, so that its Jacobian is symmetric and its own."""
+    config = bc.RunConfig(process=process, data=bc.DataConfig(values=values), train=bc.TrainConfig(prediction="x0"))
+
+    def call(z: np.ndarray, t: np.ndarray) -> np.ndarray:
+        m = bc.marginal_for(process, t, z, axes=(1, 2))
+        gain = m.alpha * VARIANCE / (m.alpha**2 * VARIANCE + m.sigma**2)
+        return process.basis.inverse(gain * process.basis.forward(z, axes=(1, 2)), axes=(1, 2))
+
+    return RunNetwork(config, (*SHAPE, 1), 0, call, lambda z, t, v: (call(z, t), call(v, t)))
+
+
+def pixels(count: int) -> np.ndarray:
+    x = np.sqrt(VARIANCE) * np.random.default_rng(0).standard_normal((count, *SHAPE, 1))
+    return np.clip(np.rint((x + 1) * 127.5), 0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize("probes", [None, 400])
+def test_density_of_the_flow_is_the_densitys_own(probes: int | None) -> None:
+    """log p(z_0) = log p(z_1) + divergence. The exact density at t = 1 is taken, so that the flow alone is looked at.
+
+    Hutchinson's estimate is exact here up to the off-diagonal of the Jacobian, which is diagonal in frequency: no variance.
+    """
+    rng = np.random.default_rng(1)
+    first, last = (PROCESS.marginal(t, shape=SHAPE) for t in (0.0, 1.0))
+    widths = [
+        np.sqrt(m.alpha**2 * VARIANCE + m.sigma**2)[None, ..., None] * np.ones((3, *SHAPE, 1)) for m in (first, last)
+    ]
+    u = widths[0] * rng.standard_normal(widths[0].shape)
+    signs = None if probes is None else rng.choice([-1.0, 1.0], size=(1, *u.shape))
+    end, divergence = flow(exact_network(), u, probes=signs, tolerance=1e-6)
+    for i in range(len(u)):
+        before = -direct.gaussian_nll(u[i], np.zeros_like(u[i]), widths[0][i] ** 2)
+        after = -direct.gaussian_nll(end[i], np.zeros_like(u[i]), widths[1][i] ** 2)
+        # float32 in the network's arguments: 1e-7 of terms that add up to some hundred
+        assert after + divergence[i] == pytest.approx(before, abs=2e-3)
+
+
+@pytest.mark.parametrize("kind", ["discrete", "continuous", "ode"])
+def test_bounds_of_the_exact_denoiser_meet_the_truth(kind: Any) -> None:
+    """The truth is the decoder's own likelihood under Gaussian z_0, pixel by pixel, by quadrature.
+
+    A bound is above it, on average over images, by what q(z_0 | x) misses of p(z_0 | x), which pixels a quarter as wide as
+    the data's spread and half as wide as the decoder's leave below 0.01 bits, and by
+    what 8,000 steps miss, some hundredths; 5 standard errors of the differences are allowed.
+    """
+    images, network = pixels(200), exact_network()
+    steps = {"discrete": 8000, "continuous": 800, "ode": 1}[kind]
+    settings = bc.EvaluateConfig(likelihood=kind, num_steps=steps, batch_size=200, tolerance=1e-5)
+    got = evaluate(network, images, settings).total
+    m = PROCESS.marginal(0.0, shape=SHAPE)
+    std = float(np.max(m.sigma) / np.max(m.alpha))
+    levels = {v: direct.binned_gaussian_nll(v / 127.5 - 1, VARIANCE, -1.0, 1.0, 256, std) for v in np.unique(images)}
+    truth = np.vectorize(levels.get)(images).reshape(len(images), -1).mean(axis=1) / np.log(2)
+    error = (got - truth).std() / np.sqrt(len(got))
+    assert -5 * error < (got - truth).mean() < 0.05 + 5 * error
+    assert error < 0.03
+
+
+def test_terms_are_those_of_the_range_of_the_data() -> None:
+    """On [0, 1] with half the noise everything is a change of units, and bits are bits."""
+    process = bc.GaussianDiffusion()
+    images = pixels(8)
+    settings = bc.EvaluateConfig(num_steps=3)
+    symmetric = evaluate(exact_network(process), images, settings)
+    unit = evaluate(exact_network(process, "unit"), images, settings)
+    assert np.all(unit.reconstruction > symmetric.reconstruction)  # bins half as wide under the same noise
+
+
+def test_likelihood_of_a_run_from_the_command_line(
+    machine: Any, config: bc.RunConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    process = bc.BlurringDiffusion(blur=bc.SinSquared(sigma_blur_max=1.0))
+    machine.train(replace(config, process=process), tmp_path / "run")
+    totals = {}
+    for kind, flags in {
+        "discrete": ["--num-steps", "200"], "continuous": ["--num-steps", "50"], "ode": ["--tolerance", "1e-2"]
+    }.items():  # fmt: skip
+        words = ["evaluate", str(tmp_path / "run"), "--likelihood", kind, "--num-images", "16", *flags]
+        assert main([*words, "--backend", machine.name, "--device", "cpu"]) == 0
+        assert "bits/dim at most" in capsys.readouterr().out
+        found = json.loads((tmp_path / "run" / "evaluation.json").read_text())["bits_per_dim"]
+        parts = [found[name]["mean"] for name in ("prior", "steps", "reconstruction")]
+        assert sum(parts) == pytest.approx(found["total"]["mean"], abs=1e-9)
+        totals[kind] = found["total"]["mean"]
+    assert 0 < totals["continuous"] < totals["discrete"] * 1.05  # more steps only help
+    assert totals["ode"] > 0
+
+
+def test_product_with_the_jacobian_is_that_of_finite_differences(
+    machine: Any, config: bc.RunConfig, tmp_path: Path
+) -> None:
+    machine.train(config, tmp_path / "run")
+    network = bc.get_backend(machine.name).network(tmp_path / "run", device="cpu")
+    z, v, w = np.random.default_rng(0).standard_normal((3, 2, 8, 8, 1))
+    t = np.array([0.3, 0.7])
+    output, product = network.vjp(z, t, v)
+    np.testing.assert_allclose(output, network.call(z, t), rtol=1e-5, atol=1e-5)
+    h = 1e-2
+    difference = (network.call(z + h * w, t) - network.call(z - h * w, t)) / (2 * h)
+    # float32 differences of numbers of size 1 over 0.02, and an error of second order in h
+    np.testing.assert_allclose(
+        (difference * v).sum(axis=(1, 2, 3)), (product * w).sum(axis=(1, 2, 3)), rtol=2e-2, atol=2e-2
+    )
+
+
+def test_bound_of_heat_dissipation_is_above_what_a_perfect_network_leaves(config: bc.RunConfig) -> None:
+    """A network that knows the image: steps are their constant, and the last bins' widths are delta's."""
+    levels = 6
+    process = bc.HeatDissipation(blur=bc.LogLinear(sigma_blur_max=6.0, num_levels=levels))
+    heat = replace(
+        config,
+        process=process,
+        data=replace(config.data, values="unit"),
+        train=replace(config.train, prediction="residual"),
+    )
+    data = load(heat.data)
+    images = data[:3]
+    x = images / 255.0
+
+    def call(z: np.ndarray, t: np.ndarray) -> np.ndarray:
+        alpha = process.marginal(round(t[0] * levels - 1) / levels, shape=(8, 8)).alpha[..., None]
+        return process.basis.inverse(alpha * process.basis.forward(x, axes=(1, 2)), axes=(1, 2)) - z
+
+    terms = evaluate(RunNetwork(heat, (8, 8, 1), 0, call), images, bc.EvaluateConfig(), prior=fit_prior(heat, data))
+    ratio = 1.25
+    constant = (levels - 1) * 0.5 * (1 / ratio**2 - 1 + 2 * np.log(ratio)) / np.log(2)
+    np.testing.assert_allclose(terms.steps, constant, rtol=1e-4)
+    sharp = [direct.bin_nll(row, row, ratio * 0.01, 0.0, 1.0, 256) / 64 / np.log(2) for row in x]
+    np.testing.assert_allclose(terms.reconstruction, sharp, rtol=1e-3)
+    # the images are among the prior's: at most log n, give or take the noise of one draw in 64 dimensions
+    assert np.all(terms.prior < (np.log(len(data)) + 5) / 64 / np.log(2))
+
+
+def test_runs_without_such_a_likelihood_are_refused(config: bc.RunConfig) -> None:
+    cold = replace(config, process=bc.ColdDiffusion(), train=replace(config.train, prediction="x0"))
+    network = exact_network()._replace(config=cold)
+    with pytest.raises(ConfigError, match="has no likelihood: its sampling starts from data"):
+        evaluate(network, pixels(1), bc.EvaluateConfig())
+    heat = replace(cold, process=bc.HeatDissipation(), train=replace(config.train, prediction="residual"))
+    with pytest.raises(ConfigError, match="has the bound discrete alone; got 'ode'"):
+        evaluate(network._replace(config=heat), pixels(1), bc.EvaluateConfig(likelihood="ode"))
