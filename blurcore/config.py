@@ -25,10 +25,13 @@ SamplerName = Literal[
 class DataConfig:
     """Images, as a data set of uint8 arrays (H, W, C)."""
 
-    name: Literal["mnist", "photos", "digits", "folder", "array"] = "mnist"
-    """mnist: 5,000 digits, 28 x 28; photos: colour crops, 32 x 32; digits: 8 x 8; folder: image files; array: .npy or .npz."""
+    name: Literal["mnist", "photos", "digits", "membrane", "brain", "folder", "array"] = "mnist"
+    """mnist: 5,000 digits, 28 x 28; photos: colour crops, 32 x 32; digits: 8 x 8; membrane: a recording, 64 samples each; brain:
+    patches of a scan, 8 x 16 x 16; folder: image files; array: .npy or .npz."""
     path: str | None = None
     """Where the images are, for `folder` and `array`."""
+    dims: Literal[1, 2, 3] = 2
+    """Axes of the grid of an `array`: 1 signals, 2 images, 3 volumes or clips."""
     image_size: tuple[int, int] | None = None
     """(height, width) to resize and crop to; the natural size where not given (required for `folder`)."""
     channels: Literal[1, 3] | None = None

@@ -3,7 +3,7 @@
 =========================  ==================  =====================================
 Flax (last part of path)   checkpoint          axes
 =========================  ==================  =====================================
-kernel of a convolution    weight              (rows, columns, in, out) -> (out, in, rows, columns)
+kernel of a convolution    weight              (rows, columns, in, out) -> (out, in, rows, columns); 1 to 3 axes
 kernel of a dense layer    weight              (in, out) -> (out, in)
 embedding of labels        weight              as it is
 scale of a norm            weight              as it is
@@ -33,7 +33,9 @@ class Rule(NamedTuple):
 
 
 TABLE = {
+    ("kernel", 5): Rule("weight", (4, 3, 0, 1, 2)),
     ("kernel", 4): Rule("weight", (3, 2, 0, 1)),
+    ("kernel", 3): Rule("weight", (2, 1, 0)),
     ("kernel", 2): Rule("weight", (1, 0)),
     ("embedding", 2): Rule("weight", (0, 1)),
     ("scale", 1): Rule("weight", (0,)),

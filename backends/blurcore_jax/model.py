@@ -6,6 +6,7 @@ so that ``nnx.split(model)`` gives a graph definition and parameters alone.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -32,7 +33,8 @@ class UNet(nnx.Module):
     in_channels, out_channels
         Channels of the images and of the prediction.
     image_size
-        (H, W) of the images; each a multiple of `multiple`, that is of patch_size * 2^(levels - 1).
+        (H, W) of the images, or the sizes of 1 or 3 axes (signals, volumes); each a multiple of `multiple`, that is of
+        patch_size * 2^(levels - 1).
     dtype
         What convolutions and dense layers compute in (bfloat16 on accelerators); weights are float32, and so is the
         embedding of the time.
@@ -51,15 +53,16 @@ class UNet(nnx.Module):
         *,
         in_channels: int,
         out_channels: int,
-        image_size: tuple[int, int],
+        image_size: tuple[int, ...],
         dtype: Any = jnp.float32,
         rngs: nnx.Rngs,
     ) -> None:
         self.config, self.dtype = config, dtype
         self.in_channels, self.out_channels = in_channels, out_channels
         check_model(config, in_channels, out_channels, image_size)
-        make = _Layers(config, dtype, rngs)
-        channels, folded = config.base_channels, config.patch_size**2
+        self.dims = len(image_size)
+        make = _Layers(config, self.dims, dtype, rngs)
+        channels, folded = config.base_channels, config.patch_size**self.dims
         self.embedding = nnx.Sequential(
             make.dense(channels, 4 * channels, dtype=jnp.float32),
             jax.nn.silu,
@@ -94,7 +97,7 @@ class UNet(nnx.Module):
         Parameters
         ----------
         x
-            Noisy images, (B, H, W, in_channels), H and W multiples of `multiple`.
+            Noisy data, (B, *sizes, in_channels), sizes that are multiples of `multiple`.
         cond
             (B,): the time in [0, 1] (embedding "time"), or the log-SNR of the DC frequency, infinite or not ("log_snr").
         key
@@ -105,18 +108,19 @@ class UNet(nnx.Module):
         Returns
         -------
         jax.Array
-            (B, H, W, out_channels), of `dtype`.
+            (B, *sizes, out_channels), of `dtype`.
 
         Raises
         ------
         ArgumentError
             H or W is no multiple of `multiple`, or the shapes of x and cond are not these.
         """
-        if x.ndim != 4 or x.shape[-1] != self.in_channels or cond.shape != x.shape[:1]:
+        if x.ndim != 2 + self.dims or x.shape[-1] != self.in_channels or cond.shape != x.shape[:1]:
+            sides = {1: "L", 2: "H, W", 3: "D, H, W"}[self.dims]
             raise ArgumentError(
-                f"x must be (B, H, W, {self.in_channels}) and cond (B,); got {tuple(x.shape)} and {tuple(cond.shape)}"
+                f"x must be (B, {sides}, {self.in_channels}) and cond (B,); got {tuple(x.shape)} and {tuple(cond.shape)}"
             )
-        check_size(self.config, x.shape[1], x.shape[2])
+        check_size(self.config, *x.shape[1:-1])
         keys = _keys(key)
         embedding = self._embed(cond, label)
         h = self.first(_fold(x.astype(self.dtype), self.config.patch_size))
@@ -135,7 +139,7 @@ class UNet(nnx.Module):
                 h = block(jnp.concatenate([h, skips.pop()], axis=-1), embedding, keys())
                 h = h if attention is None else attention(h)
             if level.up is not None:
-                h = level.up(jnp.repeat(jnp.repeat(h, 2, axis=1), 2, axis=2))
+                h = level.up(_double(h))
         return _unfold(self.last(jax.nn.silu(self.last_norm(h))), self.config.patch_size)
 
     def _embed(self, cond: jax.Array, label: jax.Array | None) -> jax.Array:
@@ -162,7 +166,7 @@ class ResidualBlock(nnx.Module):
 
     def __call__(self, x: jax.Array, embedding: jax.Array, key: jax.Array | None) -> jax.Array:
         """Map (B, H, W, channels) to (B, H, W, width); `embedding` is (B, 4 base_channels), after its SiLU."""
-        h = self.conv1(jax.nn.silu(self.norm1(x))) + self.embed(embedding)[:, None, None, :]
+        h = self.conv1(jax.nn.silu(self.norm1(x))) + jnp.expand_dims(self.embed(embedding), tuple(range(1, x.ndim - 1)))
         h = self.dropout(jax.nn.silu(self.norm2(h)), deterministic=key is None, rngs=key)
         return (x if self.shortcut is None else self.shortcut(x)) + self.conv2(h)
 
@@ -179,7 +183,7 @@ class Attention(nnx.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         """Map (B, H, W, channels) to the same shape."""
         h = self.norm(x)
-        split = (x.shape[0], x.shape[1] * x.shape[2], self.heads, x.shape[3] // self.heads)
+        split = (x.shape[0], math.prod(x.shape[1:-1]), self.heads, x.shape[-1] // self.heads)
         q, k, v = (project(h).reshape(split) for project in (self.query, self.key, self.value))
         return x + self.out(jax.nn.dot_product_attention(q, k, v).reshape(x.shape))
 
@@ -187,8 +191,8 @@ class Attention(nnx.Module):
 class _Layers:
     """Makes layers with the configuration's groups, dtype and source of randomness."""
 
-    def __init__(self, config: ModelConfig, dtype: Any, rngs: nnx.Rngs) -> None:
-        self.config, self.dtype, self.rngs = config, dtype, rngs
+    def __init__(self, config: ModelConfig, dims: int, dtype: Any, rngs: nnx.Rngs) -> None:
+        self.config, self.dims, self.dtype, self.rngs = config, dims, dtype, rngs
 
     def conv(
         self,
@@ -201,7 +205,7 @@ class _Layers:
         init: Callable[..., jax.Array] = _uniform,
     ) -> nnx.Conv:
         return nnx.Conv(
-            channels, width, (kernel, kernel), strides, padding=padding, dtype=self.dtype, kernel_init=init, rngs=self.rngs
+            channels, width, (kernel,) * self.dims, strides, padding=padding, dtype=self.dtype, kernel_init=init, rngs=self.rngs
         )  # fmt: skip
 
     def dense(self, features: int, width: int, *, dtype: Any = None) -> nnx.Linear:
@@ -234,7 +238,7 @@ class _Level(nnx.Module):
 
 def _down(width: int, make: _Layers) -> nnx.Conv:
     """Halve the size: a convolution of stride 2, after zeros at the far end of each axis."""
-    return make.conv(width, width, strides=2, padding=((0, 1), (0, 1)))
+    return make.conv(width, width, strides=2, padding=((0, 1),) * make.dims)
 
 
 class _Middle(nnx.Module):
@@ -272,19 +276,29 @@ def _keys(key: jax.Array | None) -> Callable[[], jax.Array | None]:
     return lambda: None if key is None else jax.random.fold_in(key, next(count))
 
 
+def _double(x: jax.Array) -> jax.Array:
+    """Repeat each pixel along each axis."""
+    for axis in range(1, x.ndim - 1):
+        x = jnp.repeat(x, 2, axis=axis)
+    return x
+
+
 def _fold(x: jax.Array, patch: int) -> jax.Array:
-    """Fold patch x patch pixels into channels, ordered (c, row, column)."""
+    """Fold patches into channels, ordered (c, row, column)."""
     if patch == 1:
         return x
-    b, h, w, c = x.shape
-    parts = x.reshape(b, h // patch, patch, w // patch, patch, c).transpose(0, 1, 3, 5, 2, 4)
-    return parts.reshape(b, h // patch, w // patch, c * patch**2)
+    b, *sizes, c = x.shape
+    parts = x.reshape(b, *(n for size in sizes for n in (size // patch, patch)), c)
+    outer, inner = range(1, 2 * len(sizes), 2), range(2, 1 + 2 * len(sizes), 2)
+    return parts.transpose(0, *outer, parts.ndim - 1, *inner).reshape(b, *(size // patch for size in sizes), -1)
 
 
 def _unfold(x: jax.Array, patch: int) -> jax.Array:
     """Undo :func:`_fold`."""
     if patch == 1:
         return x
-    b, h, w, c = x.shape
-    parts = x.reshape(b, h, w, c // patch**2, patch, patch).transpose(0, 1, 4, 2, 5, 3)
-    return parts.reshape(b, h * patch, w * patch, c // patch**2)
+    b, *sizes, c = x.shape
+    dims = len(sizes)
+    parts = x.reshape(b, *sizes, c // patch**dims, *[patch] * dims)
+    order = (axis for k in range(dims) for axis in (1 + k, 2 + dims + k))
+    return parts.transpose(0, *order, 1 + dims).reshape(b, *(size * patch for size in sizes), -1)

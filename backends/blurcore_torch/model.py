@@ -49,6 +49,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -78,7 +79,8 @@ class UNet(nn.Module):
     in_channels, out_channels
         Channels of the images and of the prediction.
     image_size
-        (H, W) of the images; each a multiple of `multiple`, that is of patch_size * 2^(levels - 1).
+        (H, W) of the images, or the sizes of 1 or 3 axes (signals, volumes); each a multiple of `multiple`, that is of
+        patch_size * 2^(levels - 1).
     seed
         Seed of the weights, which depend on nothing else beside the configuration and the channels: not on the device
         or the default dtype (but for rounding), and the global generators are neither used nor moved.
@@ -100,20 +102,22 @@ class UNet(nn.Module):
     """
 
     def __init__(
-        self, config: ModelConfig, *, in_channels: int, out_channels: int, image_size: tuple[int, int], seed: int = 0
+        self, config: ModelConfig, *, in_channels: int, out_channels: int, image_size: tuple[int, ...], seed: int = 0
     ) -> None:
         super().__init__()
         self.config = config
         self.in_channels, self.out_channels = in_channels, out_channels
         self.multiple = size_multiple(config)
         check_model(config, in_channels, out_channels, image_size)
+        self.dims = len(image_size)
         with torch.device("meta"):  # shapes only: the layers draw no numbers of their own
-            self._build(in_channels * config.patch_size**2, out_channels * config.patch_size**2)
+            folded = config.patch_size**self.dims
+            self._build(in_channels * folded, out_channels * folded)
         self.to_empty(device=torch.get_default_device())
         self.initialise(seed)
 
     def _build(self, in_channels: int, out_channels: int) -> None:
-        config = self.config
+        config, dims = self.config, self.dims
         levels = plan_levels(config)
         self.sinusoids = Sinusoids(config.base_channels)
         embedding = 4 * config.base_channels
@@ -122,17 +126,17 @@ class UNet(nn.Module):
         )
         if config.num_classes:  # one more than there are: the last says nothing
             self.labels = nn.Embedding(config.num_classes + 1, embedding)
-        self.first = _conv(in_channels, config.base_channels)
+        self.first = _conv(dims, in_channels, config.base_channels)
         self.encoder = nn.ModuleList(
-            _Level(v.encoder, v.width, config, attend=v.attend, down=_Downsample(v.width) if v.down else None) for v in levels
+            _Level(dims, v.encoder, v.width, config, attend=v.attend, down=_downsample(dims, v.width) if v.down else None) for v in levels
         )  # fmt: skip
-        self.middle = _Middle(levels[-1].width, config)
+        self.middle = _Middle(dims, levels[-1].width, config)
         self.decoder = nn.ModuleList(
-            _Level(v.decoder, v.width, config, attend=v.attend, up=_Upsample(v.width) if v.up else None) for v in levels
+            _Level(dims, v.decoder, v.width, config, attend=v.attend, up=_upsample(dims, v.width) if v.up else None) for v in levels
         )  # fmt: skip
         channels = levels[0].width
         self.last_norm = _norm(channels, config)
-        self.last = _conv(channels, out_channels)
+        self.last = _conv(dims, channels, out_channels)
 
     @torch.no_grad()
     def initialise(self, seed: int) -> None:
@@ -141,7 +145,7 @@ class UNet(nn.Module):
         for name, layer in self.named_modules():
             if isinstance(layer, nn.GroupNorm):
                 layer.reset_parameters()
-            elif isinstance(layer, (_Conv, nn.Linear)):
+            elif isinstance(layer, (*_CONVOLUTIONS.values(), nn.Linear)):
                 weight = torch.empty(layer.weight.shape, dtype=torch.float32, device="cpu")
                 fan_average = weight[0, 0].numel() * (weight.shape[0] + weight.shape[1]) / 2
                 limit = math.sqrt(3.0 / fan_average)
@@ -159,7 +163,7 @@ class UNet(nn.Module):
         Parameters
         ----------
         x
-            Noisy images, (B, in_channels, H, W), H and W multiples of `multiple`.
+            Noisy data, (B, in_channels, *sizes), sizes that are multiples of `multiple`.
         cond
             (B,): the time in [0, 1] (embedding "time"), or the log-SNR of the DC frequency, infinite or not ("log_snr").
         label
@@ -168,21 +172,22 @@ class UNet(nn.Module):
         Returns
         -------
         Tensor
-            (B, out_channels, H, W), device of x, dtype of the weights (under autocast: its dtype).
+            (B, out_channels, *sizes), device of x, dtype of the weights (under autocast: its dtype).
 
         Raises
         ------
         ArgumentError
             H or W is no multiple of `multiple`, or the shapes of x and cond are not these.
         """
-        if x.ndim != 4 or x.shape[1] != self.in_channels or cond.shape != x.shape[:1]:
+        if x.ndim != 2 + self.dims or x.shape[1] != self.in_channels or cond.shape != x.shape[:1]:
+            sides = {1: "L", 2: "H, W", 3: "D, H, W"}[self.dims]
             raise ArgumentError(
-                f"x must be (B, {self.in_channels}, H, W) and cond (B,); got {tuple(x.shape)} and {tuple(cond.shape)}"
+                f"x must be (B, {self.in_channels}, {sides}) and cond (B,); got {tuple(x.shape)} and {tuple(cond.shape)}"
             )
-        check_size(self.config, x.shape[2], x.shape[3])
+        check_size(self.config, *x.shape[2:])
         embedding = self._embed(cond, label)
         patch = self.config.patch_size
-        h = self.first(F.pixel_unshuffle(x, patch) if patch > 1 else x)
+        h = self.first(_fold(x, patch) if patch > 1 else x)
         skips = [h]
         for level in self.encoder:
             for block, attention in zip(level.blocks, level.attention, strict=True):
@@ -198,7 +203,7 @@ class UNet(nn.Module):
             if level.up is not None:
                 h = level.up(h)
         h = self.last(F.silu(self.last_norm(h)))
-        return F.pixel_shuffle(h, patch) if patch > 1 else h
+        return _unfold(h, patch) if patch > 1 else h
 
     def _embed(self, cond: Tensor, label: Tensor | None) -> Tensor:
         """Return e of the module's formula, (B, 4 base_channels): sinusoids in float32, layers in the weights' dtype."""
@@ -215,14 +220,14 @@ class UNet(nn.Module):
 class ResidualBlock(nn.Module):
     """norm, SiLU, conv, + embedding, norm, SiLU, dropout, conv; plus a shortcut."""
 
-    def __init__(self, channels: int, width: int, config: ModelConfig) -> None:
+    def __init__(self, dims: int, channels: int, width: int, config: ModelConfig) -> None:
         super().__init__()
         self.norm1 = _norm(channels, config)
-        self.conv1 = _conv(channels, width)
+        self.conv1 = _conv(dims, channels, width)
         self.embed = nn.Linear(4 * config.base_channels, width)
         self.norm2 = _norm(width, config)
-        self.conv2 = _conv(width, width)
-        self.shortcut = _conv(channels, width, kernel=1) if channels != width else nn.Identity()
+        self.conv2 = _conv(dims, width, width)
+        self.shortcut = _conv(dims, channels, width, kernel=1) if channels != width else nn.Identity()
         self.dropout = config.dropout
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
@@ -236,11 +241,11 @@ class ResidualBlock(nn.Module):
 class Attention(nn.Module):
     """Self-attention over all pixels, as a residual branch; head j has the j-th run of channels / num_heads channels."""
 
-    def __init__(self, channels: int, config: ModelConfig) -> None:
+    def __init__(self, dims: int, channels: int, config: ModelConfig) -> None:
         super().__init__()
         self.heads = config.num_heads
         self.norm = _norm(channels, config)
-        self.query, self.key, self.value, self.out = (_conv(channels, channels, kernel=1) for _ in range(4))
+        self.query, self.key, self.value, self.out = (_conv(dims, channels, channels, kernel=1) for _ in range(4))
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, channels, *space) to the same shape."""
@@ -291,6 +296,7 @@ class _Level(nn.Module):
 
     def __init__(
         self,
+        dims: int,
         inputs: tuple[int, ...],
         width: int,
         config: ModelConfig,
@@ -300,58 +306,82 @@ class _Level(nn.Module):
         up: nn.Module | None = None,
     ) -> None:
         super().__init__()
-        self.blocks = nn.ModuleList(ResidualBlock(c, width, config) for c in inputs)
-        self.attention = nn.ModuleList(Attention(width, config) if attend else nn.Identity() for _ in inputs)
+        self.blocks = nn.ModuleList(ResidualBlock(dims, c, width, config) for c in inputs)
+        self.attention = nn.ModuleList(Attention(dims, width, config) if attend else nn.Identity() for _ in inputs)
         self.down, self.up = down, up
 
 
 class _Middle(nn.Module):
     """Block, attention, block at the lowest resolution."""
 
-    def __init__(self, width: int, config: ModelConfig) -> None:
+    def __init__(self, dims: int, width: int, config: ModelConfig) -> None:
         super().__init__()
-        self.before = ResidualBlock(width, width, config)
-        self.attention = Attention(width, config)
-        self.after = ResidualBlock(width, width, config)
+        self.before = ResidualBlock(dims, width, width, config)
+        self.attention = Attention(dims, width, config)
+        self.after = ResidualBlock(dims, width, width, config)
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
         return self.after(self.attention(self.before(x, embedding)), embedding)
 
 
-_Conv = nn.Conv2d  # the one place that knows how many dimensions an image has, with pixel_(un)shuffle and the checks
+_CONVOLUTIONS: dict[int, Any] = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
 
 
-def _conv(channels: int, width: int, *, kernel: int = 3, stride: int = 1) -> _Conv:
-    return _Conv(channels, width, kernel, stride=stride, padding=kernel // 2 if stride == 1 else 0)
+def _conv(dims: int, channels: int, width: int, *, kernel: int = 3) -> nn.Module:
+    return _CONVOLUTIONS[dims](channels, width, kernel, padding=kernel // 2)
+
+
+def _fold(x: Tensor, patch: int) -> Tensor:
+    """Fold patches into channels, ordered (c, row, column): `pixel_unshuffle` along any number of axes."""
+    b, c, *sizes = x.shape
+    parts = x.reshape(b, c, *(n for size in sizes for n in (size // patch, patch)))
+    inner, outer = range(3, 2 + 2 * len(sizes), 2), range(2, 2 + 2 * len(sizes), 2)
+    return parts.permute(0, 1, *inner, *outer).reshape(b, -1, *(size // patch for size in sizes))
+
+
+def _unfold(x: Tensor, patch: int) -> Tensor:
+    """Undo :func:`_fold`."""
+    b, c, *sizes = x.shape
+    dims = len(sizes)
+    parts = x.reshape(b, c // patch**dims, *[patch] * dims, *sizes)
+    order = (axis for k in range(dims) for axis in (2 + dims + k, 2 + k))
+    return parts.permute(0, 1, *order).reshape(b, c // patch**dims, *(size * patch for size in sizes))
 
 
 def _norm(channels: int, config: ModelConfig) -> nn.GroupNorm:
     return nn.GroupNorm(config.norm_groups, channels, eps=NORM_EPS)
 
 
-def _pointwise(conv: _Conv, tokens: Tensor) -> Tensor:
-    """Apply a 1 x 1 convolution to (B, pixels, channels): the layout that fused attention kernels want."""
+def _pointwise(conv: nn.Module, tokens: Tensor) -> Tensor:
+    """Apply a convolution of one pixel to (B, pixels, channels): the layout that fused attention kernels want."""
     return F.linear(tokens, conv.weight.flatten(1), conv.bias)
 
 
-class _Downsample(_Conv):
+class _Down:
     """Halve the size: a convolution of stride 2, after zeros at the far end of each axis."""
 
-    def __init__(self, width: int) -> None:
-        super().__init__(width, width, 3, stride=2)
-
     def forward(self, x: Tensor) -> Tensor:
-        return super().forward(F.pad(x, (0, 1) * (x.ndim - 2)))
+        return super().forward(F.pad(x, (0, 1) * (x.ndim - 2)))  # type: ignore[misc]
 
 
-class _Upsample(_Conv):
+class _Up:
     """Double the size: each pixel twice along each axis, then a convolution."""
 
-    def __init__(self, width: int) -> None:
-        super().__init__(width, width, 3, padding=1)
-
     def forward(self, x: Tensor) -> Tensor:
-        return super().forward(F.interpolate(x, scale_factor=2.0, mode="nearest"))
+        return super().forward(F.interpolate(x, scale_factor=2.0, mode="nearest"))  # type: ignore[misc]
+
+
+# Convolutions themselves, so that their weights have the keys of one.
+_DOWN = {dims: type(f"_Down{dims}d", (_Down, conv), {}) for dims, conv in _CONVOLUTIONS.items()}
+_UP = {dims: type(f"_Up{dims}d", (_Up, conv), {}) for dims, conv in _CONVOLUTIONS.items()}
+
+
+def _downsample(dims: int, width: int) -> nn.Module:
+    return _DOWN[dims](width, width, 3, stride=2)
+
+
+def _upsample(dims: int, width: int) -> nn.Module:
+    return _UP[dims](width, width, 3, padding=1)
 
 
 def scale_log_snr(log_snr: Tensor) -> Tensor:

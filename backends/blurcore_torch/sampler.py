@@ -177,7 +177,7 @@ def sample_batch(
         z = process.basis.inverse(u, axes=axes)
         cond = condition(process, torch.full((len(z),), t, device=device), config.model.embedding)
         with torch.autocast(device.type, torch.bfloat16, enabled=config.train.precision == "bf16"):
-            output = say(z.contiguous(memory_format=memory_format(device)), cond)
+            output = say(z.contiguous(memory_format=memory_format(device, len(axes))), cond)
         return objective.predict(bc.marginal_for(process, t, u, axes=axes), output.float(), u, axes=axes, clip=clip)
 
     def show(k: int, u: Tensor) -> None:
@@ -237,7 +237,12 @@ def load_run(folder: Path, device: torch.device) -> tuple[RunConfig, nn.Module, 
     model = build_model(config, image_shape)
     load_module(model, checkpoint.groups["ema"], what="averaged weights")
     prior = restore_prior(config.process, image_shape[:-1], checkpoint.groups.get("prior"))
-    return config, model.to(device, memory_format=memory_format(device)).eval(), image_shape, prior
+    return (
+        config,
+        model.to(device, memory_format=memory_format(device, len(image_shape) - 1)).eval(),
+        image_shape,
+        prior,
+    )
 
 
 def sample_run(
@@ -302,7 +307,8 @@ def run_network(folder: Path, *, device: str = "auto") -> RunNetwork:
     def say(x: Tensor, t: np.ndarray) -> Tensor:
         cond = condition(config.process, tensor(t), config.model.embedding)
         with torch.autocast(where.type, torch.bfloat16, enabled=config.train.precision == "bf16"):
-            return network(x.movedim(-1, 1).contiguous(memory_format=memory_format(where)), cond).float().movedim(1, -1)
+            z = x.movedim(-1, 1).contiguous(memory_format=memory_format(where, x.ndim - 2))
+            return network(z, cond).float().movedim(1, -1)
 
     @torch.no_grad()
     def call(z: np.ndarray, t: np.ndarray) -> np.ndarray:

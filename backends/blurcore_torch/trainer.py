@@ -54,7 +54,7 @@ class Trainer:
         settings = self.config.train
         self.objective, self.axes = objective_of(self.config), grid_axes(self.image_shape)
         self.model = build_model(self.config, self.image_shape).to(
-            self.device, memory_format=memory_format(self.device)
+            self.device, memory_format=memory_format(self.device, len(self.axes))
         )
         self.ema = copy.deepcopy(self.model).requires_grad_(False).eval()
         self.names = [name for name, _ in self.model.named_parameters()]
@@ -102,7 +102,7 @@ class Trainer:
     def _loss(self, x: Tensor, t: Tensor, eps: Tensor, classes: Tensor) -> Tensor:
         process, settings = self.config.process, self.config.train
         pair = self.objective.pair(x, t, eps, axes=self.axes)
-        z = pair.z.contiguous(memory_format=memory_format(self.device))
+        z = pair.z.contiguous(memory_format=memory_format(self.device, len(self.axes)))
         with torch.autocast(self.device.type, torch.bfloat16, enabled=settings.precision == "bf16"):
             cond = condition(process, t, self.config.model.embedding)
             output = self.network(z, cond, classes) if self.config.model.num_classes else self.network(z, cond)

@@ -14,7 +14,7 @@ from blurcore.errors import BlurcoreError, CheckpointError, RunStoppedError
 
 _EXTRAS = {
     **dict.fromkeys(("tyro", "shtab", "tomli_w", "rich", "PIL", "matplotlib", "safetensors", "scipy"), "cli"),
-    **dict.fromkeys(("mlxtend", "skimage", "sklearn"), "data"),
+    **dict.fromkeys(("mlxtend", "nibabel", "skimage", "sklearn"), "data"),
     **dict.fromkeys(("flax", "optax"), "jax"),
 }
 """The extra that brings a package: the core alone needs none of them."""

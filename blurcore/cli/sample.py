@@ -23,7 +23,7 @@ def run(args: argparse.Namespace, rest: list[str]) -> int:
 
     import numpy as np
 
-    from blurcore.data import save_grid
+    from blurcore.data import save_samples
     from blurcore.figures.film import Film
 
     film = Film(config.data.values) if args.film else None
@@ -32,8 +32,8 @@ def run(args: argparse.Namespace, rest: list[str]) -> int:
     name = "-".join(str(part) for part in _parts(settings))
     folder = args.out if args.out is not None else args.run / "samples" / name
     folder.mkdir(parents=True, exist_ok=True)
-    scale = max(1, 64 // images.shape[1])
-    save_grid(images, folder / "grid.png", scale=scale)
+    scale = max(1, 64 // images.shape[1]) if images.ndim == 4 else 1
+    save_samples(images, folder / "grid.png", scale=scale)
     np.savez_compressed(folder / "samples.npz", images=images)
     print(f"grid: {folder / 'grid.png'}")
     if film is not None:

@@ -15,6 +15,7 @@ from blurcore.data.labels import load_labels
 from blurcore.data.loader import Loader
 from blurcore.data.loading import NAMES, load
 from blurcore.data.order import Order, apply_flips, batch_indices, flips, permutation
+from blurcore.data.pictures import as_images, save_samples
 from blurcore.data.values import to_float, to_uint8
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "Loader",
     "Order",
     "apply_flips",
+    "as_images",
     "batch_indices",
     "flips",
     "load",
@@ -33,6 +35,7 @@ __all__ = [
     "permutation",
     "resize_and_crop",
     "save_grid",
+    "save_samples",
     "to_float",
     "to_uint8",
 ]

@@ -18,13 +18,15 @@ MAX_NPZ_BYTES = 2**32
 """Largest array that is taken from an `.npz` (4 GiB), which has to be read into memory as a whole."""
 
 
-def read_array(path: str) -> tuple[npt.NDArray[np.uint8], str]:
+def read_array(path: str, *, dims: int = 2) -> tuple[npt.NDArray[np.uint8], str]:
     """Open the images of a NumPy file.
 
     Parameters
     ----------
     path
         An `.npy` or `.npz` file.
+    dims
+        Axes of the grid: 2 for images; for 1 and 3 the array is (n, *grid) or (n, *grid, C), with any number of channels.
 
     Returns
     -------
@@ -41,17 +43,34 @@ def read_array(path: str) -> tuple[npt.NDArray[np.uint8], str]:
     if suffix not in (".npy", ".npz"):
         raise DataError(f"data.path must end in .npy or .npz for the data set 'array'; got {str(place)!r}")
     try:
-        key, array = _read_npz(place) if suffix == ".npz" else ("", np.lib.format.open_memmap(place, mode="r"))
+        key, array = _read_npz(place, dims) if suffix == ".npz" else ("", np.lib.format.open_memmap(place, mode="r"))
     except DataError:
         raise
     except Exception as error:  # a damaged or hostile file fails in many ways; each means that there are no images
         raise DataError(
             f"{str(place)!r} is not a readable NumPy file of numbers (pickled data are never read): {error}"
         ) from error
-    return images_of(array, str(place)), f"{place.name}{f'[{key}]' if key else ''}, an array of {array.shape}"
+    images = images_of(array, str(place)) if dims == 2 else _grids_of(array, dims, str(place))
+    return images, f"{place.name}{f'[{key}]' if key else ''}, an array of {array.shape}"
 
 
-def _read_npz(place: Path) -> tuple[str, npt.NDArray[Any]]:
+def _grids_of(array: npt.NDArray[Any], dims: int, name: str) -> npt.NDArray[np.uint8]:
+    """View an array as uint8 (n, *grid, C); :class:`DataError` where it is none."""
+    check_grids(array.shape, array.dtype, dims, name)
+    return array if array.ndim == dims + 2 else array[..., None]
+
+
+def check_grids(shape: tuple[int, ...], dtype: np.dtype[Any], dims: int, name: str) -> None:
+    """Refuse by :class:`DataError` what is not uint8 of signals (`dims` 1) or volumes (3), with or without channels."""
+    if dtype != np.uint8 or len(shape) not in (dims + 1, dims + 2) or min(shape) < 1:
+        axes = "n, D, H, W" if dims == 3 else "n, L"
+        raise DataError(
+            f"{name!r} must hold uint8 of the shape ({axes}) or ({axes}, C), as data.dims = {dims} says, none of them 0;"
+            f" got {dtype} of shape {shape}"
+        )
+
+
+def _read_npz(place: Path, dims: int) -> tuple[str, npt.NDArray[Any]]:
     with zipfile.ZipFile(place) as archive:
         members = [name for name in archive.namelist() if name.endswith(".npy")]
         keys = [name.removesuffix(".npy") for name in members]
@@ -64,7 +83,10 @@ def _read_npz(place: Path) -> tuple[str, npt.NDArray[Any]]:
             header = np.lib.format.read_magic(member)
             reader = np.lib.format.read_array_header_1_0 if header == (1, 0) else np.lib.format.read_array_header_2_0
             shape, _, dtype = reader(member)
-        check_layout(shape, dtype, str(place))
+        if dims == 2:
+            check_layout(shape, dtype, str(place))
+        else:
+            check_grids(shape, dtype, dims, str(place))
         size = dtype.itemsize * int(np.prod(shape, dtype=object))
         if size > MAX_NPZ_BYTES:
             raise DataError(

@@ -32,8 +32,8 @@ class Dataset(Protocol):
         ...
 
     @property
-    def image_shape(self) -> tuple[int, int, int]:
-        """(H, W, C) of each image, C = 1 or 3."""
+    def image_shape(self) -> tuple[int, ...]:
+        """(H, W, C) of each image, C = 1 or 3; (*grid, C) of signals and volumes."""
         ...
 
     @property
@@ -82,7 +82,7 @@ def positions(indices: Indices, num_items: int) -> tuple[npt.NDArray[np.int64], 
     return np.where(chosen < 0, chosen + num_items, chosen), found.ndim == 0
 
 
-def fingerprint_of(images: npt.NDArray[np.uint8], image_shape: tuple[int, int, int]) -> str:
+def fingerprint_of(images: npt.NDArray[np.uint8], image_shape: tuple[int, ...]) -> str:
     """sha256 of the number and shape of the images, the shape they are brought to, and their pixels.
 
     All pixels where the array has at most `FULL_HASH_LIMIT` bytes, else those of `SAMPLED_IMAGES` images. Paths and
@@ -105,7 +105,7 @@ class ArrayDataset:
     Parameters
     ----------
     images
-        uint8 (n, H, W, C), n >= 1, C = 1 or 3; not copied.
+        uint8 (n, H, W, C), n >= 1, C = 1 or 3; not copied. Or (n, *grid, C) with 1 or 3 axes and any C.
     name, source
         For the run's record.
     image_size
@@ -131,15 +131,19 @@ class ArrayDataset:
         channels: int | None = None,
     ) -> None:
         require(
-            images.dtype == np.uint8 and images.ndim == 4 and images.shape[-1] in (1, 3) and images.size > 0,
+            images.dtype == np.uint8 and (images.ndim in (3, 5) or (images.ndim == 4 and images.shape[-1] in (1, 3))) and images.size > 0,
             "images", (str(images.dtype), images.shape), "uint8 of shape (n, H, W, C), not empty, with C = 1 or 3",
         )  # fmt: skip
         require(channels in (None, 1, 3), "channels", channels, "1 (grey), 3 (RGB) or None")
         if image_size is not None:
             check_image_size("image_size", image_size)
-        height, width = image_size or images.shape[1:3]
+        require(
+            images.ndim == 4 or (image_size is None and channels is None), "image_size", image_size,
+            "None for signals and volumes, like channels",
+        )  # fmt: skip
+        grid = image_size or images.shape[1:-1]
         self.name, self.source = name, source
-        self.image_shape = (int(height), int(width), int(channels or images.shape[3]))
+        self.image_shape: tuple[int, ...] = (*map(int, grid), int(channels or images.shape[-1]))
         self.fingerprint = fingerprint_of(images, self.image_shape)
         self._images = images
         if images.shape[1:] != self.image_shape and len(images) * int(np.prod(self.image_shape)) <= MEMORY_LIMIT:
@@ -158,7 +162,8 @@ class ArrayDataset:
     def _fit(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         if images.shape[1:] == self.image_shape:
             return images
-        return convert_channels(resize_and_crop(images, self.image_shape[:2]), self.image_shape[2])
+        height, width, channels = self.image_shape
+        return convert_channels(resize_and_crop(images, (height, width)), channels)
 
 
 def refuse_missing(path: object, kind: str, exists: bool) -> None:

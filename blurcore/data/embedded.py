@@ -28,6 +28,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from blurcore.data.embedded_nd import brain, membrane
 from blurcore.data.images import UnreadableError, decode, read_bytes, resize_and_crop
 from blurcore.data.order import permutation
 from blurcore.errors import DataError
@@ -157,5 +158,11 @@ def photos(split: str) -> tuple[npt.NDArray[np.uint8], str]:
 
 LABELS: dict[str, Callable[[str], Labels]] = {"mnist": mnist_labels, "digits": digits_labels}
 """The labels of the labelled ones, 0 to 9, in the order of the images of a split."""
-EMBEDDED: dict[str, Reader] = {"mnist": mnist, "photos": photos, "digits": digits}
+EMBEDDED: dict[str, Reader] = {
+    "mnist": mnist,
+    "photos": photos,
+    "digits": digits,
+    "membrane": membrane,
+    "brain": brain,
+}
 """The sets with a name, each a function of the split."""

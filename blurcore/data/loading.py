@@ -12,7 +12,7 @@ from blurcore.data.images import check_image_size
 from blurcore.errors import ArgumentError
 
 NAMES = (*EMBEDDED, "folder", "array")
-"""Names of the data sets: three that ship inside packages, and yours."""
+"""Names of the data sets: five that ship inside packages, and yours."""
 
 
 def load(config: DataConfig) -> Dataset:
@@ -41,6 +41,11 @@ def load(config: DataConfig) -> Dataset:
     size = None if config.image_size is None else (config.image_size[0], config.image_size[1])
     if size is not None:
         check_image_size("data.image_size", size)
+    flat = config.dims == 2 and config.name not in ("membrane", "brain")
+    if not flat and (size is not None or config.channels is not None or config.flip):
+        raise ArgumentError(
+            "data.image_size, data.channels and data.flip are for images; signals and volumes are taken as they are"
+        )
     if config.name in EMBEDDED:
         images, source = EMBEDDED[config.name](config.split)
         return ArrayDataset(images, name=config.name, source=source, image_size=size, channels=config.channels)
@@ -52,5 +57,5 @@ def load(config: DataConfig) -> Dataset:
                 "data.image_size must be (height, width) for 'folder', whose images may differ in size; got None"
             )
         return FolderDataset(path, image_size=size, channels=config.channels or 3)
-    images, source = read_array(path)
+    images, source = read_array(path, dims=config.dims)
     return ArrayDataset(images, name="array", source=source, image_size=size, channels=config.channels)

@@ -19,7 +19,7 @@ from typing import Any, Protocol, SupportsFloat
 import numpy as np
 
 from blurcore.config import RunConfig, SampleConfig
-from blurcore.data import Dataset, Loader, load, load_labels, save_grid
+from blurcore.data import Dataset, Loader, load, load_labels, save_samples
 from blurcore.engine.metrics import Scalars, Totals
 from blurcore.engine.priors import Prior, fit_prior, restore_prior, starts_from_data
 from blurcore.engine.sampling import check_sampling, objective_of
@@ -262,7 +262,7 @@ class _Loop:
         """Save a grid of samples under the step's number."""
         images = self.trainer.sample(self.config.sample, self.prior)  # by all processes together
         if self.folder is not None:
-            save_grid(images, self.folder.path / "samples" / f"step-{self.trainer.step:08d}.png")
+            save_samples(images, self.folder.path / "samples" / f"step-{self.trainer.step:08d}.png")
 
 
 def _labels(config: RunConfig, count: int) -> Labels | None:

@@ -19,6 +19,7 @@ def condition(process: Process, t: Array, embedding: str) -> Array:
     """Return what the network is shown of the time: t itself, or the log-SNR of the DC frequency; shape (batch,)."""
     if embedding == "time":
         return t
+    # The DC frequency is the same on every grid; two axes of size 1 stand for any.
     return namespace(t=t).reshape(log_snr(process, t, shape=(1, 1)), t.shape)
 
 

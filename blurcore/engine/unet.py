@@ -50,11 +50,11 @@ def plan_levels(config: ModelConfig) -> list[LevelPlan]:
 
 
 def size_multiple(config: ModelConfig) -> int:
-    """Return what the height and width of an image must be multiples of."""
+    """Return what each side of the data must be a multiple of."""
     return config.patch_size << (len(config.channel_multipliers) - 1)
 
 
-def check_size(config: ModelConfig, height: int, width: int) -> None:
+def check_size(config: ModelConfig, *sizes: int) -> None:
     """Refuse an image that does not halve as often as there are levels, with a size that does.
 
     Raises
@@ -63,15 +63,15 @@ def check_size(config: ModelConfig, height: int, width: int) -> None:
         A side is no multiple of :func:`size_multiple`.
     """
     multiple = size_multiple(config)
-    if min(height, width) < 1 or height % multiple or width % multiple:
-        near = tuple(multiple * max(1, round(side / multiple)) for side in (height, width))
+    if min(sizes) < 1 or any(side % multiple for side in sizes):
+        near = tuple(multiple * max(1, round(side / multiple)) for side in sizes)
         raise ArgumentError(
             f"image_size must be multiples of {multiple} (patch_size {config.patch_size},"
-            f" {len(config.channel_multipliers)} levels), such as {near}; got {(height, width)}"
+            f" {len(config.channel_multipliers)} levels), such as {near}; got {sizes}"
         )
 
 
-def check_model(config: ModelConfig, in_channels: int, out_channels: int, image_size: tuple[int, int]) -> None:
+def check_model(config: ModelConfig, in_channels: int, out_channels: int, image_size: tuple[int, ...]) -> None:
     """Refuse, before any weight is made, what the network cannot be built for.
 
     Raises
@@ -79,9 +79,9 @@ def check_model(config: ModelConfig, in_channels: int, out_channels: int, image_
     ArgumentError
         The image size does not halve as often as there are levels, or the widths do not fit the embedding or heads.
     """
-    if len(image_size) != 2 or min(in_channels, out_channels) < 1:
+    if len(image_size) not in (1, 2, 3) or min(in_channels, out_channels) < 1:
         raise ArgumentError(
-            "a U-Net needs image_size = (height, width) and at least 1 channel in and out;"
+            "a U-Net needs image_size = (height, width), or the sizes of 1 or 3 axes, and at least 1 channel in and out;"
             f" got image_size {image_size}, in_channels {in_channels}, out_channels {out_channels}"
         )
     check_size(config, *image_size)

@@ -11,6 +11,7 @@ import numpy as np
 
 from blurcore.data.grid import make_grid
 from blurcore.data.images import pillow
+from blurcore.data.pictures import as_images
 from blurcore.data.values import Values, to_pixels
 from blurcore.errors import DataError
 
@@ -47,7 +48,7 @@ class Film:
             The file cannot be written.
         """
         chosen = np.unique(np.linspace(0, len(self.states) - 1, min(_FRAMES, len(self.states))).round().astype(int))
-        grids = [make_grid(self.states[i], scale=scale) for i in chosen]
+        grids = [make_grid(*as_images(self.states[i]), scale=scale) for i in chosen]
         first, *others = [pillow().fromarray(np.repeat(g, 3, axis=-1) if g.shape[-1] == 1 else g) for g in grids]
         partial = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
         try:

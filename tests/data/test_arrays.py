@@ -197,3 +197,23 @@ def test_file_of_another_suffix_is_refused(tmp_path):
 def test_layout_of_a_negative_shape_is_refused():
     with pytest.raises(DataError, match="at least one image"):
         arrays.check_layout((-1, 4, 4), np.dtype(np.uint8), "x")
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".npz"])
+@pytest.mark.parametrize(("dims", "shape"), [(1, (5, 9)), (1, (5, 9, 4)), (3, (5, 2, 4, 6)), (3, (5, 2, 4, 6, 2))])
+def test_signals_and_volumes_are_read_with_and_without_channels(dims, shape, suffix, tmp_path):
+    stored = RNG.integers(0, 256, size=shape, dtype=np.uint8)
+    (np.save if suffix == ".npy" else np.savez)(tmp_path / f"x{suffix}", stored)
+    data = open_array(tmp_path / f"x{suffix}", dims=dims)
+    assert data.image_shape == (shape[1:] if len(shape) == dims + 2 else (*shape[1:], 1))
+    np.testing.assert_array_equal(data[:].reshape(shape), stored)
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".npz"])
+@pytest.mark.parametrize(
+    "stored", [np.zeros((5, 4), np.float32), np.zeros((5, 3, 4, 2), np.uint8), np.zeros((0, 4), np.uint8)]
+)
+def test_signals_of_another_kind_or_rank_are_refused(stored, suffix, tmp_path):
+    (np.save if suffix == ".npy" else np.savez)(tmp_path / f"x{suffix}", stored)
+    with pytest.raises(DataError, match=r"must hold uint8 of the shape \(n, L\) or \(n, L, C\), as data.dims = 1 says"):
+        open_array(tmp_path / f"x{suffix}", dims=1)

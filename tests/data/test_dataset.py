@@ -62,7 +62,7 @@ def test_dataset_refuses_what_is_no_index(index):
     "images",
     [
         IMAGES.astype(np.float32),
-        IMAGES[0],
+        IMAGES[0, 0],
         IMAGES[..., :2],
         IMAGES[:0],
     ],
@@ -116,7 +116,10 @@ def test_fingerprint_of_a_large_array_sees_its_ends(monkeypatch):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"name": "cifar"}, "data.name must be one of mnist, photos, digits, folder, array; got 'cifar'"),
+        (
+            {"name": "cifar"},
+            "data.name must be one of mnist, photos, digits, membrane, brain, folder, array; got 'cifar'",
+        ),
         ({"split": "valid"}, "data.split must be 'train', 'test' or 'all'; got 'valid'"),
         ({"channels": 4}, r"data.channels must be 1 \(grey\) or 3 \(RGB\); got 4"),
         ({"image_size": (8.5, 8)}, r"data.image_size must be \(height, width\), two positive integers"),

@@ -13,7 +13,7 @@ import pytest
 
 import blurcore as bc
 from blurcore.data import NAMES, Dataset, embedded, load
-from blurcore.errors import DataError
+from blurcore.errors import ArgumentError, DataError
 
 EMBEDDED = ("mnist", "photos", "digits")
 SIZES = {
@@ -26,6 +26,12 @@ SIZES = {
     ("digits", "train"): (1621, (8, 8, 1)),
     ("digits", "test"): (176, (8, 8, 1)),
     ("digits", "all"): (1797, (8, 8, 1)),
+    ("membrane", "train"): (2485, (64, 1)),
+    ("membrane", "test"): (485, (64, 1)),
+    ("membrane", "all"): (2970, (64, 1)),
+    ("brain", "train"): (452, (8, 16, 16, 1)),
+    ("brain", "test"): (138, (8, 16, 16, 1)),
+    ("brain", "all"): (590, (8, 16, 16, 1)),
 }
 
 
@@ -34,7 +40,7 @@ def rows(images):
 
 
 def test_names_are_those_of_the_configuration():
-    assert NAMES == ("mnist", "photos", "digits", "folder", "array")
+    assert NAMES == ("mnist", "photos", "digits", "membrane", "brain", "folder", "array")
 
 
 @pytest.mark.parametrize(("name", "split"), SIZES)
@@ -45,8 +51,10 @@ def test_embedded_set_has_its_size_and_range(name, split):
     assert (len(data), data.image_shape) == SIZES[name, split]
     assert images.shape == (len(data), *data.image_shape)
     assert images.dtype == np.uint8
-    assert images.min() == 0
-    assert images.max() == 255
+    # The potential's range is rounded outwards, and is the recording's, not each part's.
+    assert (
+        (images.min() <= 13 and images.max() >= 245) if name == "membrane" else (images.min(), images.max()) == (0, 255)
+    )
     assert data.name == name
     assert split in data.source
 
@@ -93,6 +101,39 @@ def test_photos_are_split_by_photograph():
     for name in embedded.TEST_PHOTOS:
         assert Path(name).stem in test.source
         assert Path(name).stem not in train.source
+
+
+def test_membrane_holds_the_recording_as_it_stands_in_matplotlib():
+    volts = np.fromfile(embedded.package_file("matplotlib", "matplotlib", "mpl-data/sample_data/membrane.dat"), "<f4")
+    levels = np.rint((volts + 0.7) / 0.75 * 255).astype(np.uint8)
+    train, test = (load(bc.DataConfig(name="membrane", split=split))[:][..., 0] for split in ("train", "test"))
+    assert {levels[i : i + 64].tobytes() for i in range(0, 10000 - 63, 4)} == rows(train)
+    assert {levels[i : i + 64].tobytes() for i in range(10000, 12000 - 63, 4)} == rows(test)
+
+
+def test_brain_holds_patches_of_the_volume_and_none_of_a_test_patch_is_seen_in_training():
+    import nibabel
+
+    path = embedded.package_file("nibabel", "nibabel", "tests/data/example4d.nii.gz")
+    scans = np.asarray(nibabel.load(path).dataobj, dtype=float)  # (x, y, z, scan)
+    levels = np.rint(np.minimum(scans / 1000, 1) * 255).astype(np.uint8)
+    for split, ys in (("train", range(0, 64 - 15, 8)), ("test", range(64, 96 - 15, 8))):
+        expected = {
+            patch.transpose(2, 0, 1).tobytes()
+            for scan in range(2)
+            for x in range(0, 128 - 15, 8)
+            for y in ys
+            for z in range(0, 24 - 7, 4)
+            if (patch := levels[x : x + 16, y : y + 16, z : z + 8, scan]).mean() >= 64
+        }
+        assert expected == rows(load(bc.DataConfig(name="brain", split=split))[:])
+
+
+@pytest.mark.parametrize("name", ["membrane", "brain"])
+@pytest.mark.parametrize("setting", [{"image_size": (16, 16)}, {"channels": 3}, {"flip": True}])
+def test_settings_for_images_are_refused_for_signals_and_volumes(name, setting):
+    with pytest.raises(ArgumentError, match="are for images; signals and volumes are taken as they are"):
+        load(bc.DataConfig(name=name, **setting))
 
 
 def test_photos_are_inside_the_installed_wheel():

@@ -55,7 +55,7 @@ from blurcore_jax.devices import pick_devices
 from blurcore_jax.sampler import load_run, sample
 from blurcore_jax.trainer import Trainer
 assert len(jax.devices()) == 8
-config, graphdef, params, shape = load_run(Path(sys.argv[1]))
+config, graphdef, params, shape, _ = load_run(Path(sys.argv[1]))
 settings = bc.SampleConfig(num_samples=5, num_steps=3, batch_size=8)
 draws = [sample(config, graphdef, params, image_shape=shape, settings=settings, prior=None, devices=d, progress=False)
          for d in (pick_devices("cpu"), pick_devices("cpu:3"))]

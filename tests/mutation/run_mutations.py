@@ -45,6 +45,8 @@ LIKELY = {
     "losses.py": ("tests/core/test_losses.py",),
     "samplers": ("tests/core/test_samplers.py",),
     "oracle.py": ("tests/samplers/test_oracle.py",),
+    "objectives.py": ("tests/core/test_objectives.py",),
+    "likelihood.py": ("tests/core/test_likelihood.py",),
     "_arrays.py": ("tests/core/test_arrays.py", "tests/core/test_diffusion.py"),
 }
 """Tests that are likely to notice a mutant, by the first part of its file's path: they run first."""

@@ -28,6 +28,7 @@ def test_mutants_are_many_distinct_and_in_every_module_that_computes():
     assert len({(mutant.file, mutant.old, mutant.new) for mutant in MUTANTS}) == len(MUTANTS)
     assert len({mutant.breaks for mutant in MUTANTS}) == len(MUTANTS)
     wanted = {"transforms.py", "schedules.py", "diffusion.py", "prediction.py", "losses.py", "oracle.py", "_arrays.py"}
+    wanted |= {"objectives.py", "likelihood.py"}
     for folder in ("processes", "samplers"):
         wanted |= {
             str(path.relative_to(CORE))

@@ -133,9 +133,9 @@ def test_forward_refuses_wrong_channels_ranks_and_times() -> None:
             network(bad_x, bad_t)
 
 
-def test_unet_refuses_an_image_size_of_three_numbers_and_no_channels() -> None:
-    with pytest.raises(ArgumentError, match=r"image_size \(8, 8, 8\)"):
-        UNet(TINY, in_channels=1, out_channels=1, image_size=(8, 8, 8))
+def test_unet_refuses_an_image_size_of_four_numbers_and_no_channels() -> None:
+    with pytest.raises(ArgumentError, match=r"image_size \(8, 8, 8, 8\)"):
+        UNet(TINY, in_channels=1, out_channels=1, image_size=(8, 8, 8, 8))
     with pytest.raises(ArgumentError, match="in_channels 0"):
         UNet(TINY, in_channels=0, out_channels=1, image_size=(8, 8))
 
@@ -366,9 +366,9 @@ def test_bf16_autocast_gives_a_finite_output_near_that_of_float32() -> None:
 def test_embedding_is_in_float32_under_autocast() -> None:
     network = perturbed()
     times = torch.tensor([0.5, 0.5005])
-    exact = network._embed(times)
+    exact = network._embed(times, None)
     with torch.autocast("cpu", torch.bfloat16):
-        assert torch.equal(network._embed(times), exact)
+        assert torch.equal(network._embed(times, None), exact)
 
 
 def test_channels_last_changes_the_layout_and_not_the_values() -> None:
@@ -433,9 +433,9 @@ def test_sinusoids_stay_in_float32_when_the_model_is_cast() -> None:
 def test_embedding_tells_neighbouring_times_apart(embedding: str, scale: float) -> None:
     network = build(replace(TINY, embedding=embedding))
     grid = (torch.arange(1001) / 1000 - (0.5 if embedding == "log_snr" else 0.0)) * scale
-    distances = (network._embed(grid)[1:] - network._embed(grid)[:-1]).norm(dim=1)
+    distances = (network._embed(grid, None)[1:] - network._embed(grid, None)[:-1]).norm(dim=1)
     assert distances.min() > 1e-3
-    first, last = network._embed(grid[[0, -1]])
+    first, last = network._embed(grid[[0, -1]], None)
     assert (first - last).norm() > 0.1
 
 
@@ -511,7 +511,7 @@ def residual(x: np.ndarray, e: np.ndarray, block: Any, groups: int) -> np.ndarra
 @pytest.mark.parametrize("layout", ["contiguous_format", "channels_last"])
 def test_attention_is_the_softmax_formula(heads: int, layout: str) -> None:
     torch.manual_seed(0)
-    layer = Attention(16, replace(TINY, num_heads=heads)).double()
+    layer = Attention(2, 16, replace(TINY, num_heads=heads)).double()
     for parameter in layer.parameters():
         torch.nn.init.normal_(parameter, std=0.7)
     x = torch.randn(2, 16, 3, 5, dtype=torch.float64)
