@@ -40,8 +40,10 @@ from blurcore.processes import (
     Difference,
     GaussianDiffusion,
     HeatDissipation,
+    Logs,
     Marginal,
     Process,
+    SpectralProcess,
 )
 from blurcore.registry import available, get_backend, names
 from blurcore.samplers import (
@@ -77,7 +79,7 @@ from blurcore.schedules import (
     Sin,
     SinSquared,
 )
-from blurcore.serial import from_dict, to_dict
+from blurcore.serial import from_dict, register_kind, to_dict
 from blurcore.transforms import DCT, DST, Basis, Dense, Identity, RealFourier
 
 __version__ = "0.1.0"
@@ -116,6 +118,7 @@ __all__ = [
     "InverseHeat",
     "LinearBeta",
     "LogLinear",
+    "Logs",
     "Marginal",
     "ModelConfig",
     "NoBlur",
@@ -132,6 +135,7 @@ __all__ = [
     "Sin",
     "SinSquared",
     "Solver",
+    "SpectralProcess",
     "TrainConfig",
     "TrainingPair",
     "Transition",
@@ -154,6 +158,7 @@ __all__ = [
     "posterior",
     "predict",
     "quadratic_times",
+    "register_kind",
     "sde",
     "simple_loss",
     "to_dict",

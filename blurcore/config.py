@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from blurcore._checks import require, require_finite
-from blurcore.processes import BlurringDiffusion, ColdDiffusion, GaussianDiffusion, HeatDissipation
+from blurcore.processes import BlurringDiffusion, ColdDiffusion, GaussianDiffusion, HeatDissipation, SpectralProcess
 from blurcore.samplers.grids import check_times
 
-ProcessConfig = BlurringDiffusion | GaussianDiffusion | HeatDissipation | ColdDiffusion
+ProcessConfig = BlurringDiffusion | GaussianDiffusion | HeatDissipation | ColdDiffusion | SpectralProcess
 PredictionKind = Literal["eps", "v", "x0", "residual"]
 SamplerName = Literal[
     "ancestral", "calibrated", "ddim", "dpm_solver_pp", "dpm_solver_sde", "euler", "heun", "ode", "inverse_heat", "cold_naive",

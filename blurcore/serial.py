@@ -11,6 +11,7 @@ import dataclasses
 import math
 import types
 import typing
+from importlib.metadata import entry_points
 from typing import Any, TypeVar
 
 from blurcore.errors import ArgumentError, ConfigError
@@ -27,6 +28,57 @@ _KINDS: dict[str, dict[str, Any]] = {
     "basis": BASES,
 }
 """Which classes a field of this name may hold; the registries themselves, so that a class added there is known here."""
+
+
+GROUP = "blurcore.processes"
+"""Entry points of installed packages: the name of a kind, and the class; loaded where a configuration names it."""
+
+K = TypeVar("K", bound=type)
+
+
+def register_kind(cls: K) -> K:
+    """Make a process or schedule of one's own known by its name, to dictionaries, files, checkpoints and the command line.
+
+    A decorator. A package that is installed may declare its classes in the entry-point group ``blurcore.processes`` instead,
+    ``KIND = "module:Class"``; they are then found without an import of one's own.
+
+    Parameters
+    ----------
+    cls
+        A frozen dataclass that is a :class:`blurcore.Process`, a :class:`blurcore.NoiseSchedule` or a
+        :class:`blurcore.BlurSchedule`; its fields are numbers, words, booleans, tuples of them, schedules and bases.
+
+    Returns
+    -------
+    type
+        `cls` itself.
+
+    Raises
+    ------
+    ArgumentError
+        It is none of these, is not frozen, or another class has its name.
+    """
+    parameters = getattr(cls, "__dataclass_params__", None)
+    if parameters is None or not parameters.frozen:
+        raise ArgumentError(f"cls must be a frozen dataclass, @dataclass(frozen=True, kw_only=True); got {cls!r}")
+    fits = (registry for needed, registry in _PROTOCOLS if all(callable(getattr(cls, n, None)) for n in needed))
+    registry = next(fits, None)
+    if registry is None:
+        asked = "; or ".join(", ".join(needed) for needed, _ in _PROTOCOLS)
+        raise ArgumentError(
+            f"cls must have the methods of a process or of a schedule ({asked}); {cls.__name__} has not"
+        )
+    if registry.get(cls.__name__, cls) is not cls:
+        raise ArgumentError(f"cls must have a name of its own; {cls.__name__!r} is {registry[cls.__name__]!r}")
+    registry[cls.__name__] = cls
+    return cls
+
+
+_PROTOCOLS: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
+    (("marginal", "log_snr", "difference", "sde"), PROCESSES),
+    (("scales", "log_snr", "log_snr_difference", "rates"), NOISE_SCHEDULES),
+    (("tau", "tau_difference", "tau_rate"), BLUR_SCHEDULES),
+)
 
 
 def _has_kind(cls: type) -> bool:
@@ -113,8 +165,14 @@ def _join(name: str, key: str) -> str:
 
 def _class_of(data: dict[str, Any], registry: dict[str, Any], name: str) -> Any:
     kind = data.get("kind")
+    if isinstance(kind, str) and kind not in registry:
+        for point in entry_points(group=GROUP, name=kind):
+            register_kind(point.load())
     if not isinstance(kind, str) or kind not in registry:
-        raise ConfigError(f"{_join(name, 'kind')} must be one of {', '.join(sorted(registry))}; got {kind!r}")
+        raise ConfigError(
+            f"{_join(name, 'kind')} must be one of {', '.join(sorted(registry))}, or a class of your own that has been"
+            f" made known by blurcore.register_kind; got {kind!r}"
+        )
     return registry[kind]
 
 

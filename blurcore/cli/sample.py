@@ -48,8 +48,16 @@ def _parts(settings: SampleConfig) -> list[str | int]:
     parts: list[str | int] = [settings.sampler]
     if settings.sampler == "ddim" and settings.eta:
         parts.append(f"eta{settings.eta:g}")
+    if settings.sampler == "ancestral" and settings.variance != "posterior":
+        parts.append(settings.variance)
     if settings.sampler.startswith("dpm_solver"):
         parts.append(f"order{settings.order}")
+    if settings.label is not None:
+        parts.append(f"label{settings.label}")
+    if settings.guidance != 1:
+        parts.append(f"guidance{settings.guidance:g}")
+    if settings.clip != "off":
+        parts.append(settings.clip)
     if settings.grid != "uniform":
         parts.append(settings.grid)
     parts += [settings.num_steps, f"seed{settings.seed}"]

@@ -39,8 +39,8 @@ def save_samples(samples: npt.NDArray[np.uint8], path: str | os.PathLike[str], *
 
 
 def _curves(signal: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """Draw the channels of a signal (L, C) as black curves on white, (64, 2 L, 1)."""
-    image: npt.NDArray[Any] = np.full((_HEIGHT, _STRETCH * len(signal), 1), 255, dtype=np.uint8)
+    """Draw the channels of a signal (L, C) as black curves on light grey, which a grid sets on white; (64, 2 L, 1)."""
+    image: npt.NDArray[Any] = np.full((_HEIGHT, _STRETCH * len(signal), 1), 235, dtype=np.uint8)
     rows = (_HEIGHT - 1) - signal.astype(int) * (_HEIGHT - 1) // 255
     for channel in rows.T:
         for i, row in enumerate(channel):

@@ -128,6 +128,11 @@ def _method(
     start = model.process.marginal(0.0, shape=model.grid)
     if np.ptp(start.alpha) > 1e-6 * np.max(start.alpha) or np.ptp(start.sigma) > 0:
         raise ConfigError(f"{name} is not isotropic at t = 0, which the pixels' bins need")
+    if np.all(start.sigma == 0) and settings.likelihood != "discrete":
+        raise ConfigError(
+            f"{name} has no noise at t = 0, where the likelihood {settings.likelihood} ends; its bound is discrete, with as many"
+            " steps as its noise schedule"
+        )
     return lambda x, rng: {"discrete": _discrete, "continuous": _continuous, "ode": _ode}[settings.likelihood](
         model, settings, x, rng
     )
@@ -145,11 +150,29 @@ def _decoded(model: _Model, x: Array, rng: np.random.Generator) -> tuple[Array, 
 def _discrete(model: _Model, settings: EvaluateConfig, x: Array, rng: np.random.Generator) -> Terms:
     u0, steps = model.forward(x), np.zeros(len(x))
     times = uniform_times(settings.num_steps)
+    clean = bool(np.all(model.process.marginal(0.0, shape=model.grid).sigma == 0))
+    last = times[-2] if clean else 0.0  # z_0 is the data: the step to it is the decoder (Ho et al. 2020, section 3.3)
     for t, s in zip(times[:-1], times[1:], strict=True):
-        m = model.marginal(t, u0)
-        guess = model.guess(m.alpha * u0 + m.sigma * rng.standard_normal(u0.shape), np.full(len(x), t))
-        steps += likelihood.diffusion_step(model.process, u0, guess, t, s, axes=model.axes)
-    return Terms(likelihood.prior_kl(model.process, u0, axes=model.axes), steps, _decoded(model, x, rng)[1])
+        if s >= last:
+            steps += likelihood.diffusion_step(model.process, u0, _guess_at(model, u0, t, rng), t, s, axes=model.axes)
+    decoded = _decoded_from(model, x, u0, last, rng) if clean else _decoded(model, x, rng)[1]
+    return Terms(likelihood.prior_kl(model.process, u0, axes=model.axes), steps, decoded)
+
+
+def _guess_at(model: _Model, u0: Array, t: float, rng: np.random.Generator) -> Array:
+    """Return what the network makes of data noised to time t."""
+    m = model.marginal(t, u0)
+    return model.guess(m.alpha * u0 + m.sigma * rng.standard_normal(u0.shape), np.full(len(u0), t))
+
+
+def _decoded_from(model: _Model, x: Array, u0: Array, t: float, rng: np.random.Generator) -> Array:
+    """Return -log P(x | z_t) of the step from t to clean data, with the variance of the step forwards."""
+    m = diffusion.transition(model.process, t, 0.0, shape=model.grid)
+    std = math.sqrt(float(np.max(m.variance)))
+    scale = SCALES[model.config.data.values]
+    mean = model.inverse(_guess_at(model, u0, t, rng))
+    nats: Array = likelihood.reconstruction(x, mean, std, low=scale.low, high=scale.high)
+    return nats
 
 
 def _continuous(model: _Model, settings: EvaluateConfig, x: Array, rng: np.random.Generator) -> Terms:

@@ -8,7 +8,7 @@ from blurcore._arrays import namespace
 from blurcore._typing import Array
 from blurcore.config import DataConfig, RunConfig, SampleConfig
 from blurcore.data.values import SCALES
-from blurcore.diffusion import log_snr
+from blurcore.diffusion import log_snr, require_noise
 from blurcore.errors import ArgumentError, ConfigError, DegenerateError
 from blurcore.objectives import Denoising, HeatReversal, Objective, Restoration
 from blurcore.processes import ColdDiffusion, HeatDissipation, Process
@@ -93,6 +93,8 @@ def check_sampling(
     try:
         for t, s in (stages[0], stages[-1]):
             solver.coefficients(t, s, shape=shape)
+        if sampler == "ode":
+            require_noise("the slope", config.process, 0.0, shape=shape)
     except (ArgumentError, DegenerateError) as error:
         raise ConfigError(f"sample.sampler cannot be {sampler} for {name}: {error}") from None
 

@@ -10,6 +10,7 @@ from blurcore.processes.blurring import BlurringDiffusion
 from blurcore.processes.cold import ColdDiffusion
 from blurcore.processes.gaussian import GaussianDiffusion
 from blurcore.processes.heat import HeatDissipation
+from blurcore.processes.spectral import Logs, SpectralProcess
 from blurcore.transforms import Basis
 
 PROCESSES = {cls.__name__: cls for cls in (BlurringDiffusion, GaussianDiffusion, HeatDissipation, ColdDiffusion)}
@@ -45,6 +46,6 @@ class Process(Protocol):
 
 
 __all__ = [
-    "PROCESSES", "SDE", "BlurringDiffusion", "ColdDiffusion", "Difference", "GaussianDiffusion", "HeatDissipation",
-    "Marginal", "Process",
+    "PROCESSES", "SDE", "BlurringDiffusion", "ColdDiffusion", "Difference", "GaussianDiffusion", "HeatDissipation", "Logs",
+    "Marginal", "Process", "SpectralProcess",
 ]  # fmt: skip

@@ -80,7 +80,7 @@ def test_signals_are_drawn_as_curves_and_volumes_as_rows_of_slices(tmp_path: Pat
     signals[1] = 255
     images, columns = as_images(signals)
     assert (images.shape, columns) == ((2, 64, 16, 1), None)
-    assert [np.flatnonzero(image[..., 0].min(axis=1) < 255).tolist() for image in images] == [[63], [0]]
+    assert [np.flatnonzero(image[..., 0].min(axis=1) == 0).tolist() for image in images] == [[63], [0]]
     volumes = np.random.default_rng(0).integers(0, 256, (2, 3, 5, 4, 1), dtype=np.uint8)
     images, columns = as_images(volumes)
     assert columns == 3

@@ -82,6 +82,31 @@ def test_bounds_of_the_exact_denoiser_meet_the_truth(kind: Any) -> None:
     assert error < 0.03
 
 
+def test_bound_of_ddpms_thousand_steps_though_nothing_is_noised_at_t_0() -> None:
+    """The steps' expectation is in closed form, from the product of betas; the decoder is Ho et al.'s last step.
+
+    It is the bins of N(x0(z_1), beta_1): drawn here with other noise. 5 standard errors are allowed.
+    """
+    process = bc.GaussianDiffusion(noise=bc.LinearBeta())
+    images = pixels(400)
+    got = evaluate(exact_network(process), images, bc.EvaluateConfig(num_steps=1000, batch_size=400))
+    signal = np.cumprod(1 - np.linspace(1e-4, 0.02, 1000))
+    snr, unexplained = signal / (1 - signal), VARIANCE * (1 - signal) / (signal * VARIANCE + 1 - signal)
+    steps = 0.5 * ((snr[:-1] - snr[1:]) * unexplained[1:]).sum() / np.log(2)
+    assert abs(got.steps.mean() - steps) < 5 * got.steps.std() / np.sqrt(len(images))
+    x = images / 127.5 - 1
+    z = np.sqrt(signal[0]) * x + 0.01 * np.random.default_rng(7).standard_normal(x.shape)
+    mean = np.sqrt(signal[0]) * VARIANCE / (signal[0] * VARIANCE + 1e-4) * z
+    nats = [direct.bin_nll(*pair, 0.01, -1.0, 1.0, 256) for pair in zip(x, mean, strict=True)]
+    decoded = np.array(nats) / x[0].size / np.log(2)
+    spread = np.sqrt((decoded.var() + got.reconstruction.var()) / len(images))
+    assert abs(got.reconstruction.mean() - decoded.mean()) < 5 * spread
+    assert spread < 0.03
+    for kind in ("continuous", "ode"):
+        with pytest.raises(ConfigError, match="has no noise at t = 0"):
+            evaluate(exact_network(process), images, bc.EvaluateConfig(likelihood=kind))
+
+
 def test_terms_are_those_of_the_range_of_the_data() -> None:
     """On [0, 1] with half the noise everything is a change of units, and bits are bits."""
     process = bc.GaussianDiffusion()
