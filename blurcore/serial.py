@@ -11,6 +11,8 @@ import dataclasses
 import math
 import types
 import typing
+from collections import ChainMap
+from collections.abc import Mapping
 from importlib.metadata import entry_points
 from typing import Any, TypeVar
 
@@ -56,7 +58,8 @@ def register_kind(cls: K) -> K:
     Raises
     ------
     ArgumentError
-        It is none of these, is not frozen, or another class has its name.
+        It is none of these, is not frozen, or a class of another module has its name (a second definition in the same
+        module, as in a notebook, takes the place of the first).
     """
     parameters = getattr(cls, "__dataclass_params__", None)
     if parameters is None or not parameters.frozen:
@@ -68,8 +71,9 @@ def register_kind(cls: K) -> K:
         raise ArgumentError(
             f"cls must have the methods of a process or of a schedule ({asked}); {cls.__name__} has not"
         )
-    if registry.get(cls.__name__, cls) is not cls:
-        raise ArgumentError(f"cls must have a name of its own; {cls.__name__!r} is {registry[cls.__name__]!r}")
+    other = registry.get(cls.__name__, cls)
+    if other.__module__ != cls.__module__:
+        raise ArgumentError(f"cls must have a name of its own; {cls.__name__} of {other.__module__} is known already")
     registry[cls.__name__] = cls
     return cls
 
@@ -132,9 +136,7 @@ def from_dict(data: dict[str, Any], cls: type[T] | None = None, *, name: str = "
     if not isinstance(data, dict):
         raise ConfigError(f"{name or 'settings'} must be a table of settings; got {data!r}")
     if cls is None:
-        cls = typing.cast(
-            "type[T]", _class_of(data, {k: v for registry in _KINDS.values() for k, v in registry.items()}, name)
-        )
+        cls = typing.cast("type[T]", _class_of(data, ChainMap(*_KINDS.values()), name))
     elif "kind" in data and data["kind"] != cls.__name__:
         raise ConfigError(f"{_join(name, 'kind')} must be {cls.__name__!r} here; got {data['kind']!r}")
     hints = typing.get_type_hints(cls)
@@ -163,7 +165,7 @@ def _join(name: str, key: str) -> str:
     return f"{name}.{key}" if name else key
 
 
-def _class_of(data: dict[str, Any], registry: dict[str, Any], name: str) -> Any:
+def _class_of(data: dict[str, Any], registry: Mapping[str, Any], name: str) -> Any:
     kind = data.get("kind")
     if isinstance(kind, str) and kind not in registry:
         for point in entry_points(group=GROUP, name=kind):

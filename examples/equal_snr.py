@@ -52,7 +52,7 @@ class EqualSNR(bc.SpectralProcess):
         place = xp.sqrt(lam) * ((len(self.spectrum) - 1) / math.pi)
         logs = np.log(self.spectrum)
         slopes = np.diff(logs)
-        value = logs[0] + slopes[0] * place
+        value = float(logs[0]) + float(slopes[0]) * place
         for knot, bend in enumerate(np.diff(slopes), start=1):
             value = value + float(bend) * xp.clip(place - knot, 0.0, None)
         return value
@@ -71,8 +71,7 @@ def measure(images: np.ndarray, num_knots: int = 9) -> tuple[float, ...]:
     u = bc.DCT().forward(images, axes=(1, 2))
     place = np.sqrt(bc.DCT().eigenvalues(u.shape[1:3])) * ((num_knots - 1) / math.pi)
     variance = u.var(axis=0).mean(axis=-1)
-    nearest = np.clip(np.rint(place), 0, num_knots - 1)
-    return tuple(float(max(variance[nearest == k].mean(), 1e-6)) for k in range(num_knots))
+    return tuple(float(max(variance[np.rint(place) == k].mean(), 1e-6)) for k in range(num_knots))
 
 
 if __name__ == "__main__":

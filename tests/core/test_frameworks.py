@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from equal_snr import EqualSNR
 from scipy import fft
 
 import blurcore as bc
@@ -18,6 +19,7 @@ EPS = RNG.standard_normal(X.shape).astype(np.float32)
 W = RNG.standard_normal(X.shape).astype(np.float32)
 T = np.array([0.2, 0.5, 0.9], dtype=np.float32)
 PROCESSES = {name: bc.PROCESSES[name]() for name in ("BlurringDiffusion", "GaussianDiffusion", "HeatDissipation")}
+PROCESSES["of one's own"] = EqualSNR(spectrum=(2.0, 0.5, 0.1))
 TOLERANCE = {"rtol": 0.0, "atol": 100 * 2.0**-23 * 5}
 
 

@@ -34,7 +34,7 @@ from typing import Any, NamedTuple
 
 ROOT = Path(__file__).resolve().parents[2]
 LIST = Path(__file__).with_name("mutants.toml")
-COPIED = ("blurcore", "backends", "reference", "tests/core", "tests/properties", "tests/samplers")
+COPIED = ("blurcore", "backends", "examples", "reference", "tests/core", "tests/properties", "tests/samplers")
 FILES = ("tests/conftest.py", "pyproject.toml", "README.md")
 LIKELY = {
     "transforms.py": ("tests/core/test_transforms.py", "tests/properties/test_transforms.py"),

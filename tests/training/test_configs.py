@@ -14,10 +14,11 @@ from blurcore.cli import main
 from blurcore.runs import newest_checkpoint, read_config
 
 CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.toml"))
-SMALL = (
-    "--model.base-channels 8 --model.norm-groups 4 --model.channel-multipliers 1 --model.attention-levels 0"
-    " --model.num-res-blocks 1 --train.steps 2 --train.batch-size 4 --train.precision float32 --sample.batch-size 4"
-).split()
+SMALL = [
+    *("--model.base-channels", "8", "--model.norm-groups", "4", "--model.channel-multipliers", "1"),
+    *("--model.attention-levels", "0", "--model.num-res-blocks", "1", "--train.steps", "2", "--train.batch-size", "4"),
+    *("--train.precision", "float32", "--sample.batch-size", "4"),
+]
 ABLATIONS = {
     "no blur": {"blur": bc.SinSquared(sigma_blur_max=0.0)},
     "1 pixel, sin": {"blur": bc.Sin(sigma_blur_max=1.0)},
