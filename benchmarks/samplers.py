@@ -30,12 +30,16 @@ SAMPLERS = {
     "ancestral": {},
     "ancestral, upper variance": {"sampler": "ancestral", "variance": "upper"},
     "ddim": {},
+    "ddim, log-SNR": {"sampler": "ddim", "grid": "log_snr"},
     "dpm_solver_pp 2M, log-SNR": {"sampler": "dpm_solver_pp", "grid": "log_snr"},
+    "dpm_solver_pp 3M, log-SNR": {"sampler": "dpm_solver_pp", "grid": "log_snr", "order": 3},
     "dpm_solver_sde 2M, log-SNR": {"sampler": "dpm_solver_sde", "grid": "log_snr"},
     "euler, log-SNR": {"sampler": "euler", "grid": "log_snr"},
     "heun, log-SNR (two calls a step)": {"sampler": "heun", "grid": "log_snr"},
     "calibrated": {},
     "calibrated, log-SNR": {"sampler": "calibrated", "grid": "log_snr"},
+    "calibrated, noise in the last step": {"sampler": "calibrated", "last_noise": True},
+    "calibrated, log-SNR, noise in the last step": {"sampler": "calibrated", "grid": "log_snr", "last_noise": True},
 }
 
 

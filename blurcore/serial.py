@@ -136,7 +136,7 @@ def from_dict(data: dict[str, Any], cls: type[T] | None = None, *, name: str = "
     if not isinstance(data, dict):
         raise ConfigError(f"{name or 'settings'} must be a table of settings; got {data!r}")
     if cls is None:
-        cls = typing.cast("type[T]", _class_of(data, ChainMap(*_KINDS.values()), name))
+        cls = typing.cast("type[T]", class_of(data, name))
     elif "kind" in data and data["kind"] != cls.__name__:
         raise ConfigError(f"{_join(name, 'kind')} must be {cls.__name__!r} here; got {data['kind']!r}")
     hints = typing.get_type_hints(cls)
@@ -152,7 +152,7 @@ def from_dict(data: dict[str, Any], cls: type[T] | None = None, *, name: str = "
         if key in _KINDS:
             if not isinstance(value, dict):
                 raise ConfigError(f"{path} must be a table with a `kind`; got {value!r}")
-            values[key] = from_dict(value, _class_of(value, _KINDS[key], path), name=path)
+            values[key] = from_dict(value, class_of(value, path), name=path)
         else:
             values[key] = _coerce(value, hints[key], path)
     try:
@@ -165,7 +165,22 @@ def _join(name: str, key: str) -> str:
     return f"{name}.{key}" if name else key
 
 
-def _class_of(data: dict[str, Any], registry: Mapping[str, Any], name: str) -> Any:
+def class_of(data: dict[str, Any], name: str = "") -> type[Any]:
+    """Return the class that a dictionary names under ``kind``.
+
+    Parameters
+    ----------
+    data
+        Plain dictionary.
+    name
+        Where it stands, such as "process.blur": its last part says which classes there may be; all of them without.
+
+    Raises
+    ------
+    ConfigError
+        There is no such class.
+    """
+    registry: Mapping[str, Any] = _KINDS.get(name.rpartition(".")[2], ChainMap(*_KINDS.values()))
     kind = data.get("kind")
     if isinstance(kind, str) and kind not in registry:
         for point in entry_points(group=GROUP, name=kind):
@@ -175,7 +190,8 @@ def _class_of(data: dict[str, Any], registry: Mapping[str, Any], name: str) -> A
             f"{_join(name, 'kind')} must be one of {', '.join(sorted(registry))}, or a class of your own that has been"
             f" made known by blurcore.register_kind; got {kind!r}"
         )
-    return registry[kind]
+    found: type[Any] = registry[kind]
+    return found
 
 
 def _coerce(value: Any, hint: Any, path: str) -> Any:

@@ -68,7 +68,8 @@ def _add_demo(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
 
 
 def _add_train(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    train = _add(commands, "train", "train a model; any setting of the configuration is a flag", add_help=False)
+    text = "train a model; any setting of the configuration is a flag, and --process.blur.kind NAME and the like take another class"
+    train = _add(commands, "train", text, add_help=False)
     train.add_argument("-h", "--help", action="store_true", help="show this and every setting")
     _path(train, "config", text="configuration, a TOML file", nargs="?", metavar="CONFIG.toml")
     _path(train, "--out", text="run folder (default: runs/CONFIG-TIME)")

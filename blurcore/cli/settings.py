@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import os
 from datetime import datetime
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from blurcore.errors import ConfigError
 from blurcore.protocols import Backend, Machinery
 from blurcore.registry import available, get_backend
+from blurcore.serial import class_of, from_dict, to_dict
 
 T = TypeVar("T")
 
@@ -22,7 +24,37 @@ def override(default: T, words: list[str], *, prog: str) -> T:
     width = os.environ.get("COLUMNS", "")
     if width.isdigit() and int(width) < 40:
         os.environ["COLUMNS"] = "40"  # narrower, tyro's frames have no room for a word
+    default, words = _choose_kinds(default, words)
     return tyro.cli(type(default), default=default, args=words, prog=prog, config=(tyro.conf.AvoidSubcommands,))
+
+
+def _choose_kinds(default: T, words: list[str]) -> tuple[T, list[str]]:
+    """Apply flags such as `--process.blur.kind Sin`, which change the class of a setting; its own fields follow as flags.
+
+    Numbers and words that the new class has in common with the old keep their values, everything else is the new class's
+    default. Returns the settings and the words that are left.
+    """
+    left = []
+    remaining = iter(words)
+    for word in remaining:
+        flag, equals, value = word.partition("=")
+        path = flag.removeprefix("--").replace("-", "_").split(".")
+        if not flag.startswith("--") or len(path) < 2 or path[-1] != "kind":
+            left.append(word)
+            continue
+        data = to_dict(default)
+        node: Any = data
+        for name in path[:-1]:
+            node = node.get(name, {}) if isinstance(node, dict) else {}
+        if not isinstance(node, dict) or "kind" not in node:
+            raise ConfigError(f"unknown option {flag!r}; see --help")
+        kind = value if equals else next(remaining, None)
+        fields = {field.name for field in dataclasses.fields(class_of({"kind": kind}, ".".join(path[:-1])))}
+        kept = {name: value for name, value in node.items() if name in fields and not isinstance(value, dict)}
+        node.clear()
+        node.update(kept, kind=kind)
+        default = from_dict(data, type(default))
+    return default, left
 
 
 def refuse_rest(words: list[str]) -> None:

@@ -327,3 +327,34 @@ def test_package_that_is_not_installed_is_explained(package, words):
         done.stderr
         == f"blurcore: error: this needs {package}, which is not installed; try: pip install 'blurcore[cli]'\n"
     )
+
+
+def test_flags_change_the_class_of_a_setting(tmp_path: Path) -> None:
+    from blurcore.cli.settings import override
+    from blurcore.errors import ConfigError
+
+    base = bc.RunConfig(process=bc.BlurringDiffusion(blur=bc.SinSquared(sigma_blur_max=7.0), min_scale=0.5))
+    flags = [
+        "--process.blur.kind",
+        "Sin",
+        "--process.noise.kind=LinearBeta",
+        "--process.noise.num-steps",
+        "500",
+        "--seed",
+        "4",
+    ]
+    got = override(base, [*flags, "--process.noise.beta-end", "0.04"], prog="x")
+    noise = bc.LinearBeta(num_steps=500, beta_end=0.04)
+    expected = bc.BlurringDiffusion(blur=bc.Sin(sigma_blur_max=7.0), noise=noise, min_scale=0.5)
+    assert (got.process, got.seed) == (expected, 4)
+    heat = override(base, ["--process.kind", "HeatDissipation", "--process.blur.num-levels", "9"], prog="x")
+    assert isinstance(heat.process, bc.HeatDissipation)
+    for words, message in (
+        (["--process.blur.kind", "Cubic"], r"process\.blur\.kind must be one of .*NoBlur.*; got 'Cubic'"),
+        (["--process.kind", "LinearBeta"], r"process\.kind must be one of BlurringDiffusion.*; got 'LinearBeta'"),
+        (["--process.kind"], "got None"),
+        (["--train.kind", "x"], "unknown option '--train.kind'; see --help"),
+        (["--seed.kind", "x"], "unknown option '--seed.kind'; see --help"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            override(base, words, prog="x")
