@@ -64,7 +64,7 @@ def test_process_in_the_docs_is_consistent() -> None:
     import blurcore as bc
     from blurcore.testing import check_process
 
-    names: dict = {"__name__": "docs"}
+    names: dict = {"__name__": __name__}
     exec(compile(_docs("processes.md")[0], "processes.md", "exec"), names)
     process = names["DataLikeNoise"]()
     check_process(process)
