@@ -115,8 +115,11 @@ class SpectralProcess:
         """
         f, lam, (t, s) = self._setup(shape, like, t=t, s=s)
         after, before = self.logs(t, lam), self.logs(s, lam)
-        step = f.xp.where(t == s, f.xp.zeros_like(t), after.snr - before.snr)  # two infinities have no difference
-        return Difference(alpha=f.finish(f.xp.exp(after.alpha - before.alpha) + 0 * t), log_snr=f.finish(step))
+        zero = f.xp.zeros_like(t)  # two infinities, at t = s = 0, have no difference
+        later, earlier = (f.xp.where(t == s, zero, logs.snr) for logs in (after, before))
+        return Difference(
+            alpha=f.finish(f.xp.exp(after.alpha - before.alpha) + 0 * t), log_snr=f.finish(later - earlier)
+        )
 
     def sde(self, t: Time, *, shape: tuple[int, ...], like: Array | None = None) -> SDE[Array]:
         """Return drift and diffusion; see :meth:`blurcore.Process.sde`."""

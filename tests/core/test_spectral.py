@@ -181,6 +181,14 @@ def test_lee_is_the_chain_of_their_code():
         np.testing.assert_allclose(np.log(m.alpha), np.log(product[k - 1]) / 2, rtol=2e-2, atol=1e-3)
 
 
+def test_nothing_lies_between_clean_data_and_clean_data():
+    """DDPM's betas leave l_0 = inf: a step from 0 to 0 is none, and one from 0 to t starts from no noise."""
+    none, first = (OWN["Lee"].difference(t, 0.0, shape=(3,)) for t in (0.0, 0.5))
+    np.testing.assert_array_equal(none.log_snr, 0.0)
+    np.testing.assert_array_equal(none.alpha, 1.0)
+    np.testing.assert_array_equal(first.log_snr, -np.inf)
+
+
 def test_equal_snr_is_equal_on_the_data_whose_spectrum_it_has():
     rng = np.random.default_rng(0)
     spectrum = 1.0 / (bc.DCT().eigenvalues((16, 16)) + 0.05)

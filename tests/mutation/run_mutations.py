@@ -39,6 +39,7 @@ FILES = ("tests/conftest.py", "pyproject.toml", "README.md")
 LIKELY = {
     "transforms.py": ("tests/core/test_transforms.py", "tests/properties/test_transforms.py"),
     "schedules.py": ("tests/core/test_schedules.py", "tests/properties/test_coefficients.py"),
+    "processes/spectral.py": ("tests/core/test_spectral.py",),
     "processes": ("tests/core/test_processes.py", "tests/properties/test_coefficients.py"),
     "diffusion.py": ("tests/core/test_diffusion.py", "tests/properties/test_coefficients.py"),
     "prediction.py": ("tests/core/test_prediction.py", "tests/properties/test_prediction.py"),

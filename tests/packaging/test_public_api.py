@@ -19,8 +19,8 @@ ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 LIBRARIES = {"blurcore_torch": "torch", "blurcore_jax": "jax"}
 SETTINGS = [
-    *bc.PROCESSES.values(), *bc.schedules.NOISE_SCHEDULES.values(), *bc.schedules.BLUR_SCHEDULES.values(),
-    *bc.transforms.BASES.values(),
+    *(cls for cls in bc.PROCESSES.values() if cls.__module__.startswith("blurcore.")),  # not those of examples/
+    *bc.schedules.NOISE_SCHEDULES.values(), *bc.schedules.BLUR_SCHEDULES.values(), *bc.transforms.BASES.values(),
 ]  # fmt: skip
 VALUES = (
     bc.Marginal, bc.Difference, bc.SDE, bc.Transition, bc.Posterior, bc.TrainingPair, bc.Prediction, bc.SamplerState,
