@@ -32,7 +32,7 @@ def run(args: argparse.Namespace, rest: list[str]) -> int:
     name = "-".join(str(part) for part in _parts(settings))
     folder = args.out if args.out is not None else args.run / "samples" / name
     folder.mkdir(parents=True, exist_ok=True)
-    scale = max(1, 64 // images.shape[1]) if images.ndim == 4 else 1
+    scale = 1 if images.ndim == 3 else max(1, 64 // images.shape[-2])  # curves have a size of their own
     save_samples(images, folder / "grid.png", scale=scale)
     np.savez_compressed(folder / "samples.npz", images=images)
     print(f"grid: {folder / 'grid.png'}")

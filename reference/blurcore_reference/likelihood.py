@@ -53,10 +53,12 @@ def gaussian_nll(z: np.ndarray, mean: np.ndarray, variance: np.ndarray) -> float
     return float(-scipy.stats.norm.logpdf(z, mean, np.sqrt(variance)).sum())
 
 
-def binned_gaussian_nll(value: float, variance: float, low: float, high: float, levels: int, std: float) -> float:
-    """Minus log probability that a normal variable of mean 0, seen through noise ``std`` and binned, falls on a level.
+def binned_gaussian_nll(
+    value: float, variance: float, low: float, high: float, levels: int, std: float, mean: float = 0.0
+) -> float:
+    """Minus log probability that a normal variable, seen through noise ``std`` and binned, falls on a level.
 
-    ``-log integral of N(z; 0, variance + std^2) ... P(value | z)`` by quadrature: what a decoder of width ``std`` makes of
+    ``-log integral of N(z; mean, variance + std^2) ... P(value | z)`` by quadrature: what a decoder of width ``std`` makes of
     Gaussian data.
     """
     half = (high - low) / (levels - 1) / 2
@@ -65,7 +67,7 @@ def binned_gaussian_nll(value: float, variance: float, low: float, high: float, 
         left = -np.inf if value < low + half else (value - half - z) / std
         right = np.inf if value > high - half else (value + half - z) / std
         mass = scipy.stats.norm.cdf(right) - scipy.stats.norm.cdf(left)
-        return float(mass * scipy.stats.norm.pdf(z, 0.0, np.sqrt(variance + std**2)))
+        return float(mass * scipy.stats.norm.pdf(z, mean, np.sqrt(variance + std**2)))
 
     near = (value - 12 * std - half, value + 12 * std + half)
     return float(-np.log(scipy.integrate.quad(integrand, *near, epsabs=0, epsrel=1e-10, limit=200)[0]))

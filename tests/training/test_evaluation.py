@@ -12,6 +12,7 @@ import pytest
 from blurcore_reference import likelihood as direct
 
 import blurcore as bc
+import blurcore.oracle as oracle
 from blurcore.cli import main
 from blurcore.data import load
 from blurcore.engine import evaluate, fit_prior
@@ -20,6 +21,8 @@ from blurcore.errors import ConfigError
 from blurcore.protocols import RunNetwork
 
 SHAPE, VARIANCE = (4, 3), 0.09
+WEIGHTS, SPREAD = np.array([0.7, 0.3]), 0.02
+CENTRES = np.stack([np.full(SHAPE, -0.3), np.where(np.arange(3) == 1, 0.4, -0.1) * np.ones(SHAPE)])
 PROCESS = bc.BlurringDiffusion(blur=bc.SinSquared(sigma_blur_max=1.0))
 
 
@@ -77,6 +80,70 @@ def test_bounds_of_the_exact_denoiser_meet_the_truth(kind: Any) -> None:
     std = float(np.max(m.sigma) / np.max(m.alpha))
     levels = {v: direct.binned_gaussian_nll(v / 127.5 - 1, VARIANCE, -1.0, 1.0, 256, std) for v in np.unique(images)}
     truth = np.vectorize(levels.get)(images).reshape(len(images), -1).mean(axis=1) / np.log(2)
+    error = (got - truth).std() / np.sqrt(len(got))
+    assert -5 * error < (got - truth).mean() < 0.05 + 5 * error
+    assert error < 0.03
+
+
+def mixture_network() -> RunNetwork:
+    """Return the exact denoiser of two kinds of images, and its product with a Jacobian's transpose, from its covariance."""
+    config = bc.RunConfig(process=PROCESS, train=bc.TrainConfig(prediction="x0"))
+    centres = PROCESS.basis.forward(CENTRES, axes=(1, 2))[..., None]
+    spread = np.full_like(centres, SPREAD)
+
+    def states(z: np.ndarray, t: np.ndarray) -> tuple[np.ndarray, Any]:
+        m = bc.marginal_for(PROCESS, t, z, axes=(1, 2))
+        return PROCESS.basis.forward(z.astype(np.float64), axes=(1, 2)), m
+
+    def inverse(u: np.ndarray) -> np.ndarray:
+        return PROCESS.basis.inverse(u, axes=(1, 2))
+
+    def call(z: np.ndarray, t: np.ndarray) -> np.ndarray:
+        u, m = states(z, t)
+        return inverse(oracle.mixture_denoiser(u, weights=WEIGHTS, means=centres, variances=spread, marginal=m))
+
+    def vjp(z: np.ndarray, t: np.ndarray, v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """dE[u_0 | u] / du = Cov(u_0 | u) diag(alpha / sigma^2), by the components' own means and variances."""
+        u, m = states(z, t)
+        total = m.alpha**2 * SPREAD + m.sigma**2
+        means = [c + m.alpha * SPREAD / total * (u - m.alpha * c) for c in centres]
+        logits = (
+            np.stack([-0.5 * ((u - m.alpha * c) ** 2 / total).sum(axis=(1, 2, 3)) for c in centres])
+            + np.log(WEIGHTS)[:, None]
+        )
+        shares = np.exp(logits - logits.max(axis=0))
+        shares = (shares / shares.sum(axis=0))[..., None, None, None]
+        mean = sum(r * c for r, c in zip(shares, means, strict=True))
+        w = PROCESS.basis.forward(v.astype(np.float64), axes=(1, 2))
+        product = SPREAD * m.sigma**2 / total * w
+        for r, c in zip(shares, means, strict=True):
+            product = product + r * (c - mean) * ((c - mean) * w).sum(axis=(1, 2, 3), keepdims=True)
+        return call(z, t), inverse(m.alpha / m.sigma**2 * product)
+
+    return RunNetwork(config, (*SHAPE, 1), 0, call, vjp)
+
+
+@pytest.mark.parametrize("kind", ["discrete", "continuous", "ode"])
+def test_bounds_of_the_exact_denoiser_of_a_mixture_meet_the_truth(kind: Any) -> None:
+    """As above, for two kinds of images: bins are independent given the kind, which is summed over."""
+    rng = np.random.default_rng(3)
+    which = rng.choice(2, size=200, p=WEIGHTS)
+    x = CENTRES[which] + np.sqrt(SPREAD) * rng.standard_normal((200, *SHAPE))
+    images = np.clip(np.rint((x + 1) * 127.5), 0, 255).astype(np.uint8)[..., None]
+    steps = {"discrete": 4000, "continuous": 400, "ode": 1}[kind]
+    settings = bc.EvaluateConfig(likelihood=kind, num_steps=steps, batch_size=200, tolerance=1e-5, probes=0)
+    got = evaluate(mixture_network(), images, settings).total
+    m = PROCESS.marginal(0.0, shape=SHAPE)
+    std = float(np.max(m.sigma) / np.max(m.alpha))
+
+    def nats(level: int, mean: float) -> float:
+        return direct.binned_gaussian_nll(level / 127.5 - 1, SPREAD, -1.0, 1.0, 256, std, mean)
+
+    levels = {(v, c): nats(v, c) for v in np.unique(images) for c in np.unique(CENTRES)}
+    kinds = [
+        [sum(levels[pair] for pair in zip(image.ravel(), c.ravel(), strict=True)) for c in CENTRES] for image in images
+    ]
+    truth = -np.log(np.exp(-np.array(kinds)) @ WEIGHTS) / images[0].size / np.log(2)
     error = (got - truth).std() / np.sqrt(len(got))
     assert -5 * error < (got - truth).mean() < 0.05 + 5 * error
     assert error < 0.03

@@ -1,0 +1,74 @@
+"""`blurcore sample RUN` with every sampler, grid and option, on every backend; `calibrate` first, where it is needed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import blurcore as bc
+from blurcore.cli import main
+
+WAYS = {
+    "ancestral": "--variance upper",
+    "calibrated": "--last-noise",
+    "ddim": "--eta 0.5 --clip static",
+    "dpm_solver_pp": "--order 3 --grid log_snr",
+    "dpm_solver_sde": "--grid quadratic --clip dynamic --clip-quantile 0.9",
+    "euler": "--times 1 0.5 0.2 0",
+    "heun": "--grid log_snr",
+    "ode": "--tolerance 0.1",
+}
+
+
+def test_every_sampler_runs_from_the_command_line(machine: Any, config: bc.RunConfig, tmp_path: Path) -> None:
+    run, where = tmp_path / "run", ["--backend", machine.name, "--device", "cpu"]
+    machine.train(replace(config, process=bc.BlurringDiffusion(blur=bc.SinSquared(sigma_blur_max=1.0))), run)
+    assert main(["calibrate", str(run), "--num-images", "16", "--num-times", "4", *where]) == 0
+    found = {}
+    for sampler, flags in WAYS.items():
+        words = [
+            "sample",
+            str(run),
+            "--sampler",
+            sampler,
+            "--num-samples",
+            "2",
+            "--num-steps",
+            "3",
+            *flags.split(),
+            *where,
+        ]
+        assert main(words) == 0, sampler
+    for path in run.glob("samples/*/samples.npz"):
+        images = np.load(path)["images"]
+        assert (images.shape, images.dtype) == ((2, 8, 8, 1), np.uint8)
+        found[path.parent.name] = images.tobytes()
+    assert len(found) == len(WAYS)  # each in a folder of its own
+    assert len(set(found.values())) == len(WAYS)  # none of them is another under its name
+
+
+@pytest.mark.parametrize("sampler", ["cold_naive", "cold_improved"])
+def test_samplers_of_cold_diffusion_run_from_the_command_line(
+    machine: Any, config: bc.RunConfig, tmp_path: Path, sampler: str
+) -> None:
+    cold = bc.ColdDiffusion(blur=bc.SinSquared(sigma_blur_max=6.0))
+    settings = replace(config.sample, sampler="cold_naive")
+    train = replace(config.train, prediction="x0", steps=2)
+    machine.train(replace(config, process=cold, train=train, sample=settings), tmp_path / "run")
+    words = [
+        "sample",
+        str(tmp_path / "run"),
+        "--sampler",
+        sampler,
+        "--num-steps",
+        "4",
+        "--film",
+        "--vary",
+        "interpolation",
+    ]
+    assert main([*words, "--backend", machine.name, "--device", "cpu", "--out", str(tmp_path / "out")]) == 0
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"grid.png", "film.webp", "samples.npz"}
