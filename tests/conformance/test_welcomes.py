@@ -79,16 +79,11 @@ def test_kit_passes_array_api_strict():
 
 
 @pytest.mark.slow
-def test_kit_passes_the_worked_example(in_example):
-    report = conformance("dask_backend:BACKEND", quick=True)
-    assert report.passed, report.failures
-    assert report.descriptions["dask"].startswith("Dask 20")
-
-
-@pytest.mark.slow
 def test_kit_command_passes_the_worked_example_and_exits_with_0(in_example, capsys):
     assert main(["--backend", "dask_backend:BACKEND", "--quick"]) == 0
-    assert "all passed" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "all passed" in shown
+    assert "Dask 20" in shown
 
 
 def test_kit_command_prints_json_that_names_every_check(capsys):
