@@ -244,7 +244,7 @@ class SampleConfig:
     thresholding. For processes without blur: early in a blurring process the image holds the errors of frequencies that
     are all but gone, and clipping spreads them."""
     clip_quantile: float = 0.995
-    """Quantile of |x| that dynamic thresholding brings into the range, in (0, 1]."""
+    """Quantile of the magnitudes that dynamic thresholding brings into the range, in (0, 1]."""
 
     def __post_init__(self) -> None:
         for name in ("num_steps", "num_samples", "batch_size"):

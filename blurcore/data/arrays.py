@@ -26,7 +26,7 @@ def read_array(path: str, *, dims: int = 2) -> tuple[npt.NDArray[np.uint8], str]
     path
         An `.npy` or `.npz` file.
     dims
-        Axes of the grid: 2 for images; for 1 and 3 the array is (n, *grid) or (n, *grid, C), with any number of channels.
+        Axes of the grid: 2 for images; for 1 and 3 the array is ``(n, *grid)`` or ``(n, *grid, C)``, with any number of channels.
 
     Returns
     -------

@@ -33,7 +33,7 @@ class Dataset(Protocol):
 
     @property
     def image_shape(self) -> tuple[int, ...]:
-        """(H, W, C) of each image, C = 1 or 3; (*grid, C) of signals and volumes."""
+        """(H, W, C) of each image, C = 1 or 3; ``(*grid, C)`` of signals and volumes."""
         ...
 
     @property
@@ -105,7 +105,7 @@ class ArrayDataset:
     Parameters
     ----------
     images
-        uint8 (n, H, W, C), n >= 1, C = 1 or 3; not copied. Or (n, *grid, C) with 1 or 3 axes and any C.
+        uint8 (n, H, W, C), n >= 1, C = 1 or 3; not copied. Or ``(n, *grid, C)`` with 1 or 3 axes and any C.
     name, source
         For the run's record.
     image_size

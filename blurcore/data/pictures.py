@@ -15,7 +15,7 @@ _STRETCH = 2  # pixels of width for each sample of a signal
 
 
 def as_images(samples: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.uint8], int | None]:
-    """Return samples (n, *grid, C) as images (m, H, W, C), and how many belong in a row (None: as you like).
+    """Return samples ``(n, *grid, C)`` as images (m, H, W, C), and how many belong in a row (None: as you like).
 
     Parameters
     ----------
