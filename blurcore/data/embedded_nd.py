@@ -14,6 +14,7 @@ time, the head at two thirds of its depth. Values are brought to 0..255 once for
 from __future__ import annotations
 
 import importlib.metadata
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -52,7 +53,7 @@ def brain(split: str) -> tuple[Windows, str]:
         raise DataError(
             "the package nibabel, which holds the volumes, is not installed; try: pip install 'blurcore[data]'"
         ) from error
-    image = nibabel.load(_file("nibabel", "tests/data/example4d.nii.gz"))
+    image: Any = nibabel.load(_file("nibabel", "tests/data/example4d.nii.gz"))
     levels = _to_levels(np.asarray(image.dataobj, dtype=np.float32), 0.0, BRIGHTEST)
     levels = levels.transpose(3, 2, 0, 1)  # (scan, z, x, y)
     edge = levels.shape[3] * 2 // 3

@@ -280,6 +280,7 @@ def flow(network: RunNetwork, u: Array, *, probes: Array | None, tolerance: floa
         said, own = (_eps(model, m, *pair) for pair in ((ones, 0 * ones), (0 * ones, ones)))
         z, times = model.inverse(state).astype(np.float32), np.full(batch, t, np.float32)
         divergence = ((linear + weight * own) * ones).reshape(batch, -1).sum(axis=1)
+        output = np.zeros_like(z)
         for probe in cotangents():
             output, product = vjp(z, times, model.inverse(weight * said * probe).astype(np.float32))
             divergence = divergence + scale * (product * model.inverse(probe)).reshape(batch, -1).sum(axis=1)

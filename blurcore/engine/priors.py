@@ -182,6 +182,6 @@ def _fit_mixture(values: Array, support: Support, *, components: int, seed: int)
 
     # Coefficients differ by orders of magnitude: the mixture is fitted to them in units of their spread.
     spread = flat.std(axis=0) + 1e-12
-    fitted = GaussianMixture(components, random_state=derived_seed(seed, Stream.PRIOR) % 2**31).fit(flat / spread)
+    fitted: Any = GaussianMixture(components, random_state=derived_seed(seed, Stream.PRIOR) % 2**31).fit(flat / spread)
     factors = np.linalg.cholesky(fitted.covariances_) * spread[:, None]
     return Mixture(support, fitted.weights_, fitted.means_ * spread, factors)
