@@ -16,12 +16,10 @@ from blurcore.serial import to_dict
 
 def run(args: argparse.Namespace, rest: list[str]) -> int:
     """Evaluate, print a table, write evaluation.json."""
-    if args.run is None:
-        if args.help:
-            return show_help("evaluate", EvaluateConfig())
-        raise ConfigError("evaluate needs a run folder: blurcore evaluate RUN --likelihood discrete")
     if args.help:
         return show_help("evaluate", EvaluateConfig())
+    if args.run is None:
+        raise ConfigError("evaluate needs a run folder: blurcore evaluate RUN --likelihood discrete")
     settings = override(EvaluateConfig(), rest, prog=f"blurcore evaluate {args.run}")
     config = read_config(args.run / "config.toml")
 

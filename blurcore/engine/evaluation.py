@@ -159,8 +159,8 @@ def _discrete(model: _Model, settings: EvaluateConfig, x: Array, rng: np.random.
     return Terms(likelihood.prior_kl(model.process, u0, axes=model.axes), steps, decoded)
 
 
-def _guess_at(model: _Model, u0: Array, t: float, rng: np.random.Generator) -> Array:
-    """Return what the network makes of data noised to time t."""
+def _guess_at(model: _Model, u0: Array, t: Any, rng: np.random.Generator) -> Array:
+    """Return what the network makes of data noised to time t, a number or one for each."""
     m = model.marginal(t, u0)
     return model.guess(m.alpha * u0 + m.sigma * rng.standard_normal(u0.shape), np.full(len(u0), t))
 
@@ -186,8 +186,7 @@ def _continuous(model: _Model, settings: EvaluateConfig, x: Array, rng: np.rando
         t = np.interp(-level, -mean, knots)
         place = np.clip(np.searchsorted(knots, t, side="right") - 1, 0, len(knots) - 2)
         density = (mean[place] - mean[place + 1]) / (knots[place + 1] - knots[place]) / (mean[0] - mean[-1])
-        m = model.marginal(t, u0)
-        guess = model.guess(m.alpha * u0 + m.sigma * rng.standard_normal(u0.shape), t)
+        guess = _guess_at(model, u0, t, rng)
         total += likelihood.diffusion_rate(model.process, u0, guess, t, axes=model.axes) / density / settings.num_steps
     return Terms(likelihood.prior_kl(model.process, u0, axes=model.axes), total, _decoded(model, x, rng)[1])
 
