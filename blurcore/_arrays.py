@@ -34,11 +34,7 @@ def namespace(**arrays: Array) -> Namespace:
     given = {name: value for name, value in arrays.items() if value is not None and not is_number(value)}
     spaces = {}
     for name, value in given.items():
-        try:
-            spaces[name] = compat.array_namespace(value)
-        except TypeError:
-            message = f"{name} must be an array of NumPy, PyTorch, JAX or another Array API library; got {type(value).__name__}"
-            raise NamespaceError(message) from None
+        spaces[name] = _namespace_of(name, value)
     if not spaces:
         return compat.array_namespace(np.empty(0))
     xp = next(iter(spaces.values()))
@@ -56,16 +52,33 @@ def namespace(**arrays: Array) -> Namespace:
     return xp
 
 
+def _namespace_of(name: str, value: Any) -> Namespace:
+    try:
+        return compat.array_namespace(value)
+    except TypeError:
+        message = (
+            f"{name} must be an array of NumPy, PyTorch, JAX or another Array API library; got {type(value).__name__}"
+        )
+        raise NamespaceError(message) from None
+
+
 def is_checkable(xp: Namespace) -> bool:
     """Whether values can be looked at without waiting for an accelerator or breaking a trace."""
     return bool(compat.is_numpy_namespace(xp) or compat.is_array_api_strict_namespace(xp))
 
 
+def require_floating(name: str, array: Array) -> Namespace:
+    """Return the namespace of one array; refuse what is no array, or is not of a real floating dtype."""
+    xp = _namespace_of(name, array)
+    if not xp.isdtype(array.dtype, "real floating"):
+        raise ArgumentError(f"{name} must be real floating; got dtype {array.dtype}")
+    return xp
+
+
 def require_real(**arrays: Array) -> None:
     """Refuse arrays that are not of a real floating dtype."""
     for name, array in arrays.items():
-        if not compat.array_namespace(array).isdtype(array.dtype, "real floating"):
-            raise ArgumentError(f"{name} must be real floating; got dtype {array.dtype}")
+        require_floating(name, array)
 
 
 def compute_dtype(xp: Namespace, dtype: DType) -> DType:
@@ -76,7 +89,8 @@ def compute_dtype(xp: Namespace, dtype: DType) -> DType:
 def upcast(x: Array) -> Array:
     """Return `x` in its compute dtype."""
     xp = compat.array_namespace(x)
-    return xp.astype(x, compute_dtype(xp, x.dtype), copy=False)
+    work = compute_dtype(xp, x.dtype)
+    return x if x.dtype == work else xp.astype(x, work)
 
 
 class Frame(NamedTuple):
@@ -200,7 +214,8 @@ def schedule_time(**times: Time) -> tuple[Namespace, tuple[Array, ...]]:
 def normalize_axes(axes: tuple[int, ...] | int, ndim: int) -> tuple[int, ...]:
     """Return axes as non-negative integers; refuse those out of range or given twice."""
     axes = (axes,) if isinstance(axes, int) else tuple(axes)
-    require(all(-ndim <= a < ndim for a in axes), "axes", axes, f"in [-{ndim}, {ndim}) for data with {ndim} axes")
+    if not all(-ndim <= a < ndim for a in axes):
+        raise ArgumentError(f"axes must be in [-{ndim}, {ndim}) for data with {ndim} axes; got {axes!r}")
     positive = tuple(a % ndim for a in axes)
     require(len(set(positive)) == len(positive), "axes", axes, "distinct")
     return positive

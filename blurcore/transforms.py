@@ -18,17 +18,22 @@ Dense          any (graph, mesh)  given
 
 from __future__ import annotations
 
-import importlib.util
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import reduce
 from typing import Any, Protocol, final
 
 import array_api_compat as compat
+import numpy as np
 
-from blurcore._arrays import Frame, frame, namespace, normalize_axes, require_real, upcast
+from blurcore._arrays import Frame, frame, normalize_axes, require_floating, upcast
 from blurcore._checks import require
-from blurcore._typing import Array
+from blurcore._choice import fft_axes, has_scipy, threads
+from blurcore._constants import constant, fixed, recipe
+from blurcore._cosine import dct, idct
+from blurcore._products import multiply
+from blurcore._typing import Array, Device, DType, Namespace
 from blurcore.errors import ArgumentError
 
 
@@ -57,31 +62,36 @@ def check_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
     return shape
 
 
-def _apply(matrix: Array, x: Array, axis: int) -> Array:
-    """Multiply the vectors along `axis` by a matrix. The matrix stands on the right: one GEMM instead of a batch."""
+_MOST_MERGED = 64
+"""Axes of together no more points are one axis, with the Kronecker product of their matrices: one product instead of two."""
+
+
+def _groups(shape: tuple[int, ...], axes: tuple[int, ...]) -> list[tuple[int, int]]:
+    """Return the runs (first, last) of neighbouring axes that are transformed together."""
+    groups: list[tuple[int, int]] = []
+    for axis in sorted(axes):
+        first = groups[-1][0] if groups and groups[-1][1] == axis - 1 else axis
+        if first < axis and math.prod(shape[first : axis + 1]) <= _MOST_MERGED:
+            groups[-1] = (first, axis)
+        else:
+            groups.append((axis, axis))
+    return groups
+
+
+def _where(x: Array) -> tuple[Namespace, DType, Device]:
+    """Return the library, dtype and device of an array; JAX places what goes with it."""
     xp = compat.array_namespace(x)
-    last = x.ndim - 1
-    if axis == last:
-        return xp.matmul(x, matrix.T)
-    swap = tuple({axis: last, last: axis}.get(i, i) for i in range(x.ndim))  # its own inverse
-    return xp.permute_dims(xp.matmul(xp.permute_dims(x, swap), matrix.T), swap)
-
-
-def _transform(x: Array, axes: tuple[int, ...] | int, matrices: list[Array]) -> Array:
-    """Apply one matrix to each axis, accumulating in float32 or better, and give the dtype of `x` back."""
-    result = upcast(x)
-    for axis, matrix in zip(normalize_axes(axes, x.ndim), matrices, strict=True):
-        result = _apply(matrix, result, axis)
-    return compat.array_namespace(x).astype(result, x.dtype, copy=False)
+    return xp, x.dtype, None if compat.is_jax_namespace(xp) else compat.device(x)
 
 
 class _Separable:
     """A basis that is one analysis matrix (rows: basis vectors) and one vector of eigenvalues for each axis."""
 
-    def _analysis(self, n: int, f: Frame) -> Array:
+    def analysis(self, n: int) -> np.ndarray[Any, Any]:
+        """Return the analysis matrix of an axis, (N, N), float64, on the host."""
         raise NotImplementedError
 
-    def _axis_eigenvalues(self, n: int, f: Frame) -> Array:
+    def _axis_eigenvalues(self, n: int) -> np.ndarray[Any, Any]:
         raise NotImplementedError
 
     def matrices(self, shape: tuple[int, ...], *, like: Array | None = None) -> tuple[Array, ...]:
@@ -96,7 +106,9 @@ class _Separable:
             NumPy float64 where not given.
         """
         f = frame(like, on_host=True)
-        return tuple(f.finish(self._analysis(n, f)) for n in check_shape(shape))
+        return tuple(
+            f.out_xp.asarray(self.analysis(n), dtype=f.out, device=f.out_device, copy=True) for n in check_shape(shape)
+        )
 
     def forward(self, x: Array, *, axes: tuple[int, ...] | int = (-2, -1)) -> Array:
         r"""Return :math:`u = V^T x` along `axes`.
@@ -118,16 +130,27 @@ class _Separable:
         ArgumentError
             `x` is not real floating, or `axes` are out of range or repeated.
         """
-        return _transform(x, axes, list(self._matrices_of(x, axes)))
+        return self._transform(x, axes, inverse=False)
 
     def inverse(self, u: Array, *, axes: tuple[int, ...] | int = (-2, -1)) -> Array:
         r"""Return :math:`x = V u` along `axes`; the inverse of :meth:`forward`, with the same arguments and errors."""
-        return _transform(u, axes, [m.T for m in self._matrices_of(u, axes)])
+        return self._transform(u, axes, inverse=True)
 
-    def _matrices_of(self, x: Array, axes: tuple[int, ...] | int) -> tuple[Array, ...]:
-        namespace(x=x)
-        require_real(x=x)
-        return self.matrices(tuple(x.shape[a] for a in normalize_axes(axes, x.ndim)), like=x)
+    def _transform(self, x: Array, axes: tuple[int, ...] | int, *, inverse: bool) -> Array:
+        """Go there or back in float32 or better, and give the dtype of `x` back."""
+        xp = require_floating("x", x)
+        result = self._along(upcast(x), normalize_axes(axes, x.ndim), inverse=inverse)
+        return result if result.dtype == x.dtype else xp.astype(result, x.dtype)
+
+    def _along(self, x: Array, axes: tuple[int, ...], *, inverse: bool) -> Array:
+        """Transform axes of float32 or float64 data; by matrices, unless the basis knows better."""
+        for first, last in _groups(tuple(x.shape), axes):
+            matrix = self._matrix_of(tuple(fixed(n) for n in x.shape[first : last + 1]), x)
+            x = multiply(matrix.T if inverse else matrix, x, first, last)
+        return x
+
+    def _matrix_of(self, sizes: tuple[int, ...], x: Array) -> Array:
+        return constant(type(self).__name__, sizes, *_where(x))
 
     def eigenvalues(self, shape: tuple[int, ...], *, like: Array | None = None) -> Array:
         r"""Return :math:`\lambda` on the grid, in units of 1 / pixel^2 (SPEC 1).
@@ -145,16 +168,16 @@ class _Separable:
             Of shape `shape`.
         """
         f = frame(like, on_host=True)
-        return f.finish(self.eigenvalues_in(check_shape(shape), f))
+        return f.out_xp.asarray(self.spectrum(check_shape(shape)), dtype=f.out, device=f.out_device, copy=True)
 
     def eigenvalues_in(self, shape: tuple[int, ...], f: Frame) -> Array:
-        """Return the eigenvalues in a frame's working dtype, for the processes' coefficients."""
-        total: Any = None
-        for axis, n in enumerate(shape):
-            values = self._axis_eigenvalues(n, f)
-            values = f.xp.reshape(values, tuple(n if i == axis else 1 for i in range(len(shape))))
-            total = values if total is None else total + values
-        return total
+        """Return the eigenvalues in a frame's working dtype, for the processes' coefficients, who must not write to them."""
+        sizes = tuple(fixed(n) for n in shape)
+        return constant(f"{type(self).__name__}.eigenvalues", sizes, f.xp, f.work, f.device)
+
+    def spectrum(self, shape: tuple[int, ...]) -> np.ndarray[Any, Any]:
+        """Return the eigenvalues, float64, on the host: the sum of those of the axes."""
+        return sum(values for values in np.ix_(*(self._axis_eigenvalues(n) for n in shape)))  # type: ignore[return-value]
 
 
 @final
@@ -162,44 +185,39 @@ class _Separable:
 class DCT(_Separable):
     """Orthonormal DCT-II: reflecting boundary, the paper's choice."""
 
-    def _analysis(self, n: int, f: Frame) -> Array:
+    def analysis(self, n: int) -> np.ndarray[Any, Any]:
+        """Return sqrt(2 / N) cos(pi k (2 i + 1) / 2N), with sqrt(1 / N) for k = 0."""
         # The argument is a multiple of pi / 2N: taking the integer modulo 4N first keeps the cosine's argument small
         # and exact, whatever N.
-        k = f.xp.reshape(f.arange(n), (n, 1))
-        i = f.xp.reshape(f.arange(n), (1, n))
-        rows = f.xp.cos(f.xp.remainder((2 * i + 1) * k, f.xp.full_like(k, 4 * n)) * (math.pi / (2 * n)))
-        return f.xp.where(k == 0, f.xp.full_like(rows, math.sqrt(1 / n)), rows * math.sqrt(2 / n))
+        k, i = np.ogrid[:n, :n]
+        rows = np.cos((2 * i + 1) * k % (4 * n) * (math.pi / (2 * n)))
+        return np.where(k == 0, math.sqrt(1 / n), rows * math.sqrt(2 / n))
 
-    def _axis_eigenvalues(self, n: int, f: Frame) -> Array:
-        return (f.arange(n) * (math.pi / n)) ** 2
+    def _axis_eigenvalues(self, n: int) -> np.ndarray[Any, Any]:
+        return (np.arange(n) * (math.pi / n)) ** 2
 
-    def forward(self, x: Array, *, axes: tuple[int, ...] | int = (-2, -1)) -> Array:
-        """Return the orthonormal DCT-II of `x` along `axes`; see :meth:`Basis.forward`."""
-        if _scipy_serves(x):
+    def _along(self, x: Array, axes: tuple[int, ...], *, inverse: bool) -> Array:
+        by_fft = fft_axes(x, axes, inverse=inverse)
+        if not by_fft:
+            return super()._along(x, axes, inverse=inverse)
+        x = super()._along(x, tuple(axis for axis in axes if axis not in by_fft), inverse=inverse)
+        if compat.is_numpy_array(x) and has_scipy():
             from scipy import fft
 
-            spectrum: Array = fft.dctn(upcast(x), axes=normalize_axes(axes, x.ndim), norm="ortho")
-            return spectrum.astype(x.dtype, copy=False)
-        return super().forward(x, axes=axes)
-
-    def inverse(self, u: Array, *, axes: tuple[int, ...] | int = (-2, -1)) -> Array:
-        """Return the inverse of the orthonormal DCT-II along `axes`; see :meth:`Basis.inverse`."""
-        if _scipy_serves(u):
-            from scipy import fft
-
-            image: Array = fft.idctn(upcast(u), axes=normalize_axes(axes, u.ndim), norm="ortho")
-            return image.astype(u.dtype, copy=False)
-        return super().inverse(u, axes=axes)
+            transform = fft.idctn if inverse else fft.dctn
+            spectrum: Array = transform(x, axes=by_fft, norm="ortho", workers=threads(x))
+            return spectrum
+        for axis in by_fft:
+            x = _on_last_axis(idct if inverse else dct, x, axis)
+        return x
 
 
-@cache
-def _has_scipy() -> bool:
-    return importlib.util.find_spec("scipy") is not None
-
-
-def _scipy_serves(x: Array) -> bool:
-    """Whether `x` is a real NumPy array and SciPy, which is no requirement of the core, is installed."""
-    return bool(compat.is_numpy_array(x) and x.dtype.kind == "f" and x.size and _has_scipy())
+def _on_last_axis(transform: Callable[[Array], Array], x: Array, axis: int) -> Array:
+    last, xp = x.ndim - 1, compat.array_namespace(x)
+    if axis == last:
+        return transform(x)
+    swap = tuple({axis: last, last: axis}.get(i, i) for i in range(x.ndim))  # its own inverse
+    return xp.permute_dims(transform(xp.permute_dims(x, swap)), swap)
 
 
 @final
@@ -207,14 +225,14 @@ def _scipy_serves(x: Array) -> bool:
 class DST(_Separable):
     """Orthonormal DST-II: absorbing boundary (the data is zero outside)."""
 
-    def _analysis(self, n: int, f: Frame) -> Array:
-        k = f.xp.reshape(f.arange(n), (n, 1)) + 1
-        i = f.xp.reshape(f.arange(n), (1, n))
-        rows = f.xp.sin(f.xp.remainder((2 * i + 1) * k, f.xp.full_like(k, 4 * n)) * (math.pi / (2 * n)))
-        return rows * f.xp.where(k == n, f.xp.full_like(k, math.sqrt(1 / n)), f.xp.full_like(k, math.sqrt(2 / n)))
+    def analysis(self, n: int) -> np.ndarray[Any, Any]:
+        """Return sqrt(2 / N) sin(pi (k + 1) (2 i + 1) / 2N), with sqrt(1 / N) for k = N - 1."""
+        k, i = np.ogrid[1 : n + 1, :n]
+        rows = np.sin((2 * i + 1) * k % (4 * n) * (math.pi / (2 * n)))
+        return rows * np.where(k == n, math.sqrt(1 / n), math.sqrt(2 / n))
 
-    def _axis_eigenvalues(self, n: int, f: Frame) -> Array:
-        return ((f.arange(n) + 1) * (math.pi / n)) ** 2
+    def _axis_eigenvalues(self, n: int) -> np.ndarray[Any, Any]:
+        return (np.arange(1, n + 1) * (math.pi / n)) ** 2
 
 
 @final
@@ -222,19 +240,17 @@ class DST(_Separable):
 class RealFourier(_Separable):
     """Orthonormal real Fourier basis, ordered 1, cos 1, sin 1, cos 2, sin 2, ...: periodic boundary."""
 
-    def _analysis(self, n: int, f: Frame) -> Array:
-        xp = f.xp
-        j = xp.reshape(f.arange(n), (n, 1))
-        i = xp.reshape(f.arange(n), (1, n))
-        freq = xp.floor((j + 1) / 2)
-        angle = xp.remainder(freq * i, xp.full_like(j, n)) * (2 * math.pi / n)
-        is_sine = (j > 0) & (xp.remainder(j, xp.full_like(j, 2)) == 0)
-        rows = xp.where(is_sine, xp.sin(angle), xp.cos(angle))
+    def analysis(self, n: int) -> np.ndarray[Any, Any]:
+        """Return 1 / sqrt(N), then sqrt(2 / N) cos(2 pi f i / N) and the sine by turns."""
+        j, i = np.ogrid[:n, :n]
+        freq = (j + 1) // 2
+        angle = freq * i % n * (2 * math.pi / n)
+        rows = np.where((j > 0) & (j % 2 == 0), np.sin(angle), np.cos(angle))
         unpaired = (j == 0) | (2 * freq == n)  # the constant and, for even N, the Nyquist cosine
-        return rows * xp.where(unpaired, xp.full_like(j, math.sqrt(1 / n)), xp.full_like(j, math.sqrt(2 / n)))
+        return rows * np.where(unpaired, math.sqrt(1 / n), math.sqrt(2 / n))
 
-    def _axis_eigenvalues(self, n: int, f: Frame) -> Array:
-        return (f.xp.floor((f.arange(n) + 1) / 2) * (2 * math.pi / n)) ** 2
+    def _axis_eigenvalues(self, n: int) -> np.ndarray[Any, Any]:
+        return ((np.arange(n) + 1) // 2 * (2 * math.pi / n)) ** 2
 
 
 @final
@@ -242,11 +258,12 @@ class RealFourier(_Separable):
 class Identity(_Separable):
     """No transform: what standard Gaussian diffusion needs, whose coefficients are the same for all frequencies."""
 
-    def _analysis(self, n: int, f: Frame) -> Array:
-        return f.xp.eye(n, dtype=f.work, device=f.device)
+    def analysis(self, n: int) -> np.ndarray[Any, Any]:
+        """Return the unit matrix."""
+        return np.eye(n)
 
-    def _axis_eigenvalues(self, n: int, f: Frame) -> Array:
-        return f.xp.zeros((n,), dtype=f.work, device=f.device)
+    def _axis_eigenvalues(self, n: int) -> np.ndarray[Any, Any]:
+        return np.zeros(n)
 
     def forward(self, x: Array, *, axes: tuple[int, ...] | int = (-2, -1)) -> Array:
         """Return `x` itself."""
@@ -281,8 +298,6 @@ class Dense(_Separable):
     """
 
     def __init__(self, vectors: Array, eigenvalues: Array) -> None:
-        import numpy as np
-
         self._vectors = np.array(vectors, dtype=np.float64)
         self._values = np.array(eigenvalues, dtype=np.float64)
         size = self._values.size
@@ -299,16 +314,40 @@ class Dense(_Separable):
         if n != self._values.size:
             raise ArgumentError(f"shape must be ({self._values.size},) for this eigenbasis; got an axis of {n}")
 
-    def _analysis(self, n: int, f: Frame) -> Array:
+    def analysis(self, n: int) -> np.ndarray[Any, Any]:
+        """Return the transposed vectors."""
         self._check(n)
-        return f.xp.asarray(self._vectors.T.copy(), dtype=f.work, device=f.device)
+        return self._vectors.T
 
-    def _axis_eigenvalues(self, n: int, f: Frame) -> Array:
+    def _along(self, x: Array, axes: tuple[int, ...], *, inverse: bool) -> Array:
+        for axis in axes:
+            matrix = self._matrix_of((x.shape[axis],), x)
+            x = multiply(matrix.T if inverse else matrix, x, axis, axis)
+        return x
+
+    def _matrix_of(self, sizes: tuple[int, ...], x: Array) -> Array:
+        xp, dtype, device = _where(x)
+        return xp.asarray(self.analysis(*sizes), dtype=dtype, device=device)
+
+    def _axis_eigenvalues(self, n: int) -> np.ndarray[Any, Any]:
         self._check(n)
-        return f.xp.asarray(self._values, dtype=f.work, device=f.device)
+        return self._values
+
+    def eigenvalues_in(self, shape: tuple[int, ...], f: Frame) -> Array:
+        """Return the eigenvalues in a frame's working dtype."""
+        return f.xp.asarray(self.spectrum(shape), dtype=f.work, device=f.device)
 
 
 BASES: dict[str, type[DCT] | type[DST] | type[RealFourier] | type[Identity]] = {
     cls.__name__: cls for cls in (DCT, DST, RealFourier, Identity)
 }
 """The bases that a configuration can name."""
+
+
+def _declare(kind: str, basis: _Separable) -> None:
+    recipe(kind)(lambda *sizes: reduce(np.kron, map(basis.analysis, sizes)))
+    recipe(f"{kind}.eigenvalues")(lambda *sizes: basis.spectrum(sizes))
+
+
+for _kind, _basis in BASES.items():
+    _declare(_kind, _basis())

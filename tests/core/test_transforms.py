@@ -5,6 +5,7 @@ import pytest
 from scipy import fft, linalg
 
 import blurcore as bc
+from blurcore import _choice
 from blurcore.errors import ArgumentError
 from blurcore.testing.assertions import EPSILON, assert_close, dtype_name
 
@@ -59,10 +60,54 @@ def test_dct_is_scipys_orthonormal_dct(xp, axes):
 def test_dct_of_numpy_arrays_needs_no_scipy(monkeypatch):
     x = RNG.standard_normal((2, 6, 7))
     fast = bc.DCT().forward(x), bc.DCT().inverse(x)
-    monkeypatch.setattr("blurcore.transforms._has_scipy", lambda: False)
+    for module in ("_choice", "transforms"):
+        monkeypatch.setattr(f"blurcore.{module}.has_scipy", lambda: False)
     slow = bc.DCT().forward(x), bc.DCT().inverse(x)
     for a, b in zip(fast, slow, strict=True):
         assert_close(a, b, rtol=0.0, atol=2 * bound(x, (1, 2), "float64"))
+
+
+@pytest.fixture(params=["product", "fft"])
+def way(request, monkeypatch):
+    """Send every axis one way, whatever its length."""
+    longest = 0 if request.param == "fft" else 10**9
+    monkeypatch.setattr("blurcore._choice.LONGEST_PRODUCT", dict.fromkeys(_choice.LONGEST_PRODUCT, longest))
+    for module in ("_choice", "transforms"):
+        monkeypatch.setattr(f"blurcore.{module}.has_scipy", lambda: False)
+    return request.param
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 4, 7, 8, 64, 65, 97, 130, 256])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_dct_is_the_same_by_products_and_by_fft(xp, way, n, dtype):
+    if dtype not in xp.dtypes:
+        pytest.skip(f"{xp.name} has no {dtype}")
+    x = RNG.standard_normal((2, n, 3))
+    array = xp.asarray(x, dtype)
+    for ours, theirs in ((bc.DCT().forward, fft.dct), (bc.DCT().inverse, fft.idct)):
+        desired = theirs(xp.to_numpy(array), axis=1, norm="ortho")
+        assert_close(ours(array, axes=(1,)), desired, like=array, rtol=0.0, atol=2 * bound(x, (1,), dtype))
+
+
+@pytest.mark.parametrize("n", [6, 9])
+def test_gradient_is_the_same_by_products_and_by_fft(torch, way, n):
+    x = torch.from_numpy(RNG.standard_normal((2, n, n))).requires_grad_()
+    for f in (bc.DCT().forward, bc.DCT().inverse):
+        assert torch.autograd.gradcheck(f, x)
+        assert torch.autograd.gradgradcheck(f, x)
+
+
+def test_fft_takes_long_axes_and_those_of_large_prime_factors_later(torch):
+    def chosen(*shape, inverse=False):
+        return _choice.fft_axes(torch.empty(shape), (0, 1), inverse=inverse)
+
+    assert chosen(64, 64) == ()
+    assert chosen(64, 96) == (1,)
+    assert chosen(96, 96, inverse=True) == ()
+    assert chosen(97, 192) == (1,)
+    assert chosen(257, 256) == (0, 1)
+    assert chosen(0, 256) == ()
+    assert _choice.fft_axes(torch.empty((96, 96), requires_grad=True), (0, 1), inverse=False) == ()
 
 
 def test_axes_may_be_a_single_number(xp):

@@ -1,0 +1,110 @@
+"""Constants are made once for each library, dtype and device, and outlive whatever machinery they were made in."""
+
+import numpy as np
+import pytest
+
+import blurcore as bc
+from blurcore import _constants
+
+SHAPE = (2, 5, 5)
+
+
+@pytest.fixture
+def made(monkeypatch):
+    """The sizes of the matrices that were worked out, on shelves that are empty at the start."""
+    sizes = []
+    recipe = _constants._recipes["DCT"]
+    monkeypatch.setattr(_constants, "_places", {})
+    monkeypatch.setitem(_constants._recipes, "DCT", lambda *n: sizes.append(n) or recipe(*n))
+    return sizes
+
+
+def test_matrix_is_worked_out_once(xp, made):
+    for _ in range(3):
+        bc.DCT().forward(xp.asarray(np.ones((2, 11, 11)), "float32"))
+        bc.DCT().inverse(xp.asarray(np.ones((2, 11, 11)), "float32"))
+    assert len(made) <= 1  # SciPy needs none for NumPy's
+
+
+def test_shelf_stays_small(made, monkeypatch):
+    monkeypatch.setattr(_constants, "_MOST", 3)
+    kept = set(vars(_constants._shelf))
+    for n in range(2, 12):
+        _constants.constant("DCT", (n,), np, np.float32, None)
+    assert made == [(n,) for n in range(2, 12)]
+    assert len(vars(_constants._shelf).keys() - kept) == 3
+    assert _constants.constant("DCT", (11,), np, np.float32, None).shape == (11, 11)
+    assert len(made) == 10
+
+
+def test_writing_to_what_a_basis_hands_out_changes_no_later_result(xp):
+    if xp.name != "numpy":
+        pytest.skip("one library's arrays are written to in place, which is enough")
+    basis, x = bc.DST(), np.random.default_rng(0).standard_normal((3, 20, 20))
+    before = basis.forward(x), basis.eigenvalues((20, 20))
+    basis.matrices((20,), like=x)[0][:] = 7.0
+    basis.eigenvalues((20, 20), like=x)[:] = 7.0
+    np.testing.assert_array_equal(basis.forward(x), before[0])
+    np.testing.assert_array_equal(basis.eigenvalues((20, 20)), before[1])
+
+
+class TestTorch:
+    def forward(self, torch, n):
+        x = torch.from_numpy(np.random.default_rng(n).standard_normal((2, n, n)).astype(np.float32))
+        return bc.DCT().forward(x.requires_grad_())
+
+    def test_constants_of_inference_mode_serve_training(self, torch, made):
+        with torch.inference_mode():
+            bc.DCT().forward(torch.ones((2, 13, 13)))
+        self.forward(torch, 13).sum().backward()
+        assert made == [(13,)]
+
+    @pytest.mark.parametrize("transform", ["vmap", "grad", "nested"])
+    def test_constants_of_functional_transforms_do_not_leak(self, torch, made, transform):
+        x = torch.ones((2, 14, 14))
+        if transform == "vmap":
+            torch.func.vmap(bc.DCT().forward)(x)
+        elif transform == "grad":
+            torch.func.grad(lambda x: bc.DCT().forward(x).sum())(x)
+        else:
+            torch.func.vmap(torch.func.grad(lambda x: bc.DCT().forward(x).square().sum()))(x)
+        self.forward(torch, 14).sum().backward()
+
+    @pytest.mark.slow
+    @pytest.mark.parametrize("strict", [True, False])
+    @pytest.mark.filterwarnings("ignore:Dynamo detected a call to a `functools.lru_cache`:UserWarning")
+    def test_constants_are_part_of_an_exported_program_and_do_not_leak(self, torch, made, strict):
+        class Module(torch.nn.Module):
+            def forward(self, x):
+                return bc.DCT().forward(x)
+
+        x = torch.from_numpy(np.random.default_rng(0).standard_normal((2, 15, 15)).astype(np.float32))
+        program = torch.export.export(Module(), (x,), strict=strict)
+        torch.testing.assert_close(program.module()(x), bc.DCT().forward(x))
+        self.forward(torch, 15).sum().backward()
+
+    @pytest.mark.slow
+    @pytest.mark.filterwarnings("ignore:Dynamo detected a call to a `functools.lru_cache`:UserWarning")
+    def test_compiled_program_serves_many_sizes_and_works_no_matrix_out_again(self, torch, made):
+        compiled = torch.compile(lambda x: bc.DCT().inverse(bc.DCT().forward(x) * 2), fullgraph=True)
+        for n in (12, 16, 20, 24):
+            x = torch.ones((2, n, n))
+            torch.testing.assert_close(compiled(x), 2 * x)
+        count = len(made)
+        assert count <= 4
+        torch.testing.assert_close(compiled(x), 2 * x)
+        assert len(made) == count
+
+
+class TestJax:
+    def test_constants_made_within_a_trace_do_not_leak(self, jax, made):
+        x = np.ones((2, 17, 17), np.float32)
+        with jax.checking_leaks():
+            traced = jax.jit(bc.DCT().forward)(x)
+        np.testing.assert_allclose(traced, bc.DCT().forward(jax.numpy.asarray(x)), atol=1e-5)
+        assert made == [(17,)]
+
+    def test_compiled_program_holds_the_matrix_and_calls_no_cosine(self, jax):
+        text = str(jax.make_jaxpr(bc.DCT().forward)(np.ones((2, 18, 18), np.float32)))
+        assert "cos" not in text
+        assert "dot_general" in text
