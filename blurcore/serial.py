@@ -13,7 +13,6 @@ import types
 import typing
 from collections import ChainMap
 from collections.abc import Mapping
-from importlib.metadata import entry_points
 from typing import Any, TypeVar
 
 from blurcore.errors import ArgumentError, ConfigError
@@ -183,6 +182,8 @@ def class_of(data: dict[str, Any], name: str = "") -> type[Any]:
     registry: Mapping[str, Any] = _KINDS.get(name.rpartition(".")[2], ChainMap(*_KINDS.values()))
     kind = data.get("kind")
     if isinstance(kind, str) and kind not in registry:
+        from importlib.metadata import entry_points
+
         for point in entry_points(group=GROUP, name=kind):
             register_kind(point.load())
     if not isinstance(kind, str) or kind not in registry:

@@ -222,7 +222,7 @@ def test_kind_that_nobody_knows_is_looked_up_among_installed_packages(monkeypatc
         asked.append((group, name))
         return [Point()] if name == "Elsewhere" else []
 
-    monkeypatch.setattr("blurcore.serial.entry_points", points)
+    monkeypatch.setattr("importlib.metadata.entry_points", points)
     try:
         assert bc.from_dict({"kind": "Elsewhere"}) == Elsewhere()
         with pytest.raises(
