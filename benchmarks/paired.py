@@ -6,6 +6,7 @@ A machine's speed drifts by a factor of two within minutes; the ratio of two cal
 from __future__ import annotations
 
 import json
+import math
 import platform
 import statistics
 import sys
@@ -56,6 +57,11 @@ def compare(ours: Call, peer: Call, *, pairs: int = 15, least_seconds: float = 0
     )
 
 
+def geometric_mean(ratios: list[float]) -> float:
+    """Return the mean that says of a ratio and its inverse that they cancel."""
+    return math.exp(statistics.fmean(map(math.log, ratios)))
+
+
 def _repeats(call: Call, least_seconds: float) -> int:
     call()  # compiles, allocates, fills caches
     return max(1, round(least_seconds / max(_seconds(call, 1), 1e-7)))
@@ -96,7 +102,9 @@ def report(name: str, rows: list[dict[str, Any]], folder: Path | None) -> None:
     (folder / f"{name}.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
 
-PACKAGES = ("blurcore", "numpy", "scipy", "torch", "jax", "flax", "torch-dct", "dctorch", "diffusers")
+PACKAGES = (
+    "blurcore", "numpy", "scipy", "torch", "jax", "flax", "torch-dct", "dctorch", "diffusers", "denoising-diffusion-pytorch",
+)  # fmt: skip
 
 
 def _version(package: str) -> str | None:
