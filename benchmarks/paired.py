@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import platform
 import statistics
 import sys
@@ -57,6 +58,12 @@ def compare(ours: Call, peer: Call, *, pairs: int = 15, least_seconds: float = 0
     )
 
 
+def seconds_of(call: Call, *, least_seconds: float = 0.02, least_runs: int = 5) -> float:
+    """Return the median seconds of a call that has no peer."""
+    repeats = _repeats(call, least_seconds / 4)
+    return statistics.median(_seconds(call, repeats) for _ in range(least_runs))
+
+
 def geometric_mean(ratios: list[float]) -> float:
     """Return the mean that says of a ratio and its inverse that they cancel."""
     return math.exp(statistics.fmean(map(math.log, ratios)))
@@ -94,7 +101,7 @@ def report(name: str, rows: list[dict[str, Any]], folder: Path | None) -> None:
     record = {
         "benchmark": name,
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": {"processor": _processor(), "system": platform.system(), "python": platform.python_version()},
+        "machine": {"processor": _processor(), "cores": os.cpu_count(), "system": platform.system(), "python": platform.python_version()},
         "versions": {package: v for package in PACKAGES if (v := _version(package))},
         "rows": rows,
     }

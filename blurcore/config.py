@@ -159,6 +159,8 @@ class TrainConfig:
     """bf16: the network computes in bfloat16; weights, coefficients and the loss stay in float32."""
     compile: bool = False
     """Compile the network (torch.compile); JAX always compiles the whole step."""
+    gradient_checkpointing: bool = False
+    """Save memory: keep for the backward pass what passes between the blocks of the network, and work out the rest again."""
     num_workers: int = 0
     """Threads that read and decode the coming batches; 0 reads in the training loop."""
     log_every: int = 50

@@ -38,6 +38,9 @@ class UNet(nnx.Module):
     dtype
         What convolutions and dense layers compute in (bfloat16 on accelerators); weights are float32, and so is the
         embedding of the time.
+    gradient_checkpointing
+        Keep for the backward pass what passes between the blocks alone, and work out the rest again there, which takes
+        less memory and more time.
     rngs
         Where the weights come from.
 
@@ -55,9 +58,11 @@ class UNet(nnx.Module):
         out_channels: int,
         image_size: tuple[int, ...],
         dtype: Any = jnp.float32,
+        gradient_checkpointing: bool = False,
         rngs: nnx.Rngs,
     ) -> None:
         self.config, self.dtype = config, dtype
+        self.gradient_checkpointing = gradient_checkpointing
         self.in_channels, self.out_channels = in_channels, out_channels
         check_model(config, in_channels, out_channels, image_size)
         self.dims = len(image_size)
@@ -127,8 +132,7 @@ class UNet(nnx.Module):
         skips = [h]
         for level in self.encoder:
             for block, attention in zip(level.blocks, level.attention, strict=True):
-                h = block(h, embedding, keys())
-                h = h if attention is None else attention(h)
+                h = self._through(_attended, (block, attention), embedding, keys(), h)
                 skips.append(h)
             if level.down is not None:
                 h = level.down(h)
@@ -136,11 +140,16 @@ class UNet(nnx.Module):
         h = self.middle(h, embedding, keys)
         for level in reversed(list(self.decoder)):
             for block, attention in zip(level.blocks, level.attention, strict=True):
-                h = block(jnp.concatenate([h, skips.pop()], axis=-1), embedding, keys())
-                h = h if attention is None else attention(h)
+                h = self._through(_attended, (block, attention), embedding, keys(), h, skips.pop())
             if level.up is not None:
-                h = level.up(_double(h))
-        return _unfold(self.last(jax.nn.silu(self.last_norm(h))), self.config.patch_size)
+                h = self._through(lambda up, h: up(_double(h)), level.up, h)
+        h = self._through(lambda parts, h: parts[1](jax.nn.silu(parts[0](h))), (self.last_norm, self.last), h)
+        return _unfold(h, self.config.patch_size)
+
+    def _through(self, part: Callable[..., jax.Array], layers: Any, *inputs: Any) -> jax.Array:
+        """Run a part of the network, whose inside is worked out anew in the backward pass if the user wants to save memory."""
+        output: jax.Array = (nnx.remat(part) if self.gradient_checkpointing else part)(layers, *inputs)
+        return output
 
     def _embed(self, cond: jax.Array, label: jax.Array | None) -> jax.Array:
         """Return e of the formula, (B, 4 base_channels), in float32: bfloat16 does not tell neighbouring times apart."""
@@ -150,6 +159,13 @@ class UNet(nnx.Module):
         if self.config.num_classes:
             e = e + self.labels(jnp.full(cond.shape, self.config.num_classes) if label is None else label)
         return jax.nn.silu(e)
+
+
+def _attended(layers: Any, embedding: jax.Array, key: jax.Array | None, *inputs: jax.Array) -> jax.Array:
+    """Run a residual block, and the attention after it if there is any, on one array or on two beside each other."""
+    block, attention = layers
+    h = block(jnp.concatenate(inputs, axis=-1) if len(inputs) > 1 else inputs[0], embedding, key)
+    return h if attention is None else attention(h)
 
 
 class ResidualBlock(nnx.Module):

@@ -328,8 +328,9 @@ def build_model(config: RunConfig, image_shape: tuple[int, ...], rngs: nnx.Rngs)
     *grid, channels = image_shape
     dtype = jnp.bfloat16 if config.train.precision == "bf16" else jnp.float32
     return UNet(
-        config.model, in_channels=channels, out_channels=channels, image_size=tuple(grid), dtype=dtype, rngs=rngs
-    )
+        config.model, in_channels=channels, out_channels=channels, image_size=tuple(grid), dtype=dtype, rngs=rngs,
+        gradient_checkpointing=config.train.gradient_checkpointing,
+    )  # fmt: skip
 
 
 def abstract_model(config: RunConfig, image_shape: tuple[int, ...]) -> tuple[Any, Any]:

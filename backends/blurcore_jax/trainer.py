@@ -79,6 +79,7 @@ def _essence(config: RunConfig) -> RunConfig:
     kept = TrainConfig(
         batch_size=train.batch_size, accumulate=train.accumulate, weight_decay=train.weight_decay, grad_clip=train.grad_clip,
         prediction=train.prediction, times=train.times, levels=train.levels, precision=train.precision,
+        gradient_checkpointing=train.gradient_checkpointing,
     )  # fmt: skip
     return RunConfig(process=config.process, data=DataConfig(values=config.data.values), model=config.model, train=kept)
 

@@ -54,6 +54,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from blurcore.config import ModelConfig
 from blurcore.engine.unet import (
@@ -84,6 +85,9 @@ class UNet(nn.Module):
     seed
         Seed of the weights, which depend on nothing else beside the configuration and the channels: not on the device
         or the default dtype (but for rounding), and the global generators are neither used nor moved.
+    gradient_checkpointing
+        Keep for the backward pass what passes between the blocks alone, and work out the rest again there: the same
+        gradient to the last bit, in less memory and more time.
 
     Attributes
     ----------
@@ -102,10 +106,12 @@ class UNet(nn.Module):
     """
 
     def __init__(
-        self, config: ModelConfig, *, in_channels: int, out_channels: int, image_size: tuple[int, ...], seed: int = 0
-    ) -> None:
+        self, config: ModelConfig, *, in_channels: int, out_channels: int, image_size: tuple[int, ...], seed: int = 0,
+        gradient_checkpointing: bool = False,
+    ) -> None:  # fmt: skip
         super().__init__()
         self.config = config
+        self.gradient_checkpointing = gradient_checkpointing
         self.in_channels, self.out_channels = in_channels, out_channels
         self.multiple = size_multiple(config)
         check_model(config, in_channels, out_channels, image_size)
@@ -191,7 +197,7 @@ class UNet(nn.Module):
         skips = [h]
         for level in self.encoder:
             for block, attention in zip(level.blocks, level.attention, strict=True):
-                h = attention(block(h, embedding))
+                h = self._through(_attended, block, attention, embedding, h)
                 skips.append(h)
             if level.down is not None:
                 h = level.down(h)
@@ -199,11 +205,22 @@ class UNet(nn.Module):
         h = self.middle(h, embedding)
         for level in reversed(self.decoder):
             for block, attention in zip(level.blocks, level.attention, strict=True):
-                h = attention(block(torch.cat([h, skips.pop()], dim=1), embedding))
+                h = self._through(_attended, block, attention, embedding, h, skips.pop())
             if level.up is not None:
-                h = level.up(h)
-        h = self.last(F.silu(self.last_norm(h)))
+                h = self._through(level.up, h)
+        h = self._through(self._project, h)
         return _unfold(h, patch) if patch > 1 else h
+
+    def _through(self, part: Callable[..., Tensor], *inputs: Any) -> Tensor:
+        """Run a part of the network, whose inside is worked out anew in the backward pass if the user wants to save memory."""
+        if not (self.gradient_checkpointing and torch.is_grad_enabled()):
+            return part(*inputs)
+        masks = self.config.dropout > 0  # the only thing random here
+        output: Tensor = checkpoint(part, *inputs, use_reentrant=False, preserve_rng_state=masks)
+        return output
+
+    def _project(self, h: Tensor) -> Tensor:
+        return self.last(F.silu(self.last_norm(h)))
 
     def _embed(self, cond: Tensor, label: Tensor | None) -> Tensor:
         """Return e of the module's formula, (B, 4 base_channels): sinusoids in float32, layers in the weights' dtype."""
@@ -215,6 +232,12 @@ class UNet(nn.Module):
                 none = torch.full(cond.shape, self.config.num_classes, device=cond.device)
                 e = e + self.labels(none if label is None else label)
             return F.silu(e)
+
+
+def _attended(block: nn.Module, attention: nn.Module, embedding: Tensor, *inputs: Tensor) -> Tensor:
+    """Run a residual block, and the attention after it, on one tensor or on two beside each other."""
+    h = torch.cat(inputs, dim=1) if len(inputs) > 1 else inputs[0]
+    return attention(block(h, embedding))
 
 
 class ResidualBlock(nn.Module):

@@ -35,7 +35,10 @@ def build_model(config: RunConfig, image_shape: tuple[int, ...]) -> UNet:
     """Return the network of a configuration for data (*grid, C), its weights drawn from the run's seed."""
     *grid, channels = image_shape
     seed = derived_seed(config.seed, Stream.WEIGHTS)
-    return UNet(config.model, in_channels=channels, out_channels=channels, image_size=tuple(grid), seed=seed)
+    return UNet(
+        config.model, in_channels=channels, out_channels=channels, image_size=tuple(grid), seed=seed,
+        gradient_checkpointing=config.train.gradient_checkpointing,
+    )  # fmt: skip
 
 
 @dataclass

@@ -557,3 +557,33 @@ def test_unet_is_the_network_of_the_module_docstring() -> None:
 
     with torch.no_grad():
         np.testing.assert_allclose(net(x.double(), t).numpy(), expected, rtol=1e-5, atol=1e-5)
+
+
+# --- memory -----------------------------------------------------------------------------------------------------------
+
+
+def kept_for_the_backward_pass(network: Any, x: Any, t: Any) -> int:
+    """Bytes of the tensors, each counted once, that the graph of a forward pass holds on to, parameters aside."""
+    own = {p.untyped_storage().data_ptr() for p in network.parameters()}
+    kept: dict[int, int] = {}
+
+    def note(tensor: Any) -> Any:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in own:
+            kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        output = network(x, t)
+    del output
+    return sum(kept.values())
+
+
+def test_gradient_checkpointing_keeps_a_fraction_of_the_activations() -> None:
+    config = replace(TINY, num_res_blocks=2)
+    x, t = inputs(batch=4, size=(16, 16))
+    plain, sparing = (
+        UNet(config, in_channels=1, out_channels=1, image_size=(16, 16), gradient_checkpointing=on)
+        for on in (False, True)
+    )
+    assert kept_for_the_backward_pass(sparing, x, t) < 0.3 * kept_for_the_backward_pass(plain, x, t)
