@@ -9,8 +9,6 @@ Examples::
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import nox
 
 # pip rather than uv: pip's own configuration may name a directory with a CPU build of torch, which the pin then takes.
@@ -71,14 +69,23 @@ def demo(session: nox.Session) -> None:
     session.run("blurcore", "demo", *session.posargs)
 
 
+# In this order; `samplers` asks for a trained run, the other modules of the folder are shared by these.
+BENCHMARKS = (
+    "startup", "choice", "transforms", "process", "throughput", "backends", "profiles", "growth", "drift", "memory",
+)  # fmt: skip
+
+
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Measure ratios against peers; tables on stdout, JSON with machine and versions in benchmarks/results."""
+    """Measure ratios against peers (all, or those named): JSON in benchmarks/results, tables in docs/speed_tables.md."""
     install(session, "torch", "jax", "bench")
-    session.install("--no-deps", "dctorch")  # its metadata forbids the NumPy that it works with
-    for script in sorted(Path("benchmarks").glob("*.py")):
-        if script.name not in ("paired.py", "samplers.py"):  # the second one asks for a trained run, and has no peer
-            session.run("python", str(script), *(session.posargs or ["benchmarks/results"]))
+    # dctorch's metadata forbids the NumPy that it works with; the other peer asks for a torchvision that PyPI has for CUDA alone.
+    session.install(
+        "--no-deps", "dctorch", "denoising-diffusion-pytorch", "ema-pytorch", "accelerate", "einops", "psutil"
+    )
+    for name in session.posargs or BENCHMARKS:
+        session.run("python", f"benchmarks/{name}.py", "benchmarks/results")
+    session.run("python", "benchmarks/page.py")
 
 
 @nox.session

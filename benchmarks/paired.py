@@ -101,7 +101,12 @@ def report(name: str, rows: list[dict[str, Any]], folder: Path | None) -> None:
     record = {
         "benchmark": name,
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": {"processor": _processor(), "cores": os.cpu_count(), "system": platform.system(), "python": platform.python_version()},
+        "machine": {
+            "processor": _processor(),
+            "cores": os.cpu_count(),
+            "system": platform.system(),
+            "python": platform.python_version(),
+        },
         "versions": {package: v for package in PACKAGES if (v := _version(package))},
         "rows": rows,
     }

@@ -1,6 +1,6 @@
 """Which way a cosine transform goes: a product with the matrix, or an FFT. All that was measured to decide it is here.
 
-The figures are those of `benchmarks/transforms.py` on two cores (docs/speed.md has the table). For accelerators, where
+The figures are those of `benchmarks/choice.py` on two cores (docs/speed.md has the table). For accelerators, where
 nothing could be measured yet, the length is that at which the product's arithmetic takes as long as the FFT's passes over
 memory, in float32 and without TF32.
 """
@@ -16,7 +16,7 @@ import array_api_compat as compat
 
 from blurcore._typing import Array
 
-LONGEST_PRODUCT = {"numpy": 32, "torch": 64, "torch, inverse or differentiated": 128, "jax": 128, "accelerator": 512}
+LONGEST_PRODUCT = {"numpy": 96, "torch": 192, "torch, inverse or differentiated": 384, "jax": 256, "accelerator": 512}
 """Axes up to this length are multiplied by the matrix, longer ones go through an FFT.
 
 PyTorch's FFTs have slow derivatives, and the way back from the spectrum needs more passes than the way there."""

@@ -101,13 +101,13 @@ def test_fft_takes_long_axes_and_those_of_large_prime_factors_later(torch):
     def chosen(*shape, inverse=False):
         return _choice.fft_axes(torch.empty(shape), (0, 1), inverse=inverse)
 
-    assert chosen(64, 64) == ()
-    assert chosen(64, 96) == (1,)
-    assert chosen(96, 96, inverse=True) == ()
-    assert chosen(97, 192) == (1,)
-    assert chosen(257, 256) == (0, 1)
+    assert chosen(192, 192) == ()
+    assert chosen(192, 256) == (1,)
+    assert chosen(384, 384, inverse=True) == ()
+    assert chosen(193, 400) == (1,)  # 193 is a prime
+    assert chosen(1021, 256) == (0, 1)
     assert chosen(0, 256) == ()
-    assert _choice.fft_axes(torch.empty((96, 96), requires_grad=True), (0, 1), inverse=False) == ()
+    assert _choice.fft_axes(torch.empty((384, 384), requires_grad=True), (0, 1), inverse=False) == ()
 
 
 def test_axes_may_be_a_single_number(xp):
