@@ -38,6 +38,9 @@ COPIED = ("blurcore", "backends", "examples", "reference", "tests/core", "tests/
 FILES = ("tests/conftest.py", "pyproject.toml", "README.md")
 LIKELY = {
     "transforms.py": ("tests/core/test_transforms.py", "tests/properties/test_transforms.py"),
+    "_products.py": ("tests/core/test_transforms.py",),
+    "_cosine.py": ("tests/core/test_transforms.py",),
+    "_constants.py": ("tests/core/test_constants.py",),
     "schedules.py": ("tests/core/test_schedules.py", "tests/properties/test_coefficients.py"),
     "processes/spectral.py": ("tests/core/test_spectral.py",),
     "processes": ("tests/core/test_processes.py", "tests/properties/test_coefficients.py"),
