@@ -65,7 +65,7 @@ def of_torch(what: str, call: Callable[[], Any]) -> list[dict[str, Any]]:
 def of_jax(trainer: JaxTrainer, images: Any) -> list[dict[str, Any]]:
     """Return the time of the step and of its parts, each compiled alone."""
     graphdef, _ = abstract_model(trainer.config, peers.SHAPE)
-    params = trainer.state.params
+    params = jax.tree.map(jnp.copy, trainer.state.params)  # a step gives its own away
     x, t = jnp.zeros((BATCH, *peers.SHAPE)), jnp.full((BATCH,), 0.5)
     process = trainer.config.process
 
