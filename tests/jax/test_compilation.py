@@ -163,3 +163,25 @@ def test_gradient_is_that_of_the_mean_loss(config: bc.RunConfig, accumulate: int
     np.testing.assert_allclose(float(got), float(expected), rtol=1e-5)
     squares = sum(float(jnp.sum(leaf.astype(jnp.float32) ** 2)) for leaf in jax.tree.leaves(gradient))
     np.testing.assert_allclose(float(norm), squares**0.5, rtol=1e-4)
+
+
+def test_gradient_checkpointing_keeps_a_fraction_of_the_activations(config: bc.RunConfig) -> None:
+    import jax
+    import jax.numpy as jnp
+    from blurcore_jax.sampler import abstract_model
+    from flax import nnx
+
+    def kept(on: bool) -> int:
+        """Numbers that the forward pass leaves to the backward pass; the memory of a compiled CPU program would not tell."""
+        train = replace(config.train, gradient_checkpointing=on)
+        settings = replace(config, train=train, model=replace(config.model, num_res_blocks=3))
+        graphdef, params = abstract_model(settings, SHAPE)
+
+        def back(params: Any, z: jax.Array) -> Any:
+            return jax.vjp(lambda p: nnx.merge(graphdef, p)(z, jnp.full((16,), 0.5)), params)[1]
+
+        images = jax.ShapeDtypeStruct((16, *SHAPE), jnp.float32)
+        own = sum(leaf.size for leaf in jax.tree.leaves(params))
+        return sum(leaf.size for leaf in jax.tree.leaves(jax.eval_shape(back, params, images))) - own
+
+    assert kept(True) < 0.4 * kept(False)

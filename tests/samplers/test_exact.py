@@ -346,3 +346,23 @@ def test_one_compiled_loop_serves_every_solver(jax, name):
         last = jax.jit(lambda u: jax.lax.scan(stage, solver.start(u), rows)[0].u)(jax.numpy.asarray(start))
     # the same operations in the same precision, in another order: 6 steps whose factors are at most about 1e3
     np.testing.assert_allclose(np.asarray(last), state.u, rtol=1e-9, atol=1e-12 * np.abs(state.u).max())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["ancestral", "ddim", "dpm_solver_pp, 2"])
+@pytest.mark.parametrize("library", ["numpy", "torch"])
+def test_thousand_steps_in_float32_end_where_those_in_float64_do(name, library, request):
+    shape, process = (5, 4), BLURRING
+    make = np.asarray if library == "numpy" else request.getfixturevalue("torch").asarray
+    solver, times = SOLVED[name][0](process), bc.uniform_times(1000)
+
+    def final(dtype):
+        rng, c = np.random.default_rng(0), make(spectrum(shape).astype(dtype))
+        state = solver.start(make(rng.standard_normal((3, *shape)).astype(dtype)))
+        for t, s in solver.stages(times):
+            noise = make(rng.standard_normal((3, *shape)).astype(dtype)) if solver.uses_noise and s > 0 else None
+            state = solver.step(state, predict(process, state.u, t, c), t, s, noise)
+        return np.asarray(state.u, np.float64)
+
+    single, double = final("float32"), final("float64")
+    assert 0 < np.linalg.norm(single - double) < 1e-4 * np.linalg.norm(double)
