@@ -6,7 +6,7 @@ import math
 
 import array_api_compat as compat
 
-from blurcore._typing import Array
+from blurcore._typing import Array, Namespace
 
 _FEWEST_COLUMNS = 8
 """Below, a product for each row of the data would be slower than moving the axis to the end (three colours, last)."""
@@ -17,10 +17,15 @@ def multiply(matrix: Array, x: Array, first: int, last: int) -> Array:
     xp, shape = compat.array_namespace(x), tuple(x.shape)
     n, outer, inner = math.prod(shape[first : last + 1]), math.prod(shape[:first]), math.prod(shape[last + 1 :])
     if inner == 1:
-        return xp.reshape(xp.matmul(xp.reshape(x, (outer, n)), matrix.T), shape)
+        return xp.reshape(_matmul(xp, xp.reshape(x, (outer, n)), matrix.T), shape)
     rows = xp.reshape(x, (outer, n, inner))
     if inner >= _FEWEST_COLUMNS:
-        return xp.reshape(xp.matmul(matrix, rows), shape)
+        return xp.reshape(_matmul(xp, matrix, rows), shape)
     columns = xp.reshape(xp.permute_dims(rows, (0, 2, 1)), (outer * inner, n))
-    products = xp.reshape(xp.matmul(columns, matrix.T), (outer, inner, n))
+    products = xp.reshape(_matmul(xp, columns, matrix.T), (outer, inner, n))
     return xp.reshape(xp.permute_dims(products, (0, 2, 1)), shape)
+
+
+def _matmul(xp: Namespace, a: Array, b: Array) -> Array:
+    """Multiply in the arrays' own precision: JAX's default is less (TF32, bfloat16) on accelerators; PyTorch's is not."""
+    return xp.matmul(a, b, precision="highest") if compat.is_jax_namespace(xp) else xp.matmul(a, b)

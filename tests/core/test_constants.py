@@ -108,3 +108,8 @@ class TestJax:
         text = str(jax.make_jaxpr(bc.DCT().forward)(np.ones((2, 18, 18), np.float32)))
         assert "cos" not in text
         assert "dot_general" in text
+
+    @pytest.mark.parametrize("axes", [(-1,), (0,), (1, 2)])
+    def test_products_keep_float32_on_accelerators(self, jax, axes):
+        text = str(jax.make_jaxpr(lambda x: bc.DST().forward(x, axes=axes))(np.ones((2, 18, 18), np.float32)))
+        assert text.count("dot_general[") == text.count("precision=(Precision.HIGHEST, Precision.HIGHEST)") > 0
