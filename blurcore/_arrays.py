@@ -7,7 +7,6 @@ whatever is a Python number is worked out in NumPy on the host and moved; only w
 
 from __future__ import annotations
 
-import math
 from typing import Any, NamedTuple
 
 import array_api_compat as compat
@@ -93,6 +92,37 @@ def upcast(x: Array) -> Array:
     return x if x.dtype == work else xp.astype(x, work)
 
 
+def together(**arrays: Any) -> tuple[Any, ...]:
+    """Return arrays in the compute dtype of the first of them; numbers and None stay what they are.
+
+    Raises
+    ------
+    NamespaceError
+        The arrays belong to different libraries or devices, or an argument is no array; the message names them.
+    ArgumentError
+        An array is not real floating.
+    """
+    given = {name: value for name, value in arrays.items() if value is not None and not is_number(value)}
+    if not given:
+        return tuple(arrays.values())
+    name, first = next(iter(given.items()))
+    xp = namespace(**given) if _may_differ(given, first) else _namespace_of(name, first)
+    work = compute_dtype(xp, first.dtype)
+    for name, value in given.items():
+        if value.dtype != work:
+            require_floating(name, value)
+            arrays[name] = xp.astype(value, work)
+    return tuple(arrays.values())
+
+
+def _may_differ(arrays: dict[str, Any], first: Any) -> bool:
+    """Whether arrays may be of several libraries or devices, which one type tells faster than their namespaces."""
+    kind = type(first)
+    if any(type(value) is not kind for value in arrays.values()):
+        return True
+    return compat.is_torch_array(first) and any(value.device != first.device for value in arrays.values())
+
+
 class Frame(NamedTuple):
     """Library, working dtype and device of a computation, and those of its result."""
 
@@ -154,8 +184,44 @@ class Times(NamedTuple):
         return self.frame.xp.reshape(value, (*value.shape, *([1] * num_axes)))
 
 
-def _check_time(name: str, value: float) -> None:
-    require(math.isfinite(value) and 0.0 <= value <= 1.0, name, value, "a time in [0, 1]")
+def _checked_number(name: str, t: Time) -> float:
+    value = float(t)
+    require(0.0 <= value <= 1.0, name, value, "a time in [0, 1]")
+    return value
+
+
+def _checked(times: dict[str, Time], like: Array | None = None) -> tuple[dict[str, Array], Namespace]:
+    """Return those of the times that are arrays, and their namespace, having refused what is no time."""
+    arrays = {name: t for name, t in times.items() if not is_number(t)}
+    for name, t in times.items():
+        if is_number(t):
+            _checked_number(name, t)
+    if not arrays:
+        return arrays, None
+    xp = namespace(**arrays, like=like)
+    for name, t in arrays.items():
+        _require_floating_time(xp, name, t)
+        if is_checkable(xp) and not bool(xp.all((t >= 0) & (t <= 1))):
+            bad = xp.reshape(t, (-1,))
+            worst = next(float(v) for v in (bad[i] for i in range(bad.shape[0])) if not 0.0 <= float(v) <= 1.0)
+            raise ArgumentError(f"{name} must be a time in [0, 1]; got {worst!r}")
+    return arrays, xp
+
+
+def _require_floating_time(xp: Namespace, name: str, t: Array) -> None:
+    if not xp.isdtype(t.dtype, "real floating"):
+        raise ArgumentError(f"{name} must be a real floating time in [0, 1]; got dtype {t.dtype}")
+
+
+def check_step(t: Time, s: Time) -> None:
+    """Refuse times of a step back from t to s that are none, or are in the wrong order, where they can be seen."""
+    arrays, xp = _checked({"t": t, "s": s})
+    if arrays and not is_checkable(xp):
+        return
+    late, early = (float(time) if is_number(time) else time for time in (t, s))
+    rising = early > late
+    if bool(xp.any(rising) if arrays else rising):
+        raise ArgumentError(f"s must be at most t; got s = {s!r}, t = {t!r}")
 
 
 def prepare_times(like: Array | None = None, **times: Time) -> Times:
@@ -164,23 +230,12 @@ def prepare_times(like: Array | None = None, **times: Time) -> Times:
     Numbers are checked to lie in [0, 1]; so are NumPy arrays. Arrays that may be traced or live on an accelerator are
     taken at their word, because looking at them would break the trace or wait for the device.
     """
-    arrays = {name: t for name, t in times.items() if not is_number(t)}
-    for name, t in times.items():
-        if is_number(t):
-            _check_time(name, float(t))
+    arrays, xp = _checked(times, like)
     if not arrays:
         if like is not None:
             namespace(like=like)
         values = tuple(np.asarray(float(t), dtype=np.float64) for t in times.values())
         return Times(frame(like, on_host=True), values, True)
-    xp = namespace(**arrays, like=like)
-    for name, t in arrays.items():
-        if not xp.isdtype(t.dtype, "real floating"):
-            raise ArgumentError(f"{name} must be a real floating time in [0, 1]; got dtype {t.dtype}")
-        if is_checkable(xp) and not bool(xp.all((t >= 0) & (t <= 1))):
-            bad = xp.reshape(t, (-1,))
-            worst = next(float(v) for v in (bad[i] for i in range(bad.shape[0])) if not 0.0 <= float(v) <= 1.0)
-            raise ArgumentError(f"{name} must be a time in [0, 1]; got {worst!r}")
     ranks = {t.ndim for t in arrays.values()} - {0}
     if len(ranks) > 1:
         listing = ", ".join(f"{name}: {tuple(t.shape)}" for name, t in arrays.items())
@@ -198,17 +253,26 @@ def prepare_times(like: Array | None = None, **times: Time) -> Times:
 
 
 def schedule_time(**times: Time) -> tuple[Namespace, tuple[Array, ...]]:
-    """Bring the arguments of a schedule to arrays of one namespace; numbers alone become NumPy float64 scalars."""
+    """Bring the arguments of a schedule to arrays of one namespace; numbers alone become NumPy float64 scalars.
+
+    Numbers are checked to lie in [0, 1]. Arrays are not, whose values the processes have looked at before; those of half
+    precision go on in float32.
+    """
     xp = namespace(**times)
     given = next((t for t in times.values() if not is_number(t)), None)
     if given is None:
-        return xp, tuple(np.asarray(float(t), dtype=np.float64) for t in times.values())
-    return xp, tuple(
-        xp.full((), float(t), dtype=given.dtype, device=None if compat.is_jax_namespace(xp) else compat.device(given))
-        if is_number(t)
-        else t
-        for t in times.values()
-    )
+        return xp, tuple(np.asarray(_checked_number(name, t), dtype=np.float64) for name, t in times.items())
+    work = xp.float64 if given.dtype == xp.float64 else xp.float32
+    ready = []
+    for name, t in times.items():
+        if is_number(t):
+            device = None if compat.is_jax_namespace(xp) else compat.device(given)
+            t = xp.full((), _checked_number(name, t), dtype=work, device=device)
+        elif t.dtype != work:
+            _require_floating_time(xp, name, t)
+            t = upcast(t)
+        ready.append(t)
+    return xp, tuple(ready)
 
 
 def normalize_axes(axes: tuple[int, ...] | int, ndim: int) -> tuple[int, ...]:
@@ -232,8 +296,10 @@ def align(coefficient: Array, *, ndim: int, axes: tuple[int, ...] | int) -> Arra
     ArgumentError
         The time axes run into the grid axes: t has more axes than the data has batch axes. Or the coefficient has
         fewer axes than the grid.
+    NamespaceError
+        The coefficient is no array.
     """
-    xp = compat.array_namespace(coefficient)
+    xp = _namespace_of("coefficient", coefficient)
     axes = normalize_axes(axes, ndim)
     num_times = coefficient.ndim - len(axes)
     require(

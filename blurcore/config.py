@@ -40,6 +40,8 @@ class DataConfig:
     """Part of the set; folders and arrays have only `all`, which `train` also means there."""
     values: Literal["symmetric", "unit"] = "symmetric"
     """Numbers that pixels become: [-1, 1], or [0, 1] as in inverse heat dissipation, to which a sigma of 0.01 refers there."""
+    strict: bool = False
+    """Stop where an image of a `folder` cannot be read (exit code 1, all are named), instead of leaving it out."""
     flip: bool = False
     """Mirror every other image at random, left to right (photographs, never digits)."""
 

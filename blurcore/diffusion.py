@@ -21,7 +21,7 @@ from typing import Any, Generic, NamedTuple
 
 import numpy as np
 
-from blurcore._arrays import align, is_checkable, is_number, namespace, normalize_axes, require_real, upcast
+from blurcore._arrays import align, is_checkable, is_number, namespace, normalize_axes, together
 from blurcore._typing import A, Array, Time
 from blurcore.errors import ArgumentError, DegenerateError, NotMarkovError
 from blurcore.processes import SDE, Difference, Marginal, Process
@@ -42,14 +42,18 @@ class Posterior(NamedTuple, Generic[A]):
     variance: A
 
 
-def grid_shape(x: Array, axes: tuple[int, ...] | int) -> tuple[int, ...]:
-    """Return the sizes of `x` along `axes`."""
+def grid_shape(x: Array, axes: tuple[int, ...] | int, name: str = "x") -> tuple[int, ...]:
+    """Return the sizes of `x` along `axes`; errors call it by `name`."""
+    if not hasattr(x, "shape"):
+        namespace(**{name: x})  # says what it should be
     return tuple(x.shape[a] for a in normalize_axes(axes, x.ndim))
 
 
 def marginal_for(process: Process, t: Time, x: Array, *, axes: tuple[int, ...] | int = (-2, -1)) -> Marginal[Array]:
     """Return the marginal's coefficients laid out to broadcast over data `x`; see :meth:`Process.marginal`."""
-    m = process.marginal(t, shape=grid_shape(x, axes), like=x)
+    shape = grid_shape(x, axes)
+    _check_batch(t, x)
+    m = process.marginal(t, shape=shape, like=x)
     return Marginal(*(align(c, ndim=x.ndim, axes=axes) for c in m))
 
 
@@ -82,13 +86,11 @@ def diffuse(process: Process, x: Array, t: Time, eps: Array, *, axes: tuple[int,
         The arrays belong to different libraries or devices.
     """
     xp = namespace(x=x, eps=eps, t=t)
-    require_real(x=x, eps=eps)
+    signal, noise = together(x=x, eps=eps)
     if eps.shape != x.shape:
         raise ArgumentError(f"eps must have the shape of x, {tuple(x.shape)}; got {tuple(eps.shape)}")
-    _check_batch(t, x)
     m = marginal_for(process, t, x, axes=axes)
-    u = m.alpha * process.basis.forward(upcast(x), axes=axes)
-    noise = upcast(eps)
+    u = m.alpha * process.basis.forward(signal, axes=axes)
     if is_isotropic(m.sigma, axes, x.ndim):
         z = process.basis.inverse(u, axes=axes) + m.sigma * noise  # white noise is white in both spaces
     else:
@@ -102,7 +104,7 @@ def is_isotropic(sigma: Array, axes: tuple[int, ...] | int, ndim: int) -> bool:
 
 
 def _check_batch(t: Time, x: Array) -> None:
-    if not is_number(t) and t.ndim > 0:
+    if getattr(t, "ndim", 0) > 0:
         leading = tuple(x.shape[: t.ndim])
         if any(n not in (1, m) for n, m in zip(t.shape, leading, strict=False)) or t.ndim > x.ndim:
             raise ArgumentError(

@@ -29,6 +29,10 @@ class DataError(BlurcoreError, ValueError):
     """A data set is missing, empty, unreadable or of the wrong shape."""
 
 
+class UnreadableDataError(DataError):
+    """Data that a run counts on cannot be read: they went away meanwhile, or some are damaged and none may be left out."""
+
+
 class CheckpointError(BlurcoreError, RuntimeError):
     """A checkpoint is missing, damaged, or belongs to another configuration."""
 

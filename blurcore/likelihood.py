@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from blurcore._arrays import align, is_number, namespace, upcast
+from blurcore._arrays import align, check_step, is_number, namespace, together
 from blurcore._checks import require, require_finite
 from blurcore._typing import Array, Time
 from blurcore.diffusion import grid_shape, marginal_for
@@ -56,8 +56,9 @@ def prior_kl(process: Process, u0: Array, *, axes: tuple[int, ...] = (-2, -1)) -
     Array
         (batch,), of the library of `u0`, in float32 or better.
     """
+    (u0,) = together(u0=u0)
     m = marginal_for(process, 1.0, u0, axes=axes)
-    return 0.5 * _sum((m.alpha / m.sigma * upcast(u0)) ** 2)
+    return 0.5 * _sum((m.alpha / m.sigma * u0) ** 2)
 
 
 def diffusion_step(
@@ -81,15 +82,22 @@ def diffusion_step(
     Array
         (batch,). The difference of the SNR is taken without cancellation: -SNR_s expm1(l_t - l_s).
 
+    Raises
+    ------
+    ArgumentError
+        s > t, or a time outside [0, 1] (seen for numbers and NumPy arrays).
+
     References
     ----------
     SPEC 8; Kingma et al. (2021), equation 13.
     """
     xp = namespace(u0=u0, x0=x0)
+    u0, x0 = together(u0=u0, x0=x0)
+    check_step(t, s)
     shape = grid_shape(u0, axes)
     gap = process.difference(t, s, shape=shape, like=u0).log_snr
     weight = -xp.exp(process.log_snr(s, shape=shape, like=u0)) * xp.expm1(gap)
-    return 0.5 * _sum(align(weight, ndim=u0.ndim, axes=axes) * (upcast(u0) - upcast(x0)) ** 2)
+    return 0.5 * _sum(align(weight, ndim=u0.ndim, axes=axes) * (u0 - x0) ** 2)
 
 
 def diffusion_rate(process: Process, u0: Array, x0: Array, t: Time, *, axes: tuple[int, ...] = (-2, -1)) -> Array:
@@ -111,11 +119,11 @@ def diffusion_rate(process: Process, u0: Array, x0: Array, t: Time, *, axes: tup
     ----------
     SPEC 6 (SNR' = -SNR g2 / sigma^2) and 8.
     """
-    namespace(u0=u0, x0=x0)
+    u0, x0 = together(u0=u0, x0=x0)
     shape = grid_shape(u0, axes)
     m = process.marginal(t, shape=shape, like=u0)
     weight = m.alpha**2 * process.sde(t, shape=shape, like=u0).diffusion / m.sigma**4
-    return 0.5 * _sum(align(weight, ndim=u0.ndim, axes=axes) * (upcast(u0) - upcast(x0)) ** 2)
+    return 0.5 * _sum(align(weight, ndim=u0.ndim, axes=axes) * (u0 - x0) ** 2)
 
 
 def reconstruction(
@@ -147,7 +155,7 @@ def reconstruction(
     xp = namespace(x=x, mean=mean)
     require(is_number(std) and std > 0, "std", std, "a number above 0")
     require(levels >= 2, "levels", levels, "at least 2")
-    data, centre = upcast(x), upcast(mean)
+    data, centre = together(x=x, mean=mean)
     half = (high - low) / (levels - 1) / 2
     inf = xp.full_like(data, math.inf)
     left = xp.where(data < low + half, -inf, (data - half - centre) / std)
@@ -201,13 +209,13 @@ def heat_step(before: Array, mean: Array, *, sigma: float, delta: float) -> Arra
     ----------
     SPEC 8; Rissanen et al. (2022), equation 8 and appendix A.
     """
-    namespace(before=before, mean=mean)
+    before, mean = together(before=before, mean=mean)
     for name, value in (("sigma", sigma), ("delta", delta)):
         require_finite(name, value)
         require(value > 0, name, value, "above 0")
     dims = math.prod(before.shape[1:])
     constant = dims / 2 * (sigma**2 / delta**2 - 1 + 2 * math.log(delta / sigma))
-    return constant + _sum((upcast(before) - upcast(mean)) ** 2) / (2 * delta**2)
+    return constant + _sum((before - mean) ** 2) / (2 * delta**2)
 
 
 def mixture_kl(u: Array, mean: Array, centres: Array, *, sigma: float) -> Array:
@@ -231,6 +239,7 @@ def mixture_kl(u: Array, mean: Array, centres: Array, *, sigma: float) -> Array:
         (batch,); at most log(components) where `mean` is one of the centres.
     """
     xp = namespace(u=u, mean=mean, centres=centres)
+    u, mean, centres = together(u=u, mean=mean, centres=centres)
     require(sigma > 0, "sigma", sigma, "above 0")
     own = -xp.sum((u - mean) ** 2, axis=1) / (2 * sigma**2)
     squares = xp.sum(u**2, axis=1)[:, None] + xp.sum(centres**2, axis=1)[None, :] - 2 * (u @ centres.T)

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from typing import Generic, Literal, NamedTuple
 
-from blurcore._arrays import namespace, require_real, upcast
+from blurcore._arrays import is_checkable, is_number, namespace, require_real, together, upcast
 from blurcore._checks import require
 from blurcore._typing import A, Array, Time
-from blurcore.diffusion import diffuse, is_isotropic, marginal_for
+from blurcore.diffusion import diffuse, grid_shape, is_isotropic, marginal_for, require_noise
 from blurcore.errors import DegenerateError
 from blurcore.prediction import KINDS, Kind
 from blurcore.processes import Process
@@ -54,9 +54,10 @@ def draw_times(uniform: Array, how: Literal["uniform", "antithetic", "low_discre
     if how == "antithetic":
         first = uniform[: (batch + 1) // 2]
         return xp.concat([first, 1 - first])[:batch]
-    steps = xp.cumulative_sum(xp.ones_like(uniform)) - 1  # 0, 1, .., batch - 1 on the device of `uniform`
-    shifted = uniform[:1] + steps / batch
-    return shifted - xp.floor(shifted)
+    wide = upcast(uniform)  # half precision cannot count a large batch
+    steps = xp.cumulative_sum(xp.ones_like(wide)) - 1  # 0, 1, .., batch - 1 on the device of `uniform`
+    shifted = wide[:1] + steps / batch
+    return xp.astype(shifted - xp.floor(shifted), uniform.dtype, copy=False)
 
 
 def training_pair(
@@ -76,6 +77,8 @@ def training_pair(
     ------
     ArgumentError
         As :func:`blurcore.diffuse`, or an unknown `prediction`.
+    DegenerateError
+        The score, at a time without noise (seen for numbers and NumPy arrays).
     """
     require(prediction in ("eps", "x0", "v", "score"), "prediction", prediction, "eps, x0, v or score")
     z = diffuse(process, x, t, eps, axes=axes)
@@ -85,7 +88,9 @@ def training_pair(
         return TrainingPair(z, x)
     m = marginal_for(process, t, x, axes=axes)
     xp = namespace(x=x)
-    signal, noise = upcast(x), upcast(eps)
+    if prediction == "score" and (is_number(t) or is_checkable(xp)):
+        require_noise("the score", process, t, shape=grid_shape(x, axes))
+    signal, noise = together(x=x, eps=eps)
     basis = process.basis
     isotropic = is_isotropic(m.sigma, axes, x.ndim)
     if prediction == "v":
@@ -100,7 +105,7 @@ def training_pair(
 
 
 def simple_loss(prediction: Array, target: Array) -> Array:
-    """Return the mean squared error of each batch item, in float32 or better: the paper's simple loss for eps.
+    """Return the mean squared error of each batch item, in the compute dtype of `prediction`: the paper's simple loss for eps.
 
     Parameters
     ----------
@@ -124,7 +129,8 @@ def simple_loss(prediction: Array, target: Array) -> Array:
         tuple(prediction.shape),
         f"of the shape of target, {tuple(target.shape)}",
     )
-    error = upcast(prediction) - upcast(target)
+    prediction, target = together(prediction=prediction, target=target)
+    error = prediction - target
     return xp.mean(error**2, axis=tuple(range(1, error.ndim)))
 
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, Protocol, final
 
-from blurcore._arrays import namespace, upcast
+from blurcore._arrays import namespace, together, upcast
 from blurcore._checks import require
 from blurcore._typing import Array
 from blurcore.diffusion import diffuse, marginal_for
@@ -198,8 +198,10 @@ class Restoration:
     def loss(self, output: Array, target: Array) -> Array:
         """Return the mean absolute error; see :meth:`Objective.loss`."""
         require(output.shape == target.shape, "output", tuple(output.shape), f"of the shape of target, {target.shape}")
-        error = namespace(output=output).abs(upcast(output) - upcast(target))
-        return namespace(output=output).mean(error, axis=tuple(range(1, error.ndim)))
+        xp = namespace(output=output, target=target)
+        output, target = together(output=output, target=target)
+        error = xp.abs(output - target)
+        return xp.mean(error, axis=tuple(range(1, error.ndim)))
 
     def predict(
         self, marginal: Marginal[Array], output: Array, u: Array, *, axes: tuple[int, ...], clip: Clip | None = None

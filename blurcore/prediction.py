@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import Literal, get_args
 
-from blurcore._arrays import is_checkable, namespace
+from blurcore._arrays import is_checkable, namespace, together
 from blurcore._checks import require
 from blurcore._typing import Array
 from blurcore.errors import DegenerateError
@@ -77,21 +77,26 @@ def convert(value: Array, source: Kind, target: Kind, *, z: Array, marginal: Mar
     Returns
     -------
     Array
-        Of the library and device of the inputs.
+        Of the library and device of the inputs, in the compute dtype of `z`: float32 for half precision, whose range
+        ends at 65504, where x0 from eps reaches 1 / alpha = 1.5e5 times the error in eps. `value` itself where source
+        and target are the same.
 
     Raises
     ------
     ArgumentError
-        An unknown name.
+        An unknown name, or an array that is not real floating.
+    NamespaceError
+        The arrays belong to different libraries or devices.
     DegenerateError
         The formula divides by an alpha, a sigma or, from v, an alpha^2 + sigma^2 that is zero. Seen on NumPy arrays;
         elsewhere the result is infinite or NaN, and :func:`blurcore.check_prediction` tells beforehand.
     """
-    namespace(value=value, z=z, alpha=marginal.alpha, sigma=marginal.sigma)
     require(source in KINDS, "source", source, f"one of {KINDS}")
     require(target in KINDS, "target", target, f"one of {KINDS}")
+    z, coded, alpha, sigma = together(z=z, value=value, alpha=marginal.alpha, sigma=marginal.sigma)
     if source == target:
         return value
+    value, marginal = coded, Marginal(alpha, sigma)
     if _divides_by_alpha(source, target):
         _require_nonzero("alpha", marginal.alpha, source, target)
     if _divides_by_sigma(source, target):

@@ -138,7 +138,7 @@ class _Separable:
 
     def _transform(self, x: Array, axes: tuple[int, ...] | int, *, inverse: bool) -> Array:
         """Go there or back in float32 or better, and give the dtype of `x` back."""
-        xp = require_floating("x", x)
+        xp = require_floating("u" if inverse else "x", x)
         result = self._along(upcast(x), normalize_axes(axes, x.ndim), inverse=inverse)
         return result if result.dtype == x.dtype else xp.astype(result, x.dtype)
 
@@ -267,11 +267,13 @@ class Identity(_Separable):
 
     def forward(self, x: Array, *, axes: tuple[int, ...] | int = (-2, -1)) -> Array:
         """Return `x` itself."""
+        require_floating("x", x)
         normalize_axes(axes, x.ndim)
         return x
 
     def inverse(self, u: Array, *, axes: tuple[int, ...] | int = (-2, -1)) -> Array:
         """Return `u` itself."""
+        require_floating("u", u)
         normalize_axes(axes, u.ndim)
         return u
 

@@ -7,10 +7,10 @@ SIGINT and SIGTERM. Results go to stdout, progress and errors to stderr.
 from __future__ import annotations
 
 import importlib
-import os
 import sys
 
-from blurcore.errors import BlurcoreError, CheckpointError, RunStoppedError
+from blurcore.cli.streams import abandon_stdout, standard_streams
+from blurcore.errors import BlurcoreError, CheckpointError, RunStoppedError, UnreadableDataError
 
 _EXTRAS = {
     **dict.fromkeys(("tyro", "shtab", "tomli_w", "rich", "PIL", "matplotlib", "safetensors", "scipy"), "cli"),
@@ -28,20 +28,36 @@ def main(argv: list[str] | None = None) -> int:
     argv
         The words after `blurcore`; those of the process where not given.
     """
+    with standard_streams():
+        try:
+            code = _run(sys.argv[1:] if argv is None else argv)
+            sys.stdout.flush()
+            return code
+        except BrokenPipeError:  # the reader of our output has gone, as `| head` does
+            abandon_stdout()
+            return 0
+        except OSError as error:
+            code = _fail(error, 1)
+            try:
+                sys.stdout.flush()
+            except OSError:
+                abandon_stdout()
+            return code
+
+
+def _run(words: list[str]) -> int:
+    """Run one command; every mistake of a user's becomes a sentence and a code."""
     from blurcore.cli.parser import build_parser
 
-    words = sys.argv[1:] if argv is None else argv
     try:
         args, rest = build_parser().parse_known_args(words)
         command = importlib.import_module(f"blurcore.cli.{args.command}")
-        code = int(command.run(args, rest))
-        sys.stdout.flush()
-        return code
+        return int(command.run(args, rest))
     except SystemExit as stop:  # argparse and tyro have said what was wrong
         return stop.code if isinstance(stop.code, int) else 0 if stop.code is None else 2
     except RunStoppedError as error:
         return _fail(error, error.exit_code)
-    except CheckpointError as error:
+    except (CheckpointError, UnreadableDataError) as error:
         return _fail(error, 1)
     except BlurcoreError as error:
         return _fail(error, 2)
@@ -55,9 +71,6 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("blurcore: interrupted", file=sys.stderr)
         return 130
-    except BrokenPipeError:  # the reader of our output has gone, as `| head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
 
 
 def _fail(error: Exception | str, code: int) -> int:

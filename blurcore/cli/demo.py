@@ -46,7 +46,7 @@ def run(args: argparse.Namespace, rest: list[str]) -> int:
     began = time.monotonic()
     trainer = machinery(args.backend)
     folder = args.out if args.out is not None else default_folder("demo")
-    if folder.exists() and any(folder.iterdir()):
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ConfigError(f"{folder} is not empty; choose another --out")
     config = demo_config(seed=args.seed, backend=args.backend)
     if args.steps is not None:

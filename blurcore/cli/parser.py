@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import NoReturn
 
 from blurcore import __version__
 
@@ -23,9 +24,16 @@ class _Formatter(argparse.RawDescriptionHelpFormatter):
     """Keeps the examples as they are written."""
 
 
+class _Parser(argparse.ArgumentParser):
+    """One sentence for a mistake, without the list of all options before it."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: error: {message}; see {self.prog} --help\n")
+
+
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of all commands."""
-    parser = argparse.ArgumentParser(
+    parser: argparse.ArgumentParser = _Parser(
         prog="blurcore",
         description="Diffusion models in frequency space: blurring diffusion, heat dissipation, cold and Gaussian diffusion.",
         epilog=_EXAMPLES,
@@ -73,6 +81,9 @@ def _add_train(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     train.add_argument("-h", "--help", action="store_true", help="show this and every setting")
     _path(train, "config", text="configuration, a TOML file", nargs="?", metavar="CONFIG.toml")
     _path(train, "--out", text="run folder (default: runs/CONFIG-TIME)")
+    train.add_argument(
+        "--strict", action="store_true", help="stop, with exit code 1, where an image of a folder cannot be read"
+    )
     train.add_argument("--resume", action="store_true", help="go on with the run in --out")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 
 from blurcore.cli.settings import default_folder, machinery, override, show_help
 from blurcore.config import RunConfig
@@ -19,6 +20,8 @@ def run(args: argparse.Namespace, rest: list[str]) -> int:
         raise ConfigError("train needs a configuration: blurcore train CONFIG.toml (there are some in configs/)")
     if args.resume and args.out is None:
         raise ConfigError("--resume needs --out RUN, the folder of the run to go on with")
+    if args.strict:
+        default = replace(default, data=replace(default.data, strict=True))
     config = override(default, rest, prog=f"blurcore train {args.config}")
     folder = args.out if args.out is not None else default_folder(args.config.stem)
     machinery(config.backend).train(config, folder, resume=args.resume)

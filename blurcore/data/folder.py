@@ -21,7 +21,7 @@ from blurcore._checks import require
 from blurcore.data import dataset
 from blurcore.data.dataset import Indices, positions, refuse_missing
 from blurcore.data.images import UnreadableError, check_image_size, decode, pillow, read_bytes
-from blurcore.errors import DataError
+from blurcore.errors import DataError, UnreadableDataError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 """Suffixes of image files, in lower or upper case; other files are not looked at."""
@@ -86,6 +86,8 @@ class FolderDataset:
         (height, width) to resize (antialiased) and crop (the centre) to, in pixels.
     channels
         1 (grey) or 3 (RGB).
+    strict
+        Refuse the folder where an image file cannot be read, instead of leaving it out.
 
     Attributes
     ----------
@@ -98,9 +100,13 @@ class FolderDataset:
         `image_size` or `channels` makes no sense.
     DataError
         The folder is missing or holds no readable image, or Pillow is missing.
+    UnreadableDataError
+        An image file cannot be read, and `strict` is on; all of them are named.
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, image_size: tuple[int, int], channels: int = 3) -> None:
+    def __init__(
+        self, path: str | os.PathLike[str], *, image_size: tuple[int, int], channels: int = 3, strict: bool = False
+    ) -> None:
         check_image_size("image_size", image_size)
         require(channels in (1, 3), "channels", channels, "1 (grey) or 3 (RGB)")
         pillow()
@@ -121,11 +127,12 @@ class FolderDataset:
             raise DataError(
                 f"none of the {len(candidates)} image files in {str(self.root)!r} can be read{self._reasons()}"
             )
+        if self.rejected and strict:
+            raise UnreadableDataError(f"{self._count()} cannot be read, and none may be left out{self._reasons(None)}")
         if self.rejected:
             logger.warning(
-                "%d of %d image files in %r cannot be read and are left out%s",
-                len(self.rejected), len(self.rejected) + len(self.paths), str(self.root), self._reasons(),
-            )  # fmt: skip
+                "%s cannot be read and are left out%s; data.strict names all, and stops", self._count(), self._reasons()
+            )
         self.source = f"folder {str(self.root)!r}, {len(self.paths)} images, {len(self.rejected)} left out"
 
     def __len__(self) -> int:
@@ -173,14 +180,17 @@ class FolderDataset:
         try:
             return decode(read_bytes(self.root / path), self.image_shape[:2], self.image_shape[2])
         except UnreadableError as error:
-            raise DataError(
+            raise UnreadableDataError(
                 f"the image {str(self.root / path)!r} could be read when the folder was loaded and cannot now: {error}"
             ) from error
 
-    def _reasons(self) -> str:
-        """The first few rejected files, to be put at the end of a sentence."""
+    def _count(self) -> str:
+        return f"{len(self.rejected)} of {len(self.rejected) + len(self.paths)} image files in {str(self.root)!r}"
+
+    def _reasons(self, most: int | None = _SHOWN) -> str:
+        """The first few rejected files (None: all), to be put at the end of a sentence."""
         if not self.rejected:
             return ""
-        shown = "; ".join(f"{path!r}: {reason}" for path, reason in self.rejected[:_SHOWN])
-        more = len(self.rejected) - _SHOWN
+        shown = "; ".join(f"{path!r}: {reason}" for path, reason in self.rejected[:most])
+        more = len(self.rejected[len(self.rejected) if most is None else most :])
         return f" ({shown}{f'; and {more} more' if more > 0 else ''})"

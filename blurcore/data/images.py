@@ -9,6 +9,8 @@ from __future__ import annotations
 import io
 import os
 import stat
+import threading
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Literal
@@ -25,9 +27,12 @@ if TYPE_CHECKING:
 FORMATS = ("PNG", "JPEG", "WEBP")
 """Pillow's names of the formats that are decoded."""
 MAX_PIXELS = 2**26
-"""Largest picture, in pixels (8192 x 8192): 256 MiB while it is decoded."""
+"""Largest picture, in pixels (8192 x 8192): up to 1.1 GiB while it is decoded, with its transparency on white."""
+LARGE_PIXELS = 2**24
+"""Pictures of more pixels (4096 x 4096) are decoded one at a time, whatever the number of threads."""
 MAX_FILE_BYTES = 2**28
 """Largest image file, in bytes (256 MiB)."""
+_one_large_picture = threading.Lock()
 
 
 def pillow() -> ModuleType:
@@ -86,9 +91,10 @@ def decode(content: bytes, image_size: tuple[int, int] | None, channels: int | N
             width, height = image.size
             if width * height > MAX_PIXELS:
                 raise UnreadableError(f"{width} x {height} pixels are more than {MAX_PIXELS}")
-            image.load()
-            pixels = _eight_bits(_upright(image))
-            return convert_channels(_cover(pixels, image_size), channels)
+            with _one_large_picture if width * height > LARGE_PIXELS else nullcontext():
+                image.load()
+                _turn_upright(image)
+                return convert_channels(_cover(_eight_bits(image), image_size), channels)
     except UnreadableError:
         raise
     except opener.UnidentifiedImageError as error:
@@ -99,29 +105,32 @@ def decode(content: bytes, image_size: tuple[int, int] | None, channels: int | N
         raise UnreadableError(f"{type(error).__name__}: {error}") from error
 
 
-def _upright(image: Image.Image) -> Image.Image:
+def _turn_upright(image: Image.Image) -> None:
     """Rotate by the EXIF orientation; EXIF that cannot be read has none."""
     from PIL import ImageOps
 
-    try:
-        return ImageOps.exif_transpose(image)
-    except Exception:
-        return image
+    with suppress(Exception):
+        ImageOps.exif_transpose(image, in_place=True)
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
     """Mode L or RGB: 16-bit grey scaled (Pillow's own conversion clips), transparency composited on white."""
     opener = pillow()
     if image.mode.startswith("I"):  # I;16, I;16B, or I in older versions: grey PNG of 16 bits
-        grey = np.clip(np.asarray(image).astype(np.int64), 0, 65535)
+        grey = np.clip(np.asarray(image), 0, 65535).astype(np.uint32)
         return opener.fromarray(((grey + 128) // 257).astype(np.uint8))  # type: ignore[no-any-return]
     if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
         is_grey = image.mode in ("1", "L", "LA", "La")
-        colour = image.convert("RGBA")
+        colour = _as_mode(image, "RGBA")
         white = opener.new("RGBA", colour.size, (255, 255, 255, 255))
         flat = opener.alpha_composite(white, colour)
         return flat.convert("L" if is_grey else "RGB")  # type: ignore[no-any-return]
-    return image.convert("L" if image.mode in ("1", "L") else "RGB")
+    return _as_mode(image, "L" if image.mode in ("1", "L") else "RGB")
+
+
+def _as_mode(image: Image.Image, mode: str) -> Image.Image:
+    """Return the picture in a mode, itself where it is in it: Pillow's conversion would copy it."""
+    return image if image.mode == mode else image.convert(mode)
 
 
 def _cover(image: Image.Image, image_size: tuple[int, int] | None) -> npt.NDArray[np.uint8]:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from blurcore._checks import require
 from blurcore.data.dataset import Dataset
 from blurcore.data.order import Order, apply_flips, flips
-from blurcore.errors import DataError
+from blurcore.errors import DataError, UnreadableDataError
 
 _AHEAD = 2  # batches read ahead for each worker
 
@@ -47,8 +47,10 @@ class Loader:
     ------
     ArgumentError
         An argument is out of its range.
+    UnreadableDataError
+        While iterating: a batch cannot be read, with the step and the cause.
     DataError
-        While iterating: a batch cannot be read, with the step and the cause; or the loader is closed.
+        While iterating: the loader is closed.
     """
 
     def __init__(
@@ -119,5 +121,5 @@ class Loader:
             batch = self.dataset[indices]
         except Exception as error:
             cause = str(error) if isinstance(error, DataError) else f"{type(error).__name__}: {error}"
-            raise DataError(f"the batch of step {step} cannot be read: {cause}") from error
+            raise UnreadableDataError(f"the batch of step {step} cannot be read: {cause}") from error
         return apply_flips(batch, flips(self._order.seed, step, len(batch))) if self.flip else batch

@@ -56,6 +56,6 @@ def load(config: DataConfig) -> Dataset:
             raise ArgumentError(
                 "data.image_size must be (height, width) for 'folder', whose images may differ in size; got None"
             )
-        return FolderDataset(path, image_size=size, channels=config.channels or 3)
+        return FolderDataset(path, image_size=size, channels=config.channels or 3, strict=config.strict)
     images, source = read_array(path, dims=config.dims)
     return ArrayDataset(images, name="array", source=source, image_size=size, channels=config.channels)

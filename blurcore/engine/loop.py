@@ -20,7 +20,7 @@ import numpy as np
 
 from blurcore.config import RunConfig, SampleConfig
 from blurcore.data import Dataset, Loader, load, load_labels, save_samples
-from blurcore.engine.metrics import Scalars, Totals
+from blurcore.engine.metrics import Scalars, Totals, summary_writer
 from blurcore.engine.priors import Prior, fit_prior, restore_prior, starts_from_data
 from blurcore.engine.sampling import check_sampling, objective_of
 from blurcore.engine.seeds import Stream, derived_seed
@@ -77,9 +77,12 @@ def check_config(config: RunConfig, image_shape: tuple[int, ...]) -> None:
     Raises
     ------
     ConfigError
-        Process, prediction, embedding or sampler do not go together; says what to do.
+        Process, prediction, embedding or sampler do not go together, or TensorBoard is asked for and not installed;
+        says what to do.
     """
     shape, process = image_shape[:-1], config.process
+    if config.train.tensorboard:
+        summary_writer()
     objective_of(config)
     if starts_from_data(process):
         if config.model.embedding == "log_snr":

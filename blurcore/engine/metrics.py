@@ -42,6 +42,21 @@ class Totals:
         return {k: v if math.isfinite(v) else None for k, v in vars(self).items()}
 
 
+def summary_writer() -> Any:
+    """Return the class that writes TensorBoard's files.
+
+    Raises
+    ------
+    ConfigError
+        It is not installed; says what to install.
+    """
+    try:
+        from tensorboardX import SummaryWriter
+    except ImportError:
+        raise ConfigError("train.tensorboard needs tensorboardX; try: pip install 'blurcore[tensorboard]'") from None
+    return SummaryWriter
+
+
 class Scalars:
     """Metrics as JSON lines, and for TensorBoard where asked for; nowhere without a run folder."""
 
@@ -49,13 +64,7 @@ class Scalars:
         self._run = run
         self._writer: Any = None
         if tensorboard and run is not None:
-            try:
-                from tensorboardX import SummaryWriter
-            except ImportError as error:
-                raise ConfigError(
-                    "train.tensorboard needs tensorboardX; try: pip install 'blurcore[tensorboard]'"
-                ) from error
-            self._writer = SummaryWriter(str(run.path / "tensorboard"))
+            self._writer = summary_writer()(str(run.path / "tensorboard"))
 
     def write(self, totals: Totals, settings: TrainConfig, step: int, *, seconds: float) -> Totals:
         """Write the means since the last line, and return totals that start anew."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from pathlib import Path
 
@@ -28,9 +29,15 @@ def read_config(path: Path) -> RunConfig:
     try:
         return from_dict(tomllib.loads(text), RunConfig)
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path} is no valid TOML: {error}") from None
+        raise ConfigError(f"{path} is no valid TOML: {error}{_line_of(error, text)}") from None
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from None
+
+
+def _line_of(error: tomllib.TOMLDecodeError, text: str) -> str:
+    """Return the line that an error is about, to be put at the end of a sentence: the error has its number alone."""
+    place = re.search(r"at line (\d+)", str(error))
+    return "" if place is None else f": {text.splitlines()[int(place[1]) - 1].strip()!r}"
 
 
 def write_config(config: RunConfig, path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Progress bars on stderr: live in a terminal, a plain line now and then elsewhere."""
+"""Progress bars on stderr: live in a terminal that can show them, a plain line now and then elsewhere."""
 
 from __future__ import annotations
 
@@ -11,6 +11,16 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 _PLAIN_SECONDS = 20.0  # between two lines where there is no terminal
+
+
+_NARROWEST = 60  # columns: a bar that wraps leaves a row behind each time it is drawn
+
+
+def live_console() -> Console | None:
+    """Return stderr as a terminal on which a line can be redrawn; None where there is none."""
+    console = Console(stderr=True)
+    live = console.is_terminal and not console.is_dumb_terminal and console.width >= _NARROWEST
+    return console if live and console.encoding.startswith("utf") else None
 
 
 def _clock(seconds: float) -> str:
@@ -27,10 +37,11 @@ class _Bar:
         self._began = self._last_line = time.monotonic()
         self._bar: Progress | None = None
         self._show = show
-        if show and sys.stderr.isatty():
+        console = live_console() if show else None
+        if console is not None:
             self._bar = Progress(
                 TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[note]}"),
-                TimeRemainingColumn(compact=True), console=Console(stderr=True),
+                TimeRemainingColumn(compact=True), console=console,
             )  # fmt: skip
             self._task = self._bar.add_task(what, total=total, completed=start, note="")
 

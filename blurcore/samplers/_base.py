@@ -7,7 +7,7 @@ from typing import Any, Generic, NamedTuple, Protocol
 
 import numpy as np
 
-from blurcore._arrays import align, is_checkable, is_number, namespace
+from blurcore._arrays import align, check_step, is_checkable, is_number, namespace, together
 from blurcore._typing import A, Array, Time
 from blurcore.diffusion import grid_shape, marginal_for
 from blurcore.errors import DegenerateError
@@ -72,7 +72,10 @@ class Solver(Protocol):
         ...
 
     def start(self, u: Array) -> SamplerState[Array]:
-        """Return the first state; its structure is that of all later ones, as a scan wants it."""
+        """Return the first state; its structure is that of all later ones, as a scan wants it.
+
+        Half precision goes on in float32, here or in the first step: a state is the sum of all steps before it.
+        """
         ...
 
     def coefficients(self, t: Time, s: Time, *, shape: tuple[int, ...], like: Array | None = None) -> Any:
@@ -86,7 +89,10 @@ class Solver(Protocol):
     def apply(
         self, coefficients: Any, state: SamplerState[Array], prediction: Prediction[Array], noise: Array | None = None
     ) -> SamplerState[Array]:
-        """Take the step. `noise` is standard normal in frequency space, of the shape of the state; None adds none."""
+        """Take the step. `noise` is standard normal in frequency space, of the shape of the state; None adds none.
+
+        Computed and returned in the compute dtype of the state.
+        """
         ...
 
     def step(
@@ -113,7 +119,7 @@ class Stepper:
 
     def start(self, u: Array) -> SamplerState[Array]:
         """Return the first state; see :meth:`Solver.start`."""
-        return SamplerState(u)
+        return SamplerState(*together(u=u))
 
     def step(
         self: Solver,
@@ -124,7 +130,8 @@ class Stepper:
         noise: Array | None = None,
     ) -> SamplerState[Array]:
         """Go from t to s; see :meth:`Solver.step`."""
-        coefficients = self.coefficients(t, s, shape=grid_shape(state.u, self.axes), like=state.u)
+        check_step(t, s)
+        coefficients = self.coefficients(t, s, shape=grid_shape(state.u, self.axes, "u"), like=state.u)
         return self.apply(coefficients, state, prediction, noise)
 
 
@@ -163,7 +170,7 @@ class LinearStepper(Stepper):
         """
         if coefficients.eps is not None:
             require_eps(type(self).__name__, prediction)
-        terms = (state.u, prediction.x0, prediction.eps, noise)
+        terms = together(u=state.u, x0=prediction.x0, eps=prediction.eps, noise=noise)
         used = [(c, x) for c, x in zip(coefficients, terms, strict=True) if c is not None and x is not None]
         (first, x), *rest = ((align(c, ndim=state.u.ndim, axes=self.axes), x) for c, x in used)
         result = first * x
@@ -204,13 +211,15 @@ def predict(
     Returns
     -------
     Prediction
-        Its eps is None where the network predicts x0 and sigma is 0 (seen for a number t, and for NumPy arrays).
+        In the compute dtype of `u`, float32 for half precision. Its eps is None where the network predicts x0 and sigma
+        is 0 (seen for a number t, and for NumPy arrays).
 
     Raises
     ------
     ArgumentError, DegenerateError
         As :func:`blurcore.convert`.
     """
+    u, value = together(u=u, value=value)
     m = marginal_for(process, t, u, axes=axes)
     # Looked at on the host: u may be on a device.
     known = kind == "x0" and is_number(t) and not is_checkable(namespace(u=u))
@@ -250,6 +259,7 @@ def predict_at(
     ArgumentError, DegenerateError
         As :func:`blurcore.convert`.
     """  # fmt: skip
+    u, value = together(u=u, value=value)
     return _predict_at(marginal, value, kind, u, basis=basis, axes=axes, clip=clip, silent=False)
 
 

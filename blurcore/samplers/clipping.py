@@ -9,10 +9,11 @@ which leaves a sample alone that stays inside, and brings one that strays back a
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, final
 
-from blurcore._arrays import namespace
+from blurcore._arrays import require_floating
 from blurcore._checks import require, require_finite
 from blurcore._typing import Array
 from blurcore.transforms import Basis
@@ -48,14 +49,14 @@ class Clip:
 
     def data(self, x: Array) -> Array:
         """Return data brought into the range, (batch, ...)."""
-        xp = namespace(x=x)
+        xp = require_floating("x", x)
         if self.quantile is None:
             return xp.clip(x, self.low, self.high)
         middle, half = (self.high + self.low) / 2, (self.high - self.low) / 2
         y = (x - middle) / half
-        size = xp.reshape(xp.abs(y), (y.shape[0], -1))
+        size = xp.reshape(xp.abs(y), (y.shape[0], math.prod(y.shape[1:])))
         limit = xp.clip(_quantile(xp, size, self.quantile), 1.0, None)
-        limit = xp.reshape(limit, (-1, *([1] * (y.ndim - 1))))
+        limit = xp.reshape(limit, (y.shape[0], *([1] * (y.ndim - 1))))
         return middle + half * (xp.minimum(xp.maximum(y, -limit), limit) / limit)
 
     def coefficients(self, u: Array, basis: Basis, *, axes: tuple[int, ...]) -> Array:

@@ -23,7 +23,7 @@ import math
 from dataclasses import dataclass
 from typing import Generic, Literal, NamedTuple, final
 
-from blurcore._arrays import align, is_checkable, is_number, namespace
+from blurcore._arrays import align, is_checkable, is_number, namespace, together
 from blurcore._checks import require
 from blurcore._typing import A, Array, Time
 from blurcore.diffusion import require_noise
@@ -101,6 +101,7 @@ class DPMSolverPP(Stepper):
 
     def start(self, u: Array) -> SamplerState[Array]:
         """Return the first state: with h = 0 there is no step to remember, and the first one is of first order."""
+        (u,) = together(u=u)
         if self.order == 1:
             return SamplerState(u)
         zero = namespace(u=u).zeros_like(u)
@@ -133,16 +134,15 @@ class DPMSolverPP(Stepper):
     ) -> SamplerState[Array]:
         """Take the step; see :meth:`Solver.apply`. `noise` is not used."""
         del noise
+        u, x0 = together(u=state.u, x0=prediction.x0)
         if self.order == 3:
-            return self._third(coefficients, state, prediction.x0)
-        u, xp = state.u, namespace(u=state.u)
+            return self._third(coefficients, state._replace(u=u), x0)
+        xp = namespace(u=u)
         z_coef, x_coef, h = (align(c, ndim=u.ndim, axes=self.axes) for c in coefficients if c is not None)
-        x0 = prediction.x0
         if self.order == 1:
             return SamplerState(z_coef * u + x_coef * x0)
-        x0 = extrapolate(x0, h, state)
         last_h = xp.broadcast_to(h, u.shape)  # of one shape from step to step
-        return SamplerState(z_coef * u + x_coef * x0, last_x0=prediction.x0, last_h=last_h)
+        return SamplerState(z_coef * u + x_coef * extrapolate(x0, h, state), last_x0=x0, last_h=last_h)
 
     def _third(
         self, coefficients: DPMCoefficients[Array], state: SamplerState[Array], x0: Array

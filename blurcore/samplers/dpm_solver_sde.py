@@ -15,7 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Generic, Literal, NamedTuple, final
 
-from blurcore._arrays import align, namespace
+from blurcore._arrays import align, namespace, together
 from blurcore._checks import require
 from blurcore._typing import A, Array, Time
 from blurcore.diffusion import posterior
@@ -62,6 +62,7 @@ class DPMSolverSDE(Stepper):
 
     def start(self, u: Array) -> SamplerState[Array]:
         """Return the first state: with h = 0 there is no step to remember, and the first one is of first order."""
+        (u,) = together(u=u)
         if self.order == 1:
             return SamplerState(u)
         zero = namespace(u=u).zeros_like(u)
@@ -83,14 +84,13 @@ class DPMSolverSDE(Stepper):
         noise: Array | None = None,
     ) -> SamplerState[Array]:
         """Take the step; see :meth:`Solver.apply`."""
-        u, x0 = state.u, prediction.x0
+        u, x0, noise = together(u=state.u, x0=prediction.x0, noise=noise)
         z_coef, x_coef, h, std = (align(c, ndim=u.ndim, axes=self.axes) for c in coefficients)
-        if self.order == 2:
-            x0 = extrapolate(x0, h, state)
-        result = z_coef * u + x_coef * x0
+        ahead = extrapolate(x0, h, state) if self.order == 2 else x0
+        result = z_coef * u + x_coef * ahead
         if noise is not None:
             result = result + std * noise
         if self.order == 1:
             return SamplerState(result)
         last_h = namespace(u=u).broadcast_to(h, u.shape)  # of one shape from step to step
-        return SamplerState(result, last_x0=prediction.x0, last_h=last_h)
+        return SamplerState(result, last_x0=x0, last_h=last_h)

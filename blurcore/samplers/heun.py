@@ -18,7 +18,7 @@ from typing import final
 
 import numpy as np
 
-from blurcore._arrays import align, namespace
+from blurcore._arrays import align, namespace, together
 from blurcore._typing import Array, Time
 from blurcore.processes import Process
 from blurcore.samplers._base import Prediction, SamplerState, Stepper, require_eps
@@ -57,6 +57,7 @@ class Heun(Stepper):
 
     def start(self, u: Array) -> SamplerState[Array]:
         """Return the first state, with room for that before a step, its slope and the step's length."""
+        (u,) = together(u=u)
         zero = namespace(u=u).zeros_like(u)
         return SamplerState(u, last_u=zero, last_slope=zero, last_h=zero)
 
@@ -85,9 +86,10 @@ class Heun(Stepper):
             The prediction has no eps.
         """
         del noise
-        u, xp = state.u, namespace(u=state.u)
+        u, eps = together(u=state.u, eps=require_eps("Heun", prediction))
+        xp = namespace(u=u)
         z_coef, eps_coef, length = (align(c, ndim=u.ndim, axes=self.axes) for c in coefficients)
-        slope = z_coef * u + eps_coef * require_eps("Heun", prediction)
+        slope = z_coef * u + eps_coef * eps
         predicted = u + length * slope
         length = xp.broadcast_to(length, u.shape)
         if state.last_u is None or state.last_slope is None or state.last_h is None:

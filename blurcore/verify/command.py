@@ -44,8 +44,13 @@ def _parser() -> argparse.ArgumentParser:
 
 @contextmanager
 def progress_bar() -> Iterator[Progress | None]:
-    """Show a bar on stderr where that is a terminal, else a line now and then."""
-    if not sys.stderr.isatty():
+    """Show a bar on stderr where that is a terminal which can show it, else a line now and then."""
+    console = None
+    if sys.stderr.isatty():
+        from blurcore.runs.progress import live_console
+
+        console = live_console()
+    if console is None:
         last = [-1]
 
         def line(done: int, total: int, where: str) -> None:
@@ -56,13 +61,12 @@ def progress_bar() -> Iterator[Progress | None]:
 
         yield line
         return
-    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
     from rich.progress import Progress as Bar
 
     with Bar(
         TextColumn("verify"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.description}"),
-        console=Console(stderr=True), transient=True,
+        console=console, transient=True,
     ) as bar:  # fmt: skip
         task = bar.add_task("", total=None)
         yield lambda done, total, where: bar.update(task, completed=done, total=total, description=where)
@@ -92,7 +96,8 @@ def main(argv: list[str]) -> int:
     """
     try:
         arguments = _parser().parse_args(argv)
-        if arguments.html is not None and not arguments.html.resolve().parent.is_dir():
+        page = arguments.html
+        if page is not None and (page.is_dir() or not page.resolve().parent.is_dir()):
             raise _UsageError(f"--html must name a file in a folder that exists; got {str(arguments.html)!r}")
         if arguments.precision:
             from blurcore.verify.precision import precision_table
@@ -102,7 +107,7 @@ def main(argv: list[str]) -> int:
         with progress_bar() as progress:
             report = verify(arguments.backend, quick=arguments.quick, seed=arguments.seed, progress=progress)
         _print(report, arguments)
-    except (_UsageError, BlurcoreError, OSError) as error:
+    except (_UsageError, BlurcoreError) as error:
         print(f"blurcore verify: error: {error}", file=sys.stderr)
         return 2
     return 0 if report.passed else 1

@@ -165,8 +165,8 @@ def test_arrays_that_are_not_real_floating_are_refused(xp, basis):
         np.zeros((2, 2), dtype=np.complex64),
     ):
         x = xp.xp.asarray(values)
-        for f in (basis.forward, basis.inverse):
-            with pytest.raises(ArgumentError, match=f"x must be real floating; got dtype .*{dtype_name(x)}"):
+        for name, f in (("x", basis.forward), ("u", basis.inverse)):
+            with pytest.raises(ArgumentError, match=f"{name} must be real floating; got dtype .*{dtype_name(x)}"):
                 f(x)
 
 

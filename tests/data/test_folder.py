@@ -3,14 +3,18 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import struct
+import subprocess
+import sys
+import zlib
 
 import numpy as np
 import pytest
 from PIL import Image
 
 import blurcore as bc
-from blurcore.data import Dataset, FolderDataset, dataset, folder, load
-from blurcore.errors import ArgumentError, DataError
+from blurcore.data import Dataset, FolderDataset, Loader, dataset, folder, load, load_image
+from blurcore.errors import ArgumentError, DataError, UnreadableDataError
 
 COLOURS = {"a.png": 10, "b/c.JPG": 60, "b/d/e.webp": 120, "b.jpeg": 180, "z.PNG": 240}
 
@@ -218,3 +222,121 @@ def test_folder_dataset_refuses_arguments_that_make_no_sense(pictures):
         FolderDataset(pictures, image_size=(0, 8))
     with pytest.raises(ArgumentError, match=r"channels must be 1 \(grey\) or 3 \(RGB\); got 2"):
         FolderDataset(pictures, image_size=(8, 8), channels=2)
+
+
+def one_of_each(root):
+    """Write every kind of file that image folders are known to hold; return the names of those that are pictures."""
+    pixels = np.random.default_rng(0).integers(0, 256, size=(24, 16, 3), dtype=np.uint8)
+    picture, exif = Image.fromarray(pixels), Image.Exif()
+    exif[0x0112] = 6
+    good = {
+        "plain.png": picture, "UPPER.JPG": picture, "cmyk.jpg": picture.convert("CMYK"), "grey.webp": picture.convert("L"),
+        "16 bit.png": Image.fromarray(pixels[..., 0].astype(np.uint16) * np.uint16(257)), "bilevel.png": picture.convert("1"),
+        "alpha.png": picture.convert("RGBA"), "ünïcødé 图.png": picture, "new\nline.png": picture, "quote'\".png": picture,
+    }  # fmt: skip
+    for name, image in good.items():
+        image.save(root / name)
+    picture.quantize(4).save(root / "palette.png", transparency=b"\x00\x80\xff\xff")
+    picture.save(root / "turned.jpg", exif=exif)
+    picture.save(root / "animated.webp", save_all=True, append_images=[picture.rotate(90)])
+    (root / "folder.png").mkdir()
+    picture.save(root / "folder.png" / "inside.png")
+
+    content = (root / "turned.jpg").read_bytes()
+    (root / "cut.jpg").write_bytes(content[: len(content) // 2])
+    (root / "empty.png").touch()
+    (root / "text.png").write_text("I am no picture")
+    picture.save(root / "moving.png", format="GIF", save_all=True, append_images=[picture.rotate(90)])
+    picture.save(root / "moving.gif", save_all=True, append_images=[picture.rotate(90)])
+    write_bomb(root / "bomb.png")
+    os.mkfifo(root / "pipe.png")
+    (root / "gone.png").symlink_to(root / "nowhere.png")
+    (root / "itself.png").symlink_to(root / "itself.png")
+    (root / "loop").symlink_to(root)
+    (root / "zeros.png").symlink_to("/dev/zero")
+    return sorted([*good, "palette.png", "turned.jpg", "animated.webp", "folder.png/inside.png"])
+
+
+BAD = {
+    "bomb.png": "too many pixels", "cut.jpg": "runcated", "empty.png": "the file is empty",
+    "gone.png": "No such file", "itself.png": "symbolic links", "moving.png": "not a PNG, JPEG or WebP",
+    "pipe.png": "not a regular file", "text.png": "not a PNG, JPEG or WebP", "zeros.png": "not a regular file",
+}  # fmt: skip
+
+
+def write_bomb(path):
+    """Write a whole picture of 20,000 x 20,000 pixels, one bit each, in 50 kB; decoded it takes 400 MB."""
+
+    def chunk(kind, content):
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    side, pack = 20_000, zlib.compressobj(1)
+    rows = b"".join(pack.compress(bytes(100 * (1 + side // 8))) for _ in range(side // 100)) + pack.flush()
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 1, 0, 0, 0, 0))
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", rows) + chunk(b"IEND", b""))
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes and links to speak of")
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+@pytest.mark.timeout(60)
+def test_folder_of_everything_gives_its_pictures_and_names_the_rest(tmp_path, caplog):
+    good = one_of_each(tmp_path)
+    data = open_folder(tmp_path)
+    assert data.paths == good
+    assert [path for path, _ in data.rejected] == sorted(BAD)
+    for path, reason in data.rejected:
+        assert BAD[path] in reason
+    assert "9 of 23 image files" in caplog.text
+    np.testing.assert_array_equal(data[good.index("plain.png")], data[good.index("new\nline.png")])
+    upright = np.asarray(data[good.index("turned.jpg")]).astype(int)
+    whole = Image.open(tmp_path / "plain.png").rotate(-90, expand=True)
+    whole.save(tmp_path / "by hand.png")
+    expected = load_image(tmp_path / "by hand.png", image_size=(8, 12)).astype(int)
+    assert np.abs(upright - expected).mean() < 25  # JPEG of noise, made small
+    with pytest.raises(UnreadableDataError, match="9 of 24 image files") as caught:
+        open_folder(tmp_path, strict=True)
+    for path in BAD:
+        assert repr(path) in str(caught.value)
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="Linux says how much memory a program has used")
+def test_bomb_does_not_take_memory(tmp_path):
+    """The peak of a program of its own, beyond what it takes to read the picture beside the bomb."""
+    write_bomb(tmp_path / "bomb.png")
+    Image.new("RGB", (9, 9)).save(tmp_path / "good.png")
+    code = """
+import sys, warnings
+from blurcore.data import FolderDataset
+def peak():
+    lines = open("/proc/self/status").read().splitlines()
+    return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) // 1024
+warnings.simplefilter("ignore")
+sizes = []
+for suffix in ("good.png", ""):
+    folder = sys.argv[1]
+    if suffix:
+        import os, shutil
+        os.mkdir(folder + "/sub")
+        shutil.copy(folder + "/good.png", folder + "/sub")
+        folder += "/sub"
+    data = FolderDataset(folder, image_size=(8, 8))
+    sizes.append(peak())
+print(len(data), len(data.rejected), sizes[1] - sizes[0])
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True, timeout=120
+    )
+    read, rejected, grown = map(int, done.stdout.split())
+    assert (read, rejected) == (2, 1)
+    assert grown < 20  # MiB, of the 400 that its pixels would take
+
+
+@pytest.mark.parametrize("number", [1, 3])
+def test_folder_of_fewer_pictures_than_a_batch_repeats_them_equally_often(number, tmp_path):
+    for grey in range(number):
+        Image.new("RGB", (8, 8), (50 * grey,) * 3).save(tmp_path / f"{grey}.png")
+    with Loader(open_folder(tmp_path), batch_size=6, seed=0, stop_step=2, num_workers=1) as loader:
+        greys = np.concatenate([batch[:, 0, 0, 0] for _, batch in loader])
+    assert {int(grey): int(count) for grey, count in zip(*np.unique(greys, return_counts=True), strict=True)} == {
+        50 * grey: 12 // number for grey in range(number)
+    }
