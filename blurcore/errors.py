@@ -30,7 +30,7 @@ class DataError(BlurcoreError, ValueError):
 
 
 class CheckpointError(BlurcoreError, RuntimeError):
-    """A checkpoint is missing, damaged, or belongs to another configuration."""
+    """A checkpoint is missing, damaged, belongs to another configuration, or it or its run cannot be written."""
 
 
 class BackendError(BlurcoreError, ImportError):

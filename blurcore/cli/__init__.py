@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import importlib
 import os
+import signal
 import sys
 
+from blurcore._signals import watch_signals
 from blurcore.errors import BlurcoreError, CheckpointError, RunStoppedError
 
 _EXTRAS = {
@@ -28,9 +30,20 @@ def main(argv: list[str] | None = None) -> int:
     argv
         The words after `blurcore`; those of the process where not given.
     """
+    with watch_signals(ends=True) as watch:
+        try:
+            code = _run(sys.argv[1:] if argv is None else argv)
+        except BaseException:
+            if watch.number is None:
+                raise
+    if watch.number is not None:  # whatever it turned into on its way through the libraries
+        return _fail(signal.Signals(watch.number).name, 128 + watch.number)
+    return code
+
+
+def _run(words: list[str]) -> int:
     from blurcore.cli.parser import build_parser
 
-    words = sys.argv[1:] if argv is None else argv
     try:
         args, rest = build_parser().parse_known_args(words)
         command = importlib.import_module(f"blurcore.cli.{args.command}")
@@ -52,9 +65,6 @@ def main(argv: list[str] | None = None) -> int:
         return _fail(
             f"this needs {package}, which is not installed; try: pip install 'blurcore[{_EXTRAS[package]}]'", 2
         )
-    except KeyboardInterrupt:
-        print("blurcore: interrupted", file=sys.stderr)
-        return 130
     except BrokenPipeError:  # the reader of our output has gone, as `| head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from importlib.util import find_spec
 from typing import Any
 
 from blurcore.config import TrainConfig
 from blurcore.engine.schedule import learning_rate
-from blurcore.errors import ConfigError
+from blurcore.errors import CheckpointError, ConfigError
 from blurcore.runs import RunFolder
 
 _log = logging.getLogger(__name__)
@@ -38,8 +39,36 @@ class Totals:
             _log.warning("a step was skipped: its loss (%g) or the norm of its gradient (%g) is not finite", loss, norm)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the totals for a checkpoint; what is not finite, which JSON does not have, is None."""
-        return {k: v if math.isfinite(v) else None for k, v in vars(self).items()}
+        """Return the totals for a checkpoint."""
+        return dict(vars(self))
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Totals:
+        """Return the totals of a checkpoint.
+
+        Raises
+        ------
+        CheckpointError
+            A number is missing, unknown, or none.
+        """
+        names = {field.name: type(field.default) for field in fields(cls)}
+        if values.keys() != names.keys() or any(type(values[name]) is not kind for name, kind in names.items()):
+            raise CheckpointError(
+                f"the totals of the checkpoint must be {', '.join(names)}, all numbers; got {values!r}"
+            )
+        return cls(**values)
+
+
+def check_tensorboard(settings: TrainConfig) -> None:
+    """Refuse, before any work, to write for TensorBoard where its writer is not installed.
+
+    Raises
+    ------
+    ConfigError
+        It was asked for and is missing; says what to install.
+    """
+    if settings.tensorboard and find_spec("tensorboardX") is None:
+        raise ConfigError("train.tensorboard needs tensorboardX; try: pip install 'blurcore[tensorboard]'")
 
 
 class Scalars:
@@ -49,12 +78,8 @@ class Scalars:
         self._run = run
         self._writer: Any = None
         if tensorboard and run is not None:
-            try:
-                from tensorboardX import SummaryWriter
-            except ImportError as error:
-                raise ConfigError(
-                    "train.tensorboard needs tensorboardX; try: pip install 'blurcore[tensorboard]'"
-                ) from error
+            from tensorboardX import SummaryWriter
+
             self._writer = SummaryWriter(str(run.path / "tensorboard"))
 
     def write(self, totals: Totals, settings: TrainConfig, step: int, *, seconds: float) -> Totals:
