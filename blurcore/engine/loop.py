@@ -195,8 +195,9 @@ class _Loop:
             num_workers=settings.num_workers, flip=self.config.data.flip,
         )  # fmt: skip
         with loader, Scalars(self.folder, settings.tensorboard) as scalars, self._writing() as self.writer:
-            if self._saved_at is None:
-                self._save()  # what is killed before its first checkpoint can be resumed too, and a full disk shows at once
+            if self._saved_at is None and self.writer is not None:
+                self._save()  # what is killed before its first interval can be resumed too,
+                self.writer.wait()  # and a disk that is too small shows before the first step
             stop = self._train(loader, scalars, watch, agree)
             self._save()
         if stop or watch.number is not None:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import re
 import shutil
 from collections.abc import Mapping
 from contextlib import suppress
@@ -32,6 +33,7 @@ GROUPS = ("model", "ema", "optimizer")
 MOMENTS = ("exp_avg", "exp_avg_sq")
 """Adam's two moments of a parameter, under PyTorch's names, which are those of the checkpoint: "PARAMETER/exp_avg"."""
 _PREFIX = "step-"
+_FILE_NAME = re.compile(r"\w[\w.-]*")  # no path leads out of the folder
 _PARTIAL, _REPLACED, _REMOVED = ".partial-", ".replaced-", ".removed-"
 _log = logging.getLogger(__name__)
 
@@ -209,7 +211,7 @@ def _read_manifest(path: Path) -> dict[str, dict[str, Any]]:
     file = path / "manifest.json"
     manifest = _read_json(file)
     for name, entry in manifest.items():
-        if Path(name).name != name or "\\" in name:
+        if not _FILE_NAME.fullmatch(name):
             raise CheckpointError(f"the checkpoint file {file} names {name!r}, which is outside of the checkpoint")
         if (
             not isinstance(entry, dict)
