@@ -176,7 +176,8 @@ class _Loop:
         self._saved_at = checkpoint.step
         if self.folder is not None:
             set_aside_after(self.folder.path, checkpoint.step)
-            self.folder.rewind_metrics(checkpoint.step)
+            # What the last step of a run of fewer steps said comes again, in the mean that it was a part of.
+            self.folder.rewind_metrics(checkpoint.step - (self.totals.count > 0))
 
     def _check_data(self, checkpoint: Checkpoint) -> None:
         now = {"image_shape": list(self.data.image_shape), "data": self.data.fingerprint}
@@ -236,7 +237,11 @@ class _Loop:
                     self._count(progress)
                 if trainer.step % settings.log_every == 0 or trainer.step == settings.steps:
                     now = time.perf_counter()
-                    self.totals = scalars.write(self.totals, settings, trainer.step, seconds=now - clock)
+                    fresh = scalars.write(self.totals, settings, trainer.step, seconds=now - clock)
+                    if (
+                        trainer.step % settings.log_every == 0
+                    ):  # else it is the last step, and no last one if the run goes on
+                        self.totals = fresh
                     clock = now
                 self._check_progress()
                 if trainer.step < settings.steps:
