@@ -191,6 +191,8 @@ class _Loop:
     def run(self, watch: Watch, agree: Callable[[bool], bool] | None) -> None:
         """Train to the last step, or to a signal."""
         settings, trainer = self.config.train, self.trainer
+        self.alone = agree is None
+        agree = agree or bool
         loader = Loader(
             self.data, batch_size=settings.batch_size, seed=self.config.seed, start_step=trainer.step,
             num_workers=settings.num_workers, flip=self.config.data.flip,
@@ -199,35 +201,29 @@ class _Loop:
             if self._saved_at is None and self.writer is not None:
                 self._save()  # what is killed before its first interval can be resumed too,
                 self.writer.wait()  # and a disk that is too small shows before the first step
-            stop = self._train(loader, scalars, watch, agree)
+            self._train(loader, scalars, watch, agree)
             self._save()
-        if stop or watch.number is not None:
+        if agree(watch.number is not None):
             number = watch.number or int(signal.SIGTERM)  # another process had the signal
             raise RunStoppedError(
                 f"{signal.Signals(number).name} after step {trainer.step} of {settings.steps}; a checkpoint is written,"
                 " resume to go on",
                 exit_code=128 + number,
             )
-        self._draw(watch, alone=agree is None)
+        self._draw(watch)
         if watch.number is not None:
             raise RunStoppedError(
                 f"{signal.Signals(watch.number).name} after the last step; a checkpoint is written, resume to draw samples",
                 exit_code=128 + watch.number,
             )
 
-    def _train(
-        self, loader: Loader, scalars: Scalars, watch: Watch, agree: Callable[[bool], bool] | None
-    ) -> bool:  # fmt: skip
-        """Take the steps that are left; return whether a signal has ended them."""
+    def _train(self, loader: Loader, scalars: Scalars, watch: Watch, agree: Callable[[bool], bool]) -> None:
+        """Take the steps that are left, or those before a signal."""
         settings, trainer = self.config.train, self.trainer
         with TrainingProgress(total=settings.steps, start=trainer.step, show=self.folder is not None) as progress:
             batches = iter(loader)
             clock = time.perf_counter()
-            while trainer.step < settings.steps:
-                stop = watch.number is not None
-                if stop if agree is None else agree(stop):
-                    self._count(progress)
-                    return True
+            while trainer.step < settings.steps and not agree(watch.number is not None):
                 labels = self._labels(loader.indices(trainer.step))
                 result = trainer.train_step(next(batches)[1], labels)
                 self._count(progress)
@@ -235,18 +231,17 @@ class _Loop:
                 self._due |= trainer.step % settings.checkpoint_every == 0
                 if self._looks_now():
                     self._count(progress)
-                if trainer.step % settings.log_every == 0 or trainer.step == settings.steps:
+                in_turn = trainer.step % settings.log_every == 0
+                if in_turn or trainer.step == settings.steps:
                     now = time.perf_counter()
                     fresh = scalars.write(self.totals, settings, trainer.step, seconds=now - clock)
-                    if (
-                        trainer.step % settings.log_every == 0
-                    ):  # else it is the last step, and no last one if the run goes on
-                        self.totals = fresh
+                    # What a last step says out of turn is part of the next mean, should the run go on.
+                    self.totals = fresh if in_turn else self.totals
                     clock = now
                 self._check_progress()
                 if trainer.step < settings.steps:
-                    self._now_and_then(watch, alone=agree is None)
-        return False
+                    self._now_and_then(watch)
+            self._count(progress)
 
     def _labels(self, indices: np.ndarray[Any, Any]) -> Labels | None:
         """Return the labels of a batch, some of them replaced by the one that says nothing."""
@@ -280,10 +275,10 @@ class _Loop:
                 exit_code=3,
             )
 
-    def _now_and_then(self, watch: Watch, *, alone: bool) -> None:
+    def _now_and_then(self, watch: Watch) -> None:
         step, settings = self.trainer.step, self.config.train
         if settings.sample_every and step % settings.sample_every == 0:
-            self._draw(watch, alone=alone)
+            self._draw(watch)
         # In a row of skipped steps no checkpoint is written, which would push the good ones out.
         if self._due and self.totals.skipped_in_a_row == 0:
             self._save()
@@ -309,10 +304,10 @@ class _Loop:
             self.writer.save(Checkpoint(step=trainer.step, groups=trainer.arrays() | prior, state=state))
         self._saved_at = trainer.step
 
-    def _draw(self, watch: Watch, *, alone: bool) -> None:
+    def _draw(self, watch: Watch) -> None:
         """Save a grid of samples under the step's number; a signal ends it where no other process draws with this one."""
         try:
-            with watch.ending() if alone else nullcontext():
+            with watch.ending() if self.alone else nullcontext():
                 images = self.trainer.sample(self.config.sample, self.prior)  # by all processes together
         except Interrupted:
             return
