@@ -34,7 +34,7 @@ class UnreadableDataError(DataError):
 
 
 class CheckpointError(BlurcoreError, RuntimeError):
-    """A checkpoint is missing, damaged, or belongs to another configuration."""
+    """A checkpoint is missing, damaged, belongs to another configuration, or it or its run cannot be written."""
 
 
 class BackendError(BlurcoreError, ImportError):

@@ -55,10 +55,19 @@ def _entries(state: Any) -> list[tuple[tuple[Any, ...], str, Rule, Any]]:
 
 
 def to_layout(state: Any) -> Arrays:
-    """Return a model's parameters, an ``nnx.State``, as arrays by their name in a checkpoint, on the host."""
+    """Return a model's parameters, an ``nnx.State``, as arrays by their name in a checkpoint, copied to the host."""
     entries = _entries(state)
     values = jax.device_get([value for *_, value in entries])
-    return {name: np.transpose(value, rule.axes) for (_, name, rule, _), value in zip(entries, values, strict=True)}
+    # On the CPU device_get may return the device's own memory, which the next step writes to.
+    return {
+        name: np.array(np.transpose(value, rule.axes), order="C")
+        for (_, name, rule, _), value in zip(entries, values, strict=True)
+    }
+
+
+def layout_shapes(state: Any) -> dict[str, tuple[int, ...]]:
+    """Return the shape of each parameter in a checkpoint, by its name there."""
+    return {name: tuple(value.shape[a] for a in rule.axes) for _, name, rule, value in _entries(state)}
 
 
 def from_layout(state: Any, arrays: Mapping[str, np.ndarray], *, what: str) -> Any:
@@ -67,11 +76,10 @@ def from_layout(state: Any, arrays: Mapping[str, np.ndarray], *, what: str) -> A
     Raises
     ------
     CheckpointError
-        Names are missing or too many, or shapes differ; all are listed.
+        Names are missing or too many, or shapes or dtypes differ; all are listed.
     """
     entries = _entries(state)
-    shapes = {name: tuple(value.shape[a] for a in rule.axes) for _, name, rule, value in entries}
-    require_same_arrays(shapes, arrays, what=what)
+    require_same_arrays(layout_shapes(state), arrays, what=what)
     values = iter(np.transpose(arrays[name], np.argsort(rule.axes)) for _, name, rule, _ in entries)
     leaves, structure = jax.tree.flatten(state)
     if len(leaves) != len(entries):

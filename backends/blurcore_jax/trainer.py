@@ -23,9 +23,9 @@ from blurcore.config import DataConfig, ModelConfig, RunConfig, SampleConfig, Tr
 from blurcore.data.values import SCALES, to_pixels
 from blurcore.engine import Prior, Stream, condition, ema_decay, learning_rate, objective_of, run_training
 from blurcore.errors import CheckpointError
-from blurcore.runs.checkpoint import Arrays
+from blurcore.runs.checkpoint import Arrays, require_training_state
 from blurcore_jax.devices import any_process, join_processes, make_mesh, pick_devices, put, split, whole
-from blurcore_jax.layout import from_layout, to_layout
+from blurcore_jax.layout import from_layout, layout_shapes, to_layout
 from blurcore_jax.random import key
 from blurcore_jax.sampler import abstract_model, build_model, grid_axes, sample
 
@@ -186,6 +186,7 @@ class Trainer:
 
     def load_arrays(self, groups: dict[str, Arrays], step: int) -> None:
         """Take over a saved state, whichever backend wrote it; see :class:`blurcore.engine.Trainer`."""
+        require_training_state(layout_shapes(self.state.params), groups)
         params = from_layout(self.state.params, groups["model"], what="weights")
         ema = from_layout(self.state.ema, groups["ema"], what="averaged weights")
         adam = self._load_adam(groups["optimizer"])
@@ -227,5 +228,5 @@ def train(config: RunConfig, folder: Path, *, resume: bool = False) -> None:
         lambda *shape: Trainer(*shape, devices),
         resume=resume,
         leads=jax.process_index() == 0,
-        agree=any_process,
+        agree=any_process if jax.process_count() > 1 else None,
     )

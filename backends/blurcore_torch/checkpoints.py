@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from blurcore.errors import CheckpointError
 from blurcore.runs.checkpoint import require_same_arrays
 
 
@@ -23,7 +22,7 @@ def load_module(module: nn.Module, arrays: Mapping[str, np.ndarray], *, what: st
     Raises
     ------
     CheckpointError
-        Names are missing or too many, or shapes differ; all are listed.
+        Names are missing or too many, or shapes or dtypes differ; all are listed.
     """
     own = module.state_dict()
     require_same_arrays({name: tuple(tensor.shape) for name, tensor in own.items()}, arrays, what=what)
@@ -41,18 +40,10 @@ def optimizer_arrays(optimizer: torch.optim.Optimizer, names: list[str]) -> dict
 
 
 def load_optimizer(optimizer: torch.optim.Optimizer, arrays: Mapping[str, np.ndarray], names: list[str]) -> None:
-    """Restore what :func:`optimizer_arrays` returned.
-
-    Raises
-    ------
-    CheckpointError
-        A parameter is unknown.
-    """
+    """Restore what :func:`optimizer_arrays` returned, which :func:`blurcore.runs.checkpoint.require_training_state` has checked."""
     index = {name: i for i, name in enumerate(names)}
     state: dict[int, dict[str, Tensor]] = {}
     for name, value in arrays.items():
         parameter, _, key = name.rpartition("/")
-        if parameter not in index:
-            raise CheckpointError(f"the optimiser state of the checkpoint names an unknown parameter {parameter!r}")
         state.setdefault(index[parameter], {})[key] = torch.from_numpy(np.array(value))
     optimizer.load_state_dict({**optimizer.state_dict(), "state": state})

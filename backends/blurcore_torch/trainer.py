@@ -23,7 +23,7 @@ from blurcore.engine import (
     objective_of,
     run_training,
 )
-from blurcore.runs.checkpoint import Arrays
+from blurcore.runs.checkpoint import Arrays, require_training_state
 from blurcore_torch.checkpoints import load_module, load_optimizer, optimizer_arrays, to_arrays
 from blurcore_torch.devices import memory_format, pick_device
 from blurcore_torch.model import UNet
@@ -126,6 +126,7 @@ class Trainer:
 
     def load_arrays(self, groups: dict[str, Arrays], step: int) -> None:
         """Take over a saved state; see :meth:`blurcore.engine.Trainer.load_arrays`."""
+        require_training_state({name: tuple(p.shape) for name, p in self.model.named_parameters()}, groups)
         load_module(self.model, groups["model"], what="weights")
         load_module(self.ema, groups["ema"], what="averaged weights")
         load_optimizer(self.optimizer, groups["optimizer"], self.names)

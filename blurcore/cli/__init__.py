@@ -7,8 +7,10 @@ SIGINT and SIGTERM. Results go to stdout, progress and errors to stderr.
 from __future__ import annotations
 
 import importlib
+import signal
 import sys
 
+from blurcore._signals import watch_signals
 from blurcore.cli.streams import abandon_stdout, standard_streams
 from blurcore.errors import BlurcoreError, CheckpointError, RunStoppedError, UnreadableDataError
 
@@ -29,20 +31,33 @@ def main(argv: list[str] | None = None) -> int:
         The words after `blurcore`; those of the process where not given.
     """
     with standard_streams():
-        try:
-            code = _run(sys.argv[1:] if argv is None else argv)
-            sys.stdout.flush()
-            return code
-        except BrokenPipeError:  # the reader of our output has gone, as `| head` does
-            abandon_stdout()
-            return 0
-        except OSError as error:
-            code = _fail(error, 1)
+        with watch_signals(ends=True) as watch:
             try:
-                sys.stdout.flush()
-            except OSError:
-                abandon_stdout()
-            return code
+                code = _written(sys.argv[1:] if argv is None else argv)
+            except BaseException:
+                if watch.number is None:
+                    raise
+        if watch.number is not None:  # whatever it turned into on its way through the libraries
+            return _fail(signal.Signals(watch.number).name, 128 + watch.number)
+        return code
+
+
+def _written(words: list[str]) -> int:
+    """Run one command and see its results out, as far as anybody takes them."""
+    try:
+        code = _run(words)
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:  # the reader of our output has gone, as `| head` does
+        abandon_stdout()
+        return 0
+    except OSError as error:
+        code = _fail(error, 1)
+        try:
+            sys.stdout.flush()
+        except OSError:
+            abandon_stdout()
+        return code
 
 
 def _run(words: list[str]) -> int:
@@ -68,9 +83,6 @@ def _run(words: list[str]) -> int:
         return _fail(
             f"this needs {package}, which is not installed; try: pip install 'blurcore[{_EXTRAS[package]}]'", 2
         )
-    except KeyboardInterrupt:
-        print("blurcore: interrupted", file=sys.stderr)
-        return 130
 
 
 def _fail(error: Exception | str, code: int) -> int:

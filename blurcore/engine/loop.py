@@ -8,16 +8,15 @@ on a CPU, to one that was never stopped.
 from __future__ import annotations
 
 import signal
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from types import FrameType
 from typing import Any, Protocol, SupportsFloat
 
 import numpy as np
 
+from blurcore._signals import Interrupted, Watch, watch_signals
 from blurcore.config import RunConfig, SampleConfig
 from blurcore.data import Dataset, Loader, load, load_labels, save_samples
 from blurcore.engine.metrics import Scalars, Totals, summary_writer
@@ -26,9 +25,10 @@ from blurcore.engine.sampling import check_sampling, objective_of
 from blurcore.engine.seeds import Stream, derived_seed
 from blurcore.errors import CheckpointError, ConfigError, DataError, DegenerateError, RunStoppedError
 from blurcore.losses import check_prediction
-from blurcore.runs import Checkpoint, RunFolder, newest_checkpoint, save_checkpoint
-from blurcore.runs.checkpoint import Arrays
+from blurcore.runs import Checkpoint, RunFolder, newest_checkpoint
+from blurcore.runs.checkpoint import Arrays, set_aside_after
 from blurcore.runs.progress import TrainingProgress
+from blurcore.runs.writer import CheckpointWriter
 
 Labels = np.ndarray[Any, np.dtype[np.int64]]
 
@@ -112,7 +112,7 @@ def run_training(
     *,
     resume: bool = False,
     leads: bool = True,
-    agree: Callable[[bool], bool] = lambda stop: stop,
+    agree: Callable[[bool], bool] | None = None,
 ) -> None:
     """Train a model into a run folder, or go on with the one that is there.
 
@@ -129,24 +129,30 @@ def run_training(
     leads
         Whether this process writes. Where several processes train one model, one leads, and the others keep step.
     agree
-        Whether any process wants to stop, from whether this one does; asked before each step.
+        Whether any process wants to stop, from whether this one does; asked before each step. None: there is only one, which
+        may leave the drawing of samples in the middle.
 
     Raises
     ------
     ConfigError, DataError, CheckpointError
         Before the first step: the settings, the data or the folder do not serve.
+    CheckpointError
+        A checkpoint or the metrics cannot be written.
     RunStoppedError
         A signal ended the run, or too many steps in a row were not finite; a checkpoint has been written.
     """
+    run = RunFolder(folder, config, resume=resume) if leads else None
     data = load(config.data)
     check_config(config, data.image_shape)
     labels = _labels(config, len(data))
     prior = None if resume else fit_prior(config, data)  # a run that goes on keeps its own
-    with RunFolder(folder, config, resume=resume) if leads else nullcontext() as run:
-        loop = _Loop(config, make_trainer(config, data.image_shape), run, data, labels, prior)
+    trainer = make_trainer(config, data.image_shape)
+    # From here on there is a folder, and a signal leaves a checkpoint in it.
+    with watch_signals(ends=False) as watch, run or nullcontext():
+        loop = _Loop(config, trainer, run, data, labels, prior)
         if resume:
             loop.restore(newest_checkpoint(folder))
-        loop.run(agree)
+        loop.run(watch, agree)
 
 
 class _Loop:
@@ -158,59 +164,86 @@ class _Loop:
         self.config, self.trainer, self.folder, self.data, self.prior = config, trainer, run, data, prior
         self.labels = labels
         self.totals = Totals()
-        self.saved_at = 0
+        self.writer: CheckpointWriter | None = None
+        self._saved_at: int | None = None  # the last step of which there is, or is about to be, a checkpoint
+        self._due = False  # a checkpoint waits for a step that is not skipped
         self._pending: tuple[SupportsFloat, SupportsFloat] | None = None
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Take over a saved state."""
-        if checkpoint.state["data"] != self.data.fingerprint:
-            raise CheckpointError(
-                f"the data set {self.data.name} has changed since the checkpoint of step {checkpoint.step} was written"
-            )
-        self.trainer.load_arrays(checkpoint.groups, checkpoint.step)
+        self._check_data(checkpoint)
         self.prior = restore_prior(self.config.process, self.data.image_shape[:-1], checkpoint.groups.get("prior"))
-        self.totals = Totals(**checkpoint.state["totals"])
-        self.saved_at = checkpoint.step
+        self.totals = Totals.from_dict(checkpoint.state["totals"])
+        self.trainer.load_arrays(checkpoint.groups, checkpoint.step)
+        self._saved_at = checkpoint.step
         if self.folder is not None:
-            self.folder.rewind_metrics(checkpoint.step)
+            set_aside_after(self.folder.path, checkpoint.step)
+            # What the last step of a run of fewer steps said comes again, in the mean that it was a part of.
+            self.folder.rewind_metrics(checkpoint.step - (self.totals.count > 0))
 
-    def run(self, agree: Callable[[bool], bool]) -> None:
+    def _check_data(self, checkpoint: Checkpoint) -> None:
+        now = {"image_shape": list(self.data.image_shape), "data": self.data.fingerprint}
+        changed = [f"{k}: {checkpoint.state[k]!r} -> {v!r}" for k, v in now.items() if checkpoint.state[k] != v]
+        if changed:
+            raise CheckpointError(
+                f"the data set {self.data.name} has changed since the checkpoint of step {checkpoint.step} was written:"
+                f" {'; '.join(changed)}"
+            )
+
+    def run(self, watch: Watch, agree: Callable[[bool], bool] | None) -> None:
         """Train to the last step, or to a signal."""
         settings, trainer = self.config.train, self.trainer
+        self.alone = agree is None
+        agree = agree or bool
         loader = Loader(
             self.data, batch_size=settings.batch_size, seed=self.config.seed, start_step=trainer.step,
             num_workers=settings.num_workers, flip=self.config.data.flip,
         )  # fmt: skip
-        with _signals() as received, loader, Scalars(self.folder, settings.tensorboard) as scalars:
-            show = self.folder is not None
-            with TrainingProgress(total=settings.steps, start=trainer.step, show=show) as progress:
-                batches = iter(loader)
-                clock = time.perf_counter()
-                stop = False
-                while trainer.step < settings.steps and not (stop := agree(bool(received))):
-                    labels = self._labels(loader.indices(trainer.step))
-                    result = trainer.train_step(next(batches)[1], labels)
-                    self._count(progress)
-                    self._pending = result
-                    if self._looks_now():
-                        self._count(progress)
-                    if trainer.step % settings.log_every == 0 or trainer.step == settings.steps:
-                        now = time.perf_counter()
-                        self.totals = scalars.write(self.totals, settings, trainer.step, seconds=now - clock)
-                        clock = now
-                    self._check_progress()
-                    if trainer.step < settings.steps:
-                        self._now_and_then()
-                self._count(progress)
+        with loader, Scalars(self.folder, settings.tensorboard) as scalars, self._writing() as self.writer:
+            if self._saved_at is None and self.writer is not None:
+                self._save()  # what is killed before its first interval can be resumed too,
+                self.writer.wait()  # and a disk that is too small shows before the first step
+            self._train(loader, scalars, watch, agree)
             self._save()
-            if received or stop:
-                number = received[0] if received else int(signal.SIGTERM)  # another process had the signal
-                raise RunStoppedError(
-                    f"{signal.Signals(number).name} after step {trainer.step} of {settings.steps}; a checkpoint is written,"
-                    " resume to go on",
-                    exit_code=128 + number,
-                )
-        self._draw()
+        if agree(watch.number is not None):
+            number = watch.number or int(signal.SIGTERM)  # another process had the signal
+            raise RunStoppedError(
+                f"{signal.Signals(number).name} after step {trainer.step} of {settings.steps}; a checkpoint is written,"
+                " resume to go on",
+                exit_code=128 + number,
+            )
+        self._draw(watch)
+        if watch.number is not None:
+            raise RunStoppedError(
+                f"{signal.Signals(watch.number).name} after the last step; a checkpoint is written, resume to draw samples",
+                exit_code=128 + watch.number,
+            )
+
+    def _train(self, loader: Loader, scalars: Scalars, watch: Watch, agree: Callable[[bool], bool]) -> None:
+        """Take the steps that are left, or those before a signal."""
+        settings, trainer = self.config.train, self.trainer
+        with TrainingProgress(total=settings.steps, start=trainer.step, show=self.folder is not None) as progress:
+            batches = iter(loader)
+            clock = time.perf_counter()
+            while trainer.step < settings.steps and not agree(watch.number is not None):
+                labels = self._labels(loader.indices(trainer.step))
+                result = trainer.train_step(next(batches)[1], labels)
+                self._count(progress)
+                self._pending = result
+                self._due |= trainer.step % settings.checkpoint_every == 0
+                if self._looks_now():
+                    self._count(progress)
+                in_turn = trainer.step % settings.log_every == 0
+                if in_turn or trainer.step == settings.steps:
+                    now = time.perf_counter()
+                    fresh = scalars.write(self.totals, settings, trainer.step, seconds=now - clock)
+                    # What a last step says out of turn is part of the next mean, should the run go on.
+                    self.totals = fresh if in_turn else self.totals
+                    clock = now
+                self._check_progress()
+                if trainer.step < settings.steps:
+                    self._now_and_then(watch)
+            self._count(progress)
 
     def _labels(self, indices: np.ndarray[Any, Any]) -> Labels | None:
         """Return the labels of a batch, some of them replaced by the one that says nothing."""
@@ -223,8 +256,8 @@ class _Loop:
     def _looks_now(self) -> bool:
         """Whether anything is written after this step, which wants its loss."""
         step, settings = self.trainer.step, self.config.train
-        every = (settings.log_every, settings.checkpoint_every, settings.sample_every or settings.steps)
-        return step == settings.steps or any(step % n == 0 for n in every)
+        every = (settings.log_every, settings.sample_every or settings.steps)
+        return self._due or step == settings.steps or any(step % n == 0 for n in every)
 
     def _count(self, progress: TrainingProgress) -> None:
         """Count the step that has been set going last, if it has not been counted."""
@@ -235,37 +268,56 @@ class _Loop:
             progress.advance(loss, self.config.train.batch_size)
 
     def _check_progress(self) -> None:
+        if self.writer is not None:
+            self.writer.check()
         if self.totals.skipped_in_a_row >= _MAX_SKIPPED:
             raise RunStoppedError(
                 f"the loss or the gradient was not finite for {_MAX_SKIPPED} steps in a row, up to step {self.trainer.step};"
-                f" the last good checkpoint is that of step {self.saved_at}",
+                f" the last good checkpoint is that of step {self._saved_at}",
                 exit_code=3,
             )
 
-    def _now_and_then(self) -> None:
+    def _now_and_then(self, watch: Watch) -> None:
         step, settings = self.trainer.step, self.config.train
         if settings.sample_every and step % settings.sample_every == 0:
-            self._draw()
-        if step % settings.checkpoint_every == 0:
+            self._draw(watch)
+        # In a row of skipped steps no checkpoint is written, which would push the good ones out.
+        if self._due and self.totals.skipped_in_a_row == 0:
             self._save()
 
+    def _writing(self) -> AbstractContextManager[CheckpointWriter | None]:
+        if self.folder is None:
+            return nullcontext()
+        return CheckpointWriter(self.folder.path, keep=self.config.train.keep_checkpoints)
+
     def _save(self) -> None:
+        """Set the checkpoint of this step going, unless there is one."""
+        self._due = False
+        if self._saved_at == self.trainer.step:
+            return
         trainer = self.trainer
         state = {
             "image_shape": list(self.data.image_shape), "data": self.data.fingerprint, "totals": self.totals.to_dict(),
             "backend": trainer.backend,
         }  # fmt: skip
-        if self.folder is not None:
+        if self.writer is not None:
+            self.writer.wait()  # before the arrays are copied: one copy in memory, not two
             prior = {} if self.prior is None else {"prior": self.prior.arrays()}
-            checkpoint = Checkpoint(step=trainer.step, groups=trainer.arrays() | prior, state=state)
-            save_checkpoint(self.folder.path, checkpoint, keep=self.config.train.keep_checkpoints)
-        self.saved_at = trainer.step
+            self.writer.save(Checkpoint(step=trainer.step, groups=trainer.arrays() | prior, state=state))
+        self._saved_at = trainer.step
 
-    def _draw(self) -> None:
-        """Save a grid of samples under the step's number."""
-        images = self.trainer.sample(self.config.sample, self.prior)  # by all processes together
+    def _draw(self, watch: Watch) -> None:
+        """Save a grid of samples under the step's number; a signal ends it where no other process draws with this one."""
+        try:
+            with watch.ending() if self.alone else nullcontext():
+                images = self.trainer.sample(self.config.sample, self.prior)  # by all processes together
+        except Interrupted:
+            return
         if self.folder is not None:
-            save_samples(images, self.folder.path / "samples" / f"step-{self.trainer.step:08d}.png")
+            try:
+                save_samples(images, self.folder.path / "samples" / f"step-{self.trainer.step:08d}.png")
+            except DataError as error:  # the settings are right, the disk is full: no error of usage
+                raise CheckpointError(str(error)) from error
 
 
 def _labels(config: RunConfig, count: int) -> Labels | None:
@@ -289,25 +341,3 @@ def _labels(config: RunConfig, count: int) -> Labels | None:
             f"model.num_classes must be at least {labels.max() + 1}, for the labels of the data; got {classes}"
         )
     return labels
-
-
-@contextmanager
-def _signals() -> Iterator[list[int]]:
-    """Collect SIGINT and SIGTERM instead of dying of the first; a second one leaves at once."""
-    received: list[int] = []
-
-    def note(number: int, frame: FrameType | None) -> None:
-        del frame
-        if received:
-            raise SystemExit(128 + number)
-        received.append(number)
-
-    if threading.current_thread() is not threading.main_thread():  # only the main thread may set handlers
-        yield received
-        return
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield received
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from blurcore.config import TrainConfig
 from blurcore.engine.schedule import learning_rate
-from blurcore.errors import ConfigError
+from blurcore.errors import CheckpointError, ConfigError
 from blurcore.runs import RunFolder
 
 _log = logging.getLogger(__name__)
@@ -38,8 +38,24 @@ class Totals:
             _log.warning("a step was skipped: its loss (%g) or the norm of its gradient (%g) is not finite", loss, norm)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the totals for a checkpoint; what is not finite, which JSON does not have, is None."""
-        return {k: v if math.isfinite(v) else None for k, v in vars(self).items()}
+        """Return the totals for a checkpoint."""
+        return dict(vars(self))
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Totals:
+        """Return the totals of a checkpoint.
+
+        Raises
+        ------
+        CheckpointError
+            A number is missing, unknown, or none.
+        """
+        names = {field.name: type(field.default) for field in fields(cls)}
+        if values.keys() != names.keys() or any(type(values[name]) is not kind for name, kind in names.items()):
+            raise CheckpointError(
+                f"the totals of the checkpoint must be {', '.join(names)}, all numbers; got {values!r}"
+            )
+        return cls(**values)
 
 
 def summary_writer() -> Any:

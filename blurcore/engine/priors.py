@@ -144,12 +144,30 @@ def restore_prior(process: Process, grid: tuple[int, ...], arrays: Mapping[str, 
     }  # fmt: skip
     if arrays is None or set(arrays) != names:
         raise CheckpointError(f"the checkpoint has no blurred data to start {type(process).__name__} from")
+    if not _fits(grid, arrays):
+        shapes = {name: (str(array.dtype), array.shape) for name, array in arrays.items()}
+        raise CheckpointError(f"the blurred data of the checkpoint do not fit the grid {grid}: {shapes}")
     support = Support(grid, arrays["frequencies"])
-    if len(support.frequencies) and int(support.frequencies.max()) >= int(np.prod(grid)):
-        raise CheckpointError(f"the blurred data of the checkpoint do not fit the grid {grid}")
     if isinstance(process, HeatDissipation):
         return BlurredData(support, arrays["values"])
     return Mixture(support, arrays["weights"], arrays["means"], arrays["factors"])
+
+
+def _fits(grid: tuple[int, ...], arrays: Mapping[str, Array]) -> bool:
+    """Whether frequencies are places on the grid, and the other arrays numbers for them."""
+    frequencies, rest = arrays["frequencies"], [v for name, v in arrays.items() if name != "frequencies"]
+    if frequencies.ndim != 1 or frequencies.dtype.kind != "i" or any(v.dtype.kind != "f" for v in rest):
+        return False
+    count = len(frequencies)
+    if count and not 0 <= int(frequencies.min()) <= int(frequencies.max()) < int(np.prod(grid)):
+        return False
+    if "values" in arrays:
+        shape = arrays["values"].shape
+        return bool(len(shape) == 3 and shape[0] > 0 and shape[1] == count)
+    weights, means, factors = (arrays[name].shape for name in ("weights", "means", "factors"))
+    if len(weights) != 1 or len(means) != 2 or count == 0:
+        return False
+    return bool(weights[0] == means[0] > 0 and means[1] % count == 0 and factors == (*means, means[1]))
 
 
 def _blurred(config: RunConfig, data: Dataset, support: Support) -> Array:

@@ -1,6 +1,13 @@
 """Checkpoints: arrays as safetensors, the rest as JSON, a manifest of sizes and hashes, and an atomic rename.
 
-Nothing is ever unpickled. A folder without a manifest is a save that did not finish, and is never loaded.
+Nothing is ever unpickled. A folder without a manifest is a save that did not finish, and is never loaded. What a process
+that died leaves in `checkpoints/` begins with a dot, and the next one that trains there clears it away:
+
+::
+
+    .partial-step-00001000     a save that did not finish
+    .replaced-step-00001000    the checkpoint that was there before a second one of its step; put back if that did not come
+    .removed-step-00001000     an old checkpoint on its way out
 """
 
 from __future__ import annotations
@@ -8,18 +15,26 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
+import re
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from blurcore.errors import CheckpointError
+from blurcore.runs.files import sync
 
 FORMAT = 1
+GROUPS = ("model", "ema", "optimizer")
+"""Groups of arrays that every checkpoint has; all of their arrays are float32."""
+MOMENTS = ("exp_avg", "exp_avg_sq")
+"""Adam's two moments of a parameter, under PyTorch's names, which are those of the checkpoint: "PARAMETER/exp_avg"."""
 _PREFIX = "step-"
+_FILE_NAME = re.compile(r"\w[\w.-]*")  # no path leads out of the folder
+_PARTIAL, _REPLACED, _REMOVED = ".partial-", ".replaced-", ".removed-"
 _log = logging.getLogger(__name__)
 
 Arrays = Mapping[str, np.ndarray[Any, Any]]
@@ -36,14 +51,6 @@ class Checkpoint(NamedTuple):
 def checkpoint_path(folder: Path, step: int) -> Path:
     """Return where the checkpoint of a step lies in a run folder."""
     return folder / "checkpoints" / f"{_PREFIX}{step:08d}"
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _sha256(path: Path) -> str:
@@ -73,43 +80,94 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, *, keep: int) -> Path:
     CheckpointError
         Writing failed (disk full, no permission); the message names the path, and earlier checkpoints are untouched.
     """
-    from safetensors.numpy import save_file
-
     final = checkpoint_path(folder, checkpoint.step)
-    partial = final.with_name(f".partial-{final.name}")
+    partial = final.with_name(f"{_PARTIAL}{final.name}")
     try:
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
-        for name, arrays in checkpoint.groups.items():
-            save_file({k: np.asarray(v, order="C") for k, v in arrays.items()}, partial / f"{name}.safetensors")
-        state = {"format": FORMAT, "step": checkpoint.step, **checkpoint.state}
-        (partial / "state.json").write_text(json.dumps(state, indent=1, allow_nan=False), encoding="utf-8")
-        files = sorted(partial.iterdir())
-        manifest = {f.name: {"bytes": f.stat().st_size, "sha256": _sha256(f)} for f in files}
-        for file in files:
-            _sync(file)
-        (partial / "manifest.json").write_text(json.dumps(manifest, indent=1), encoding="utf-8")
-        _sync(partial / "manifest.json")
-        shutil.rmtree(final, ignore_errors=True)
-        partial.rename(final)
-        _sync(final.parent)
+        _write(partial, checkpoint)
+        _put_in_place(partial, final)
     except Exception as error:  # safetensors raises its own type for a full disk; whatever it was, say where
-        shutil.rmtree(partial, ignore_errors=True)
-        raise CheckpointError(f"cannot write the checkpoint {final}: {error}") from error
-    for old in _complete(folder)[:-keep]:
-        shutil.rmtree(old, ignore_errors=True)
+        with suppress(OSError):
+            remove_leftovers(folder)
+        raise CheckpointError(
+            f"cannot write the checkpoint {final}: {error} ({_room(folder, checkpoint)}); earlier checkpoints are untouched"
+        ) from error
+    older = [path for path in complete_checkpoints(folder) if path.name < final.name]
+    for old in older[: max(0, len(older) - (keep - 1))]:
+        removed = old.with_name(f"{_REMOVED}{old.name}")
+        with suppress(OSError):
+            old.rename(removed)  # at once, so that no half of it is ever taken for a checkpoint
+        shutil.rmtree(removed, ignore_errors=True)
     return final
 
 
-def _complete(folder: Path) -> list[Path]:
-    """Return the finished checkpoints, oldest first."""
+def _write(folder: Path, checkpoint: Checkpoint) -> None:
+    """Write a checkpoint's files, the manifest last, and wait until they are on the disk."""
+    from safetensors.numpy import save_file
+
+    for name, arrays in checkpoint.groups.items():
+        save_file({k: np.asarray(v, order="C") for k, v in arrays.items()}, folder / f"{name}.safetensors")
+    state = {"format": FORMAT, "step": checkpoint.step, **checkpoint.state}
+    (folder / "state.json").write_text(json.dumps(state, indent=1, allow_nan=False), encoding="utf-8")
+    files = sorted(folder.iterdir())
+    manifest = {f.name: {"bytes": f.stat().st_size, "sha256": _sha256(f)} for f in files}
+    for file in files:
+        sync(file)
+    (folder / "manifest.json").write_text(json.dumps(manifest, indent=1), encoding="utf-8")
+    sync(folder / "manifest.json")
+    sync(folder)
+
+
+def _put_in_place(partial: Path, final: Path) -> None:
+    replaced = final.with_name(f"{_REPLACED}{final.name}")
+    if final.exists():
+        shutil.rmtree(replaced, ignore_errors=True)
+        final.rename(replaced)
+    partial.rename(final)
+    sync(final.parent)
+    shutil.rmtree(replaced, ignore_errors=True)
+
+
+def _room(folder: Path, checkpoint: Checkpoint) -> str:
+    """Say how much a checkpoint needs and how much there is."""
+    needed = sum(array.nbytes for arrays in checkpoint.groups.values() for array in arrays.values())
+    try:
+        room = f"it needs {needed} bytes, {shutil.disk_usage(folder).free} are free"
+    except OSError:  # there is no such folder
+        return f"it needs {needed} bytes"
+    try:
+        import resource
+    except ImportError:  # no such limits on this system
+        return room
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
+    return room if limit == resource.RLIM_INFINITY else f"{room}, a file may have {limit}"
+
+
+def complete_checkpoints(folder: Path) -> list[Path]:
+    """Return the finished checkpoints of a run, oldest first."""
     return sorted(p.parent for p in (folder / "checkpoints").glob(f"{_PREFIX}*/manifest.json"))
 
 
-def remove_partial(folder: Path) -> None:
-    """Remove what an interrupted save left behind."""
-    for path in (folder / "checkpoints").glob(".partial-*"):
-        shutil.rmtree(path, ignore_errors=True)
+def remove_leftovers(folder: Path) -> None:
+    """Clear away what an interrupted save left behind; only for the process that holds the run folder."""
+    for replaced in (folder / "checkpoints").glob(f"{_REPLACED}*"):
+        original = replaced.with_name(replaced.name.removeprefix(_REPLACED))
+        if not original.exists():
+            replaced.rename(original)
+    for prefix in (_PARTIAL, _REPLACED, _REMOVED):
+        for path in (folder / "checkpoints").glob(f"{prefix}*"):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def set_aside_after(folder: Path, step: int) -> None:
+    """Rename the checkpoints of later steps, which could not be read, so that none is counted, or in the way, from now on."""
+    for path in complete_checkpoints(folder):
+        if path.name > checkpoint_path(folder, step).name:
+            damaged = path.with_name(f"damaged-{path.name}")
+            shutil.rmtree(damaged, ignore_errors=True)
+            path.rename(damaged)
+            _log.warning("%s is damaged and has been renamed to %s", path, damaged.name)
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
@@ -118,38 +176,84 @@ def load_checkpoint(path: Path) -> Checkpoint:
     Raises
     ------
     CheckpointError
-        A file is missing, or its size or hash differs; the message names it.
+        A file is missing or no file of a checkpoint, its size or hash differs, or it does not hold what it should; the
+        message names it.
     """
+    manifest = _read_manifest(path)
+    for name, entry in manifest.items():
+        file = path / name
+        try:
+            size, digest = file.stat().st_size, _sha256(file)
+        except OSError as error:
+            raise CheckpointError(f"the checkpoint file {file} cannot be read: {error.strerror or error}") from None
+        if size != entry["bytes"]:
+            raise CheckpointError(f"the checkpoint file {file} has {size} bytes, not {entry['bytes']}: it is damaged")
+        if digest != entry["sha256"]:
+            raise CheckpointError(f"the checkpoint file {file} does not have the hash of its manifest: it is damaged")
+    state = _read_state(path / "state.json")
+    files = [path / name for name in manifest if name.endswith(".safetensors")]
+    return Checkpoint(step=state["step"], groups={file.stem: _read_arrays(file) for file in files}, state=state)
+
+
+def _read_json(file: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise CheckpointError(f"the checkpoint file {file} cannot be read: {error}") from None
+    if not isinstance(content, dict):
+        raise CheckpointError(
+            f"the checkpoint file {file} must hold a JSON object; it holds a {type(content).__name__}"
+        )
+    return content
+
+
+def _read_manifest(path: Path) -> dict[str, dict[str, Any]]:
+    file = path / "manifest.json"
+    manifest = _read_json(file)
+    for name, entry in manifest.items():
+        if not _FILE_NAME.fullmatch(name):
+            raise CheckpointError(f"the checkpoint file {file} names {name!r}, which is outside of the checkpoint")
+        if (
+            not isinstance(entry, dict)
+            or not isinstance(entry.get("bytes"), int)
+            or not isinstance(entry.get("sha256"), str)
+        ):
+            raise CheckpointError(
+                f"the checkpoint file {file} must have bytes and sha256 for {name!r}; it has {entry!r}"
+            )
+    missing = [name for name in ("state.json", *(f"{group}.safetensors" for group in GROUPS)) if name not in manifest]
+    if missing:
+        raise CheckpointError(f"the checkpoint file {file} must name {', '.join(missing)}; it names {sorted(manifest)}")
+    return manifest
+
+
+def _read_state(file: Path) -> dict[str, Any]:
+    state = _read_json(file)
+    if state.get("format") != FORMAT:
+        raise CheckpointError(
+            f"the checkpoint file {file} has format {state.get('format')!r}; this version reads format {FORMAT}"
+        )
+    kinds = {"step": int, "image_shape": list, "data": str, "totals": dict, "backend": str}
+    wrong = [f"{name} ({kind.__name__})" for name, kind in kinds.items() if type(state.get(name)) is not kind]
+    if wrong:
+        raise CheckpointError(f"the checkpoint file {file} must have {', '.join(wrong)}; it has {state!r}")
+    if state["step"] < 0 or not all(type(n) is int and n > 0 for n in state["image_shape"]):
+        raise CheckpointError(
+            f"the checkpoint file {file} must have a step of 0 or more and an image_shape of positive integers;"
+            f" it has {state['step']} and {state['image_shape']}"
+        )
+    return state
+
+
+def _read_arrays(file: Path) -> Arrays:
     from safetensors import SafetensorError
     from safetensors.numpy import load_file
 
     try:
-        manifest = json.loads((path / "manifest.json").read_text(encoding="utf-8"))
-        for name, entry in manifest.items():
-            file = path / name
-            if not file.is_file():
-                raise CheckpointError(f"the checkpoint file {file} is missing")
-            if file.stat().st_size != entry["bytes"]:
-                raise CheckpointError(
-                    f"the checkpoint file {file} has {file.stat().st_size} bytes, not {entry['bytes']}: it is damaged"
-                )
-            if _sha256(file) != entry["sha256"]:
-                raise CheckpointError(
-                    f"the checkpoint file {file} does not have the hash of its manifest: it is damaged"
-                )
-        state = json.loads((path / "state.json").read_text(encoding="utf-8"))
-        groups: dict[str, Arrays] = {
-            Path(name).stem: load_file(path / name) for name in manifest if name.endswith(".safetensors")
-        }
-    except (OSError, ValueError, KeyError, AttributeError, TypeError, SafetensorError) as error:
-        if isinstance(error, CheckpointError):
-            raise
-        raise CheckpointError(f"the checkpoint {path} cannot be read: {error}") from error
-    if state.get("format") != FORMAT:
-        raise CheckpointError(
-            f"the checkpoint {path} has format {state.get('format')!r}; this version reads format {FORMAT}"
-        )
-    return Checkpoint(step=state["step"], groups=groups, state=state)
+        arrays: Arrays = load_file(file)
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        raise CheckpointError(f"the checkpoint file {file} cannot be read: {error}") from None
+    return arrays
 
 
 def require_same_arrays(shapes: Mapping[str, tuple[int, ...]], arrays: Arrays, *, what: str) -> None:
@@ -158,7 +262,7 @@ def require_same_arrays(shapes: Mapping[str, tuple[int, ...]], arrays: Arrays, *
     Parameters
     ----------
     shapes
-        The shape of each array that the model has.
+        The shape of each array that the model has; all are float32.
     arrays
         What the checkpoint has.
     what
@@ -167,17 +271,50 @@ def require_same_arrays(shapes: Mapping[str, tuple[int, ...]], arrays: Arrays, *
     Raises
     ------
     CheckpointError
-        Names are missing or too many, or shapes differ; all are listed.
+        Names are missing or too many, or shapes or dtypes differ; all are listed.
     """
-    problems = [f"missing {k}" for k in sorted(shapes.keys() - arrays.keys())]
-    problems += [f"unexpected {k}" for k in sorted(arrays.keys() - shapes.keys())]
-    problems += [
-        f"{k} has shape {arrays[k].shape}, not {shapes[k]}"
-        for k in sorted(shapes.keys() & arrays.keys())
-        if arrays[k].shape != shapes[k]
+    if problems := _misfits(shapes, arrays):
+        raise CheckpointError(f"the {what} of the checkpoint do not fit this model: {'; '.join(problems)}")
+
+
+def require_training_state(shapes: Mapping[str, tuple[int, ...]], groups: Mapping[str, Arrays]) -> None:
+    """Refuse weights, average and optimiser of a checkpoint unless all of them are those of a model.
+
+    Parameters
+    ----------
+    shapes
+        The shape of each of the model's parameters.
+    groups
+        What the checkpoint has. The optimiser's group may be empty: PyTorch's has no state before its first step.
+
+    Raises
+    ------
+    CheckpointError
+        As :func:`require_same_arrays`, for the three groups together.
+    """
+    adam: dict[str, tuple[int, ...]] = {}
+    if groups["optimizer"]:
+        for name, shape in shapes.items():
+            adam |= {f"{name}/step": (), **{f"{name}/{moment}": shape for moment in MOMENTS}}
+    problems = [
+        f"{group}: {problem}"
+        for group, wanted in zip(GROUPS, (shapes, shapes, adam), strict=True)
+        for problem in _misfits(wanted, groups[group])
     ]
     if problems:
-        raise CheckpointError(f"the {what} of the checkpoint do not fit this model: {'; '.join(problems)}")
+        raise CheckpointError(f"the checkpoint does not fit this model: {'; '.join(problems)}")
+
+
+def _misfits(shapes: Mapping[str, tuple[int, ...]], arrays: Arrays) -> list[str]:
+    """Return what tells arrays from those of a model, one sentence for each."""
+    problems = [f"missing {k}" for k in sorted(shapes.keys() - arrays.keys())]
+    problems += [f"unexpected {k}" for k in sorted(arrays.keys() - shapes.keys())]
+    for name in sorted(shapes.keys() & arrays.keys()):
+        if arrays[name].shape != shapes[name]:
+            problems.append(f"{name} has shape {arrays[name].shape}, not {shapes[name]}")
+        if arrays[name].dtype != np.float32:
+            problems.append(f"{name} has dtype {arrays[name].dtype}, not float32")
+    return problems
 
 
 def newest_checkpoint(folder: Path) -> Checkpoint:
@@ -188,13 +325,16 @@ def newest_checkpoint(folder: Path) -> Checkpoint:
     CheckpointError
         There is none.
     """
-    problems = []
-    for path in reversed(_complete(folder)):
+    problems: list[str] = []
+    for path in reversed(complete_checkpoints(folder)):
         try:
-            return load_checkpoint(path)
+            checkpoint = load_checkpoint(path)
         except CheckpointError as error:
-            _log.warning("%s; falling back to the checkpoint before it", error)
             problems.append(str(error))
+            continue
+        if problems:
+            _log.warning("%s; falling back to the checkpoint of step %d", "; ".join(problems), checkpoint.step)
+        return checkpoint
     raise CheckpointError(
         f"the run {folder} has no checkpoint to load" + (f" ({'; '.join(problems)})" if problems else "")
     )

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from blurcore.config import RunConfig
 from blurcore.errors import ConfigError
+from blurcore.runs.files import replace_text
 from blurcore.serial import from_dict, to_dict
 
 
@@ -41,7 +42,10 @@ def _line_of(error: tomllib.TOMLDecodeError, text: str) -> str:
 
 
 def write_config(config: RunConfig, path: Path) -> None:
-    """Write a configuration with every setting spelled out; :func:`read_config` returns an equal one."""
+    """Write a configuration with every setting spelled out; :func:`read_config` returns an equal one.
+
+    A file that is there is replaced at once or not at all: without its configuration a run cannot be resumed.
+    """
     import tomli_w
 
-    Path(path).write_text(tomli_w.dumps(to_dict(config)), encoding="utf-8")
+    replace_text(Path(path), tomli_w.dumps(to_dict(config)))

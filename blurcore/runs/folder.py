@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import math
-import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
 from blurcore.config import RunConfig
 from blurcore.errors import CheckpointError, ConfigError
-from blurcore.runs.checkpoint import remove_partial
+from blurcore.runs.checkpoint import complete_checkpoints, remove_leftovers
 from blurcore.runs.config import read_config, write_config
+from blurcore.runs.files import replace_text, sync
 from blurcore.serial import to_dict
 
 # What may change between a run and its continuation, because it does not change the weights of any step.
@@ -44,12 +46,12 @@ def differences(old: RunConfig, new: RunConfig) -> list[str]:
 
 
 class RunFolder:
-    """A run folder held for writing; a context manager that lets go of it.
+    """A run folder: looked at when it is made, held for writing within a `with` statement.
 
     Parameters
     ----------
     path
-        The folder; made if it is not there.
+        The folder; made on entering if it is not there.
     config
         The configuration of the run.
     resume
@@ -59,29 +61,48 @@ class RunFolder:
     ------
     ConfigError
         There is a run already and `resume` is off, there is none and it is on, or the configuration differs from the
-        run's in a setting that decides what the weights become (all are listed); the folder cannot be written.
+        run's in a setting that decides what the weights become (all are listed). On entering: the folder cannot be
+        written, or the run has no checkpoint to resume from.
     CheckpointError
-        Another process is writing there.
+        On entering: another process is writing there.
     """
 
     def __init__(self, path: Path, config: RunConfig, *, resume: bool) -> None:
-        self.path = Path(path)
-        self.config = config
+        self.path, self.config, self.resume = Path(path), config, resume
+        self._check()
+
+    def _check(self) -> None:
+        """Refuse, without changing anything, a folder that does not serve."""
         exists = (self.path / "config.toml").is_file()
-        if resume and not exists:
+        if self.resume and not exists:
             raise ConfigError(f"there is nothing to resume in {self.path}: it has no config.toml")
-        if not resume and self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+        if not self.resume and self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
             raise ConfigError(f"{self.path} is not empty: resume the run that is there, or choose another folder")
-        if resume and (changed := differences(read_config(self.path / "config.toml"), config)):
+        if self.resume and (changed := differences(read_config(self.path / "config.toml"), self.config)):
             raise ConfigError(f"the run in {self.path} has another configuration: {'; '.join(changed)}")
+
+    def __enter__(self) -> RunFolder:
+        self._check()  # again: preparing the run may have taken minutes
         try:
             for part in ("checkpoints", "samples"):
                 (self.path / part).mkdir(parents=True, exist_ok=True)
             self._lock = self._take_lock()
-            write_config(config, self.path / "config.toml")
+            try:
+                self._prepare()
+            except BaseException:
+                self._lock.close()
+                raise
         except OSError as error:
             raise ConfigError(f"cannot write to the run folder {self.path}: {error.strerror or error}") from None
-        remove_partial(self.path)
+        return self
+
+    def _prepare(self) -> None:
+        remove_leftovers(self.path)
+        if self.resume and not complete_checkpoints(self.path):
+            raise ConfigError(f"there is nothing to resume in {self.path}: it has no checkpoint")
+        write_config(self.config, self.path / "config.toml")
+        for folder in (self.path, self.path.parent):
+            sync(folder)
 
     def _take_lock(self) -> IO[str]:
         """Lock the folder; the lock goes with the process, however it ends."""
@@ -97,9 +118,6 @@ class RunFolder:
             raise CheckpointError(f"another process is writing to {self.path}") from None
         return lock
 
-    def __enter__(self) -> RunFolder:
-        return self
-
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
@@ -113,25 +131,33 @@ class RunFolder:
     def log(self, **values: float | int | str | None) -> None:
         """Append one line of metrics; what is not finite becomes null, which JSON has."""
         clean = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in values.items()}
-        with self.metrics_path.open("a", encoding="utf-8") as file:
+        with self._writing_metrics(), self.metrics_path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(clean) + "\n")
 
     def rewind_metrics(self, step: int) -> None:
-        """Drop the lines after a step (and a line cut short), so that no step appears twice after resuming."""
+        """Drop the lines after a step (and lines cut short), so that no step appears twice after resuming."""
         if not self.metrics_path.exists():
             return
         kept = [line for line in read_metrics(self.metrics_path) if line.get("step", 0) <= step]
-        partial = self.metrics_path.with_suffix(".partial")
-        partial.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
-        os.replace(partial, self.metrics_path)
+        with self._writing_metrics():
+            replace_text(self.metrics_path, "".join(json.dumps(line) + "\n" for line in kept))
+
+    @contextmanager
+    def _writing_metrics(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise CheckpointError(f"cannot write the metrics {self.metrics_path}: {error.strerror or error}") from error
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """Return the metrics of a run, skipping a last line that was cut short."""
+    """Return the metrics of a run, skipping lines that were cut short."""
     lines = []
-    for line in Path(path).read_text(encoding="utf-8").splitlines():
+    for line in Path(path).read_text(encoding="utf-8", errors="replace").splitlines():
         try:
-            lines.append(json.loads(line))
-        except json.JSONDecodeError:
+            values = json.loads(line)
+        except ValueError:
             continue
+        if isinstance(values, dict):  # a line cut to "1" is JSON too
+            lines.append(values)
     return lines

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -87,13 +86,6 @@ class TestFolders:
         (line,) = capsys.readouterr().err.splitlines()
         assert "the batch of step 0 cannot be read" in line
         assert "180.png' could be read when the folder was loaded and cannot now: No such file or directory" in line
-
-
-def test_missing_tensorboard_is_explained_before_the_run(config, tmp_path, capsys, monkeypatch):
-    monkeypatch.setitem(sys.modules, "tensorboardX", None)
-    assert train(config, tmp_path, "--train.tensorboard") == 2
-    assert capsys.readouterr().err.endswith("needs tensorboardX; try: pip install 'blurcore[tensorboard]'\n")
-    assert not (tmp_path / "run").exists()
 
 
 class TestConfigurations:

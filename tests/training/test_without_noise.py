@@ -185,6 +185,24 @@ def test_checkpoint_without_its_blurred_data_is_refused(heat: bc.RunConfig) -> N
         restore_prior(heat.process, (1, 1), arrays)
 
 
+@pytest.mark.parametrize("name", ["frequencies", "values", "weights", "means", "factors"])
+@pytest.mark.parametrize("harm", ["another rank", "another length", "another kind"])
+def test_blurred_data_of_another_shape_or_kind_are_refused(
+    heat: bc.RunConfig, cold: bc.RunConfig, name: str, harm: str
+) -> None:
+    config = heat if name in ("frequencies", "values") else cold
+    arrays = dict(fit_prior(config, load(config.data)).arrays())
+    restore_prior(config.process, (8, 8), arrays)
+    if harm == "another rank":
+        arrays[name] = arrays[name][..., None]
+    elif harm == "another length":
+        arrays[name] = np.repeat(arrays[name], 3, axis=min(1, arrays[name].ndim - 1))[..., :-1]
+    else:
+        arrays[name] = arrays[name].astype(np.complex64)
+    with pytest.raises(CheckpointError, match=rf"do not fit the grid \(8, 8\): .*{name}"):
+        restore_prior(config.process, (8, 8), arrays)
+
+
 def test_what_does_not_go_together_is_refused_before_any_work(
     machine: Any, heat: bc.RunConfig, cold: bc.RunConfig, tmp_path: Path
 ) -> None:

@@ -1,0 +1,97 @@
+"""SIGINT and SIGTERM: the first is noted, or ends what may end anywhere; the second leaves at once, whatever is running.
+
+A handler in Python runs only when the interpreter gets a turn, which a long call into a library does not give it. So a
+thread listens on the wake-up descriptor, which the interpreter's own handler in C writes to.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+_NUMBERS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Interrupted(BaseException):
+    """A signal ends what is going on; no Exception, so that nobody who handles errors takes it for one."""
+
+
+class Watch:
+    """Which signal has come (`number`, None before), and whether it may end what is going on."""
+
+    def __init__(self, *, ends: bool) -> None:
+        self.number: int | None = None
+        self._ends = ends
+
+    @contextmanager
+    def ending(self) -> Iterator[None]:
+        """Let a signal raise :class:`Interrupted` within, at once if it has come already."""
+        before, self._ends = self._ends, True
+        try:
+            if self.number is not None:
+                raise Interrupted
+            yield
+        finally:
+            self._ends = before
+
+    def note(self, number: int, frame: FrameType | None) -> None:
+        """Handle a signal."""
+        del frame
+        if self.number is None:
+            self.number = number
+            if self._ends:
+                raise Interrupted
+
+
+@contextmanager
+def watch_signals(*, ends: bool) -> Iterator[Watch]:
+    """Watch for SIGINT and SIGTERM.
+
+    Parameters
+    ----------
+    ends
+        Whether the first one raises :class:`Interrupted`, anywhere; otherwise it is only noted.
+    """
+    watch = Watch(ends=ends)
+    if threading.current_thread() is not threading.main_thread():  # only the main thread may set handlers
+        yield watch
+        return
+    with _second_leaves():
+        before = {number: signal.signal(number, watch.note) for number in _NUMBERS}
+        try:
+            yield watch
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+@contextmanager
+def _second_leaves() -> Iterator[None]:
+    reader, writer = socket.socketpair()
+    writer.setblocking(False)
+    before = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
+    thread = threading.Thread(target=_leave_at_second, args=(reader,), name="blurcore-signals", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(before)
+        writer.close()  # which ends the thread
+        thread.join()
+        reader.close()
+
+
+def _leave_at_second(reader: socket.socket) -> None:
+    count = 0
+    while received := reader.recv(1):
+        count += received[0] in _NUMBERS
+        if count == 2:
+            if sys.stderr.isatty():
+                os.write(2, b"\x1b[?25h\n")  # a progress bar hides the cursor
+            os._exit(128 + received[0])

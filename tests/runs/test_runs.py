@@ -1,0 +1,278 @@
+"""What `blurcore train` refuses, and what its run folder goes through, with a trainer of plain NumPy."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import blurcore.engine.loop as loop
+from blurcore.data import load
+from blurcore.runs import newest_checkpoint
+from blurcore.runs.checkpoint import checkpoint_path, complete_checkpoints
+from blurcore.runs.folder import read_metrics
+
+Train = Callable[..., tuple[int, str]]
+
+
+def steps_of(run: Path) -> list[int]:
+    return [line["step"] for line in read_metrics(run / "metrics.jsonl")]
+
+
+def test_resuming_where_there_is_nothing_is_a_mistake(train: Train, tmp_path: Path) -> None:
+    code, says = train("--resume")
+    assert (code, "there is nothing to resume in" in says, (tmp_path / "run").exists()) == (2, True, False)
+    assert train()[0] == 0
+    shutil.rmtree(tmp_path / "run" / "checkpoints")
+    code, says = train("--resume")
+    assert (code, "it has no checkpoint" in says) == (2, True)
+
+
+def test_new_run_in_the_folder_of_another_is_a_mistake(train: Train, tmp_path: Path) -> None:
+    assert train()[0] == 0
+    before = (tmp_path / "run" / "metrics.jsonl").read_bytes()
+    code, says = train()
+    assert (code, "is not empty: resume the run that is there" in says) == (2, True)
+    assert (tmp_path / "run" / "metrics.jsonl").read_bytes() == before
+
+
+def test_resuming_with_another_configuration_lists_what_differs(train: Train) -> None:
+    assert train()[0] == 0
+    code, says = train("--resume", "--seed", "7", "--train.batch-size", "2")
+    assert (code, "seed: 0 -> 7; train.batch_size: 4 -> 2" in says) == (2, True)
+
+
+def test_resuming_on_changed_data_lists_what_differs(train: Train, tmp_path: Path) -> None:
+    assert train()[0] == 0
+    images = np.load(tmp_path / "images.npy")
+    images[3, 0, 0] ^= 1
+    np.save(tmp_path / "images.npy", images)
+    code, says = train("--resume")
+    assert code == 1
+    assert "the data set array has changed" in says
+    assert "data: '" in says
+    assert "image_shape" not in says
+    np.save(tmp_path / "images.npy", images[:, :2])
+    assert "image_shape: [4, 4, 1] -> [2, 4, 1]; data: '" in train("--resume")[1]
+
+
+def test_run_killed_before_its_first_checkpoint_interval_is_resumed_from_its_start(
+    program: Any, train: Train, tmp_path: Path
+) -> None:
+    run = program("step", "--train.checkpoint-every", "1000")
+    run.send(signal.SIGKILL)
+    assert run.ends(go_on=False)[0] == -signal.SIGKILL
+    assert newest_checkpoint(tmp_path / "run").step == 0
+    assert train("--resume")[0] == 0
+    assert steps_of(tmp_path / "run") == list(range(1, 9))
+
+
+def test_second_run_in_a_folder_is_refused_and_a_dead_one_leaves_its_lock(
+    program: Any, train: Train, tmp_path: Path
+) -> None:
+    run = program("step")
+    code, says = train("--resume")
+    assert (code, "another process is writing to" in says) == (1, True)
+    run.send(signal.SIGKILL)
+    run.ends(go_on=False)
+    assert train("--resume")[0] == 0
+
+
+def test_full_disk_ends_the_run_with_the_checkpoint_before_it(train: Train, tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource", reason="limits of this kind are POSIX")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))  # the moments of step 6 need 24,000
+    try:
+        code, says = train()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert code == 1
+    assert "cannot write the checkpoint" in says
+    assert "step-00000006: " in says
+    assert "it needs 24032 bytes" in says
+    assert newest_checkpoint(tmp_path / "run").step == 4
+    assert [p.name for p in (tmp_path / "run" / "checkpoints").glob(".*")] == []
+    assert train("--resume")[0] == 0
+    assert steps_of(tmp_path / "run") == list(range(1, 9))
+
+
+def test_folder_beneath_a_file_is_refused_before_the_first_step(
+    train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setattr(loop._Loop, "run", lambda *_: pytest.fail("it trained"))
+    code, says = train("--out", str(tmp_path / "file" / "run"))
+    assert (code, "cannot write to the run folder" in says, "Not a directory" in says) == (2, True, True)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a read-only mount, by unshare")
+def test_read_only_folder_is_refused_before_the_first_step(train: Train, config_file: Path, tmp_path: Path) -> None:
+    assert train("--train.steps", "2")[0] == 0
+    run = tmp_path / "run"
+    words = f"{sys.executable} {Path(__file__).with_name('conftest.py')} step train {config_file} --out {run} --resume"
+    mount = f"mount --bind {run} {run} && mount -o remount,bind,ro {run} && exec {words}"
+    done = subprocess.run(
+        ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", mount],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    if "unshare" in done.stderr or "mount" in done.stderr:
+        pytest.skip(f"this system lets nobody mount: {done.stderr}")
+    assert (done.returncode, done.stdout) == (2, "")  # it never came to a step, where it would have said so
+    assert "cannot write to the run folder" in done.stderr
+    assert "Read-only file system" in done.stderr
+
+
+def test_configuration_survives_a_resume_that_cannot_write_it(train: Train, tmp_path: Path) -> None:
+    assert train()[0] == 0
+    before = (tmp_path / "run" / "config.toml").read_bytes()
+    resource = pytest.importorskip("resource", reason="limits of this kind are POSIX")
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, limit[1]))
+    try:
+        code, says = train("--resume")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    assert (code, "cannot write to the run folder" in says) == (2, True)
+    assert (tmp_path / "run" / "config.toml").read_bytes() == before
+
+
+@pytest.mark.parametrize("harm", ["flip", "truncate"])
+def test_damaged_checkpoint_is_named_set_aside_and_written_anew(
+    train: Train, config_file: Path, tmp_path: Path, harm: str
+) -> None:
+    assert train("--train.keep-checkpoints", "1", "--train.steps", "6")[0] == 0
+    assert train("--resume", "--train.keep-checkpoints", "2")[0] == 0
+    run = tmp_path / "run"
+    file = checkpoint_path(run, 8) / "optimizer.safetensors"
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(content if harm == "flip" else content[:-10])
+    command = [sys.executable, str(Path(__file__).with_name("conftest.py")), "nowhere", "train", str(config_file)]
+    done = subprocess.run(
+        [*command, "--out", str(run), "--resume", "--train.keep-checkpoints", "1"],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert f"the checkpoint file {file} " in done.stderr
+    assert "falling back to the checkpoint of step 6" in done.stderr
+    assert "damaged-step-00000008" in done.stderr
+    assert [path.name for path in complete_checkpoints(run)] == ["step-00000008"]
+    assert newest_checkpoint(run).step == 8
+    assert steps_of(run) == list(range(1, 9))
+
+
+def test_run_whose_checkpoints_are_all_damaged_fails_and_names_the_files(train: Train, tmp_path: Path) -> None:
+    assert train()[0] == 0
+    for path in complete_checkpoints(tmp_path / "run"):
+        (path / "model.safetensors").unlink()
+    code, says = train("--resume")
+    assert code == 1
+    assert says.count("model.safetensors cannot be read: No such file") == 2
+
+
+@pytest.mark.parametrize("totals", [{}, {"loss": 0.0}, "all", {"extra": 1.0}])
+def test_totals_of_another_kind_are_refused(train: Train, tmp_path: Path, totals: Any) -> None:
+    assert train()[0] == 0
+    path = checkpoint_path(tmp_path / "run", 8)
+    state = json.loads((path / "state.json").read_text())
+    wrong = dict.fromkeys(state["totals"], "1") if totals == "all" else totals
+    text = json.dumps(state | {"totals": state["totals"] | wrong if "extra" in wrong else wrong}).encode()
+    (path / "state.json").write_bytes(text)
+    import hashlib
+
+    manifest = json.loads((path / "manifest.json").read_text())
+    manifest["state.json"] = {"bytes": len(text), "sha256": hashlib.sha256(text).hexdigest()}
+    (path / "manifest.json").write_text(json.dumps(manifest))
+    code, says = train("--resume")
+    assert (code, "the totals of the checkpoint must be loss, grad_norm, count" in says) == (1, True)
+
+
+def test_metrics_cut_anywhere_are_read_and_no_step_appears_twice(train: Train, tmp_path: Path) -> None:
+    assert train("--train.steps", "5")[0] == 0
+    metrics = tmp_path / "run" / "metrics.jsonl"
+    whole = metrics.read_bytes()
+    for cut in range(len(whole) - 40, len(whole) - 1):  # as a full disk or a crash leaves it
+        metrics.write_bytes(whole[:cut])
+        assert steps_of(tmp_path / "run") == [1, 2, 3, 4]
+    *before, last = whole.splitlines(keepends=True)
+    metrics.write_bytes(b"".join(before[:2]) + last[:20] + b"\n\xff\xfe\n7\n" + b"".join(before[2:]) + last[:-9])
+    assert steps_of(tmp_path / "run") == [1, 2, 3, 4]
+    assert train("--resume")[0] == 0
+    assert steps_of(tmp_path / "run") == [1, 2, 3, 4, 6, 7, 8]  # the line of step 5 is lost
+    assert len(metrics.read_bytes().splitlines()) == 7
+
+
+@pytest.fixture
+def poisoned(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, int], None]:
+    """Let the batches of some steps, from `first` on and before `end`, hold a NaN."""
+
+    def poison(first: int, end: int) -> None:
+        def bad(config: Any) -> Any:
+            data = load(config)
+            whole, count = type(data).__getitem__, iter(range(1000))
+
+            class Poisoned(type(data)):  # type: ignore[misc]
+                def __getitem__(self, indices: Any) -> np.ndarray:
+                    batch = whole(self, indices).astype(np.float32)
+                    if first <= next(count) < end:
+                        batch[0, 0] = np.nan
+                    return batch
+
+            data.__class__ = Poisoned
+            return data
+
+        monkeypatch.setattr(loop, "load", bad)
+
+    return poison
+
+
+def test_steps_on_poisoned_batches_are_counted_and_the_run_goes_on(
+    train: Train, poisoned: Callable[[int, int], None], tmp_path: Path
+) -> None:
+    poisoned(3, 6)
+    assert train("--train.checkpoint-every", "1", "--train.keep-checkpoints", "100")[0] == 0
+    lines = read_metrics(tmp_path / "run" / "metrics.jsonl")
+    assert [line["skipped"] for line in lines] == [0, 0, 0, 1, 2, 3, 3, 3]
+    assert [line["loss"] is None for line in lines] == [False] * 3 + [True] * 3 + [False] * 2
+    # None is written while steps are being skipped; the one that was due then comes after the next good step.
+    assert [path.name[-1] for path in complete_checkpoints(tmp_path / "run")] == ["0", "1", "2", "3", "7", "8"]
+
+
+def test_checkpoint_due_in_a_skipped_step_is_written_after_the_next_good_one(
+    train: Train, poisoned: Callable[[int, int], None], tmp_path: Path
+) -> None:
+    poisoned(3, 4)
+    assert train("--train.checkpoint-every", "4", "--train.keep-checkpoints", "100")[0] == 0
+    assert [path.name[-1] for path in complete_checkpoints(tmp_path / "run")] == ["0", "5", "8"]
+
+
+def test_poisoned_batches_in_a_row_stop_the_run_and_keep_the_last_good_checkpoint(
+    train: Train, poisoned: Callable[[int, int], None], tmp_path: Path
+) -> None:
+    poisoned(3, 100)
+    code, says = train("--train.checkpoint-every", "1", "--train.keep-checkpoints", "1", "--train.steps", "50")
+    assert code == 3
+    assert "not finite for 10 steps in a row, up to step 13; the last good checkpoint is that of step 3" in says
+    assert "Traceback" not in says
+    assert newest_checkpoint(tmp_path / "run").step == 3
+
+
+def test_tensorboard_that_is_missing_is_asked_for_before_there_is_a_folder(
+    train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "tensorboardX", None)
+    code, says = train("--train.tensorboard")
+    assert (code, "pip install 'blurcore[tensorboard]'" in says) == (2, True)
+    assert not (tmp_path / "run").exists()
+    code, says = train()
+    assert (code, "tensorboard" in says.lower()) == (0, False)
+    assert os.listdir(tmp_path / "run" / "samples") == ["step-00000008.png"]

@@ -1,0 +1,83 @@
+"""SIGINT and SIGTERM wherever they come: the step ends, a checkpoint is written, the exit code says which it was."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from blurcore._signals import Interrupted, watch_signals
+from blurcore.runs import newest_checkpoint
+from blurcore.runs.folder import read_metrics
+
+BOTH = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+
+
+@BOTH
+def test_signal_in_a_step_ends_the_step_and_writes_its_checkpoint(
+    program: Any, train: Callable[..., tuple[int, str]], tmp_path: Path, number: signal.Signals
+) -> None:
+    run = program("step")
+    run.send(number)
+    code, errors = run.ends(go_on=True)
+    assert code == 128 + number, errors
+    assert f"{number.name} after step 3 of 8" in errors
+    assert "Traceback" not in errors
+    assert newest_checkpoint(tmp_path / "run").step == 3
+    assert train("--resume")[0] == 0
+    assert [line["step"] for line in read_metrics(tmp_path / "run" / "metrics.jsonl")] == list(range(1, 9))
+
+
+def test_signal_in_a_save_waits_for_the_save(program: Any, tmp_path: Path) -> None:
+    run = program("save")  # of step 2; the training has gone on meanwhile
+    run.send(signal.SIGTERM)
+    assert newest_checkpoint(tmp_path / "run").step == 0
+    assert run.process.poll() is None
+    code, errors = run.ends(go_on=True)
+    assert code == 143, errors
+    assert newest_checkpoint(tmp_path / "run").step >= 2
+    assert f"after step {newest_checkpoint(tmp_path / 'run').step} of 8" in errors
+
+
+@pytest.mark.parametrize("place", ["step", "native", "save"])
+def test_second_signal_leaves_at_once(program: Any, tmp_path: Path, place: str) -> None:
+    run = program(place)
+    run.send(signal.SIGTERM)
+    run.send(signal.SIGINT)  # another one: the system may join two of a kind
+    code, errors = run.ends(go_on=False)
+    assert code in (130, 143), errors  # which of the two is seen last is the system's choice
+    assert "Traceback" not in errors
+    assert newest_checkpoint(tmp_path / "run").step < 3
+
+
+@BOTH
+def test_signal_before_the_first_step_leaves_no_folder(program: Any, tmp_path: Path, number: signal.Signals) -> None:
+    run = program("setup")
+    run.send(number)
+    code, errors = run.ends(go_on=False)
+    assert code == 128 + number, errors
+    assert "Traceback" not in errors
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("every", ["3", "0"], ids=["on the way", "at the end"])
+def test_signal_while_samples_are_drawn_ends_the_drawing(program: Any, tmp_path: Path, every: str) -> None:
+    run = program("sampling", "--train.sample-every", every)
+    run.send(signal.SIGTERM)
+    code, errors = run.ends(go_on=False)
+    assert code == 143, errors
+    assert "Traceback" not in errors
+    assert newest_checkpoint(tmp_path / "run").step == (int(every) or 8)
+    assert list((tmp_path / "run" / "samples").iterdir()) == []
+
+
+def test_signal_that_has_come_ends_what_may_end_as_soon_as_it_begins() -> None:
+    with watch_signals(ends=False) as watch:
+        signal.raise_signal(signal.SIGINT)
+        assert watch.number == signal.SIGINT
+        with pytest.raises(Interrupted), watch.ending():
+            pytest.fail("it began")
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
