@@ -65,6 +65,9 @@ def has_scipy() -> bool:
 
 def threads(x: Array) -> int:
     """Return how many threads SciPy should take for a NumPy array: all cores of this process, or one."""
-    if x.nbytes < THREADED_BYTES:
-        return 1
+    return 1 if x.nbytes < THREADED_BYTES else _cores()
+
+
+@cache
+def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
