@@ -58,9 +58,10 @@ def to_layout(state: Any) -> Arrays:
     """Return a model's parameters, an ``nnx.State``, as arrays by their name in a checkpoint, copied to the host."""
     entries = _entries(state)
     values = jax.device_get([value for *_, value in entries])
-    # On the CPU device_get may return the device's own memory, which the next step writes to.
+    # On the CPU device_get may return the device's own memory, which the next step writes to. The copy keeps the device's
+    # order, which is fast; whoever writes it in the order of the layout can do so in the background.
     return {
-        name: np.array(np.transpose(value, rule.axes), order="C")
+        name: np.transpose(np.array(value), rule.axes)
         for (_, name, rule, _), value in zip(entries, values, strict=True)
     }
 

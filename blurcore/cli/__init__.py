@@ -37,9 +37,11 @@ def main(argv: list[str] | None = None) -> int:
             except BaseException:
                 if watch.number is None:
                     raise
-        if watch.number is not None:  # whatever it turned into on its way through the libraries
-            return _fail(signal.Signals(watch.number).name, 128 + watch.number)
-        return code
+                code = 128 + watch.number
+        if watch.number is None:
+            return code
+        # Whatever the signal has turned into on its way through the libraries.
+        return _fail(f"stopped by {signal.Signals(watch.number).name}", 128 + watch.number)
 
 
 def _written(words: list[str]) -> int:
