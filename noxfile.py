@@ -71,7 +71,7 @@ def demo(session: nox.Session) -> None:
 
 # In this order; `samplers` asks for a trained run, the other modules of the folder are shared by these.
 BENCHMARKS = (
-    "startup", "choice", "transforms", "process", "throughput", "backends", "profiles", "growth", "drift", "memory",
+    "startup", "choice", "transforms", "process", "throughput", "backends", "ranks", "profiles", "growth", "drift", "memory",
     "checkpoints",
 )  # fmt: skip
 

@@ -68,7 +68,8 @@ def watch_signals(*, ends: bool) -> Iterator[Watch]:
             yield watch
         finally:
             for number, handler in before.items():
-                signal.signal(number, handler)
+                if signal.getsignal(number) == watch.note:  # what was set within stays
+                    signal.signal(number, handler)
 
 
 @contextmanager

@@ -163,6 +163,11 @@ class TrainConfig:
     """Compile the network (torch.compile); JAX always compiles the whole step."""
     gradient_checkpointing: bool = False
     """Save memory: keep for the backward pass what passes between the blocks of the network, and work out the rest again."""
+    parallel: Literal["ddp", "fsdp"] = "ddp"
+    """Where several devices train one model: each has all of it (data parallel), or weights, average and optimiser are spread
+    over them (fully sharded). One device has all of it either way."""
+    sharded_checkpoints: bool = False
+    """Each process writes its own part of a checkpoint (torch.distributed.checkpoint, orbax); off: one gathers and writes it all."""
     num_workers: int = 0
     """Threads that read and decode the coming batches; 0 reads in the training loop."""
     log_every: int = 50

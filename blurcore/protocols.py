@@ -6,6 +6,7 @@ Discovered through the entry-point group ``blurcore.backends`` (:mod:`blurcore.r
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -17,6 +18,16 @@ from blurcore.operations import CoreOperations
 
 Watcher = Callable[[int, int, np.ndarray[Any, Any]], None]
 """watch(i, k, x): the samples from number i on after k network calls, in data space, float32 (batch, *grid, C)."""
+
+
+class Processes(NamedTuple):
+    """The processes that work on one run together, as one of them sees them; by default it is alone."""
+
+    rank: int = 0
+    """This one's number; 0 writes."""
+    size: int = 1
+    total: Callable[[np.ndarray[Any, Any]], np.ndarray[Any, Any]] = lambda array: array
+    """total(array): the sum over all processes, in each; all of them must ask, with arrays of one shape and dtype."""
 
 
 class RunNetwork(NamedTuple):
@@ -79,6 +90,10 @@ class Autodiff(Protocol):
 @runtime_checkable
 class Machinery(Protocol):
     """A backend that trains and samples."""
+
+    def processes(self, device: str = "auto") -> AbstractContextManager[Processes]:
+        """Join the other processes that were started to work together, if there are any, for the time of a `with` statement."""
+        ...
 
     def train(self, config: RunConfig, folder: Path, *, resume: bool = False) -> None:
         """Train into a run folder; with `resume`, go on from its newest checkpoint."""

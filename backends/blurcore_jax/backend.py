@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import jax
@@ -11,7 +12,8 @@ import numpy as np
 
 from blurcore.config import RunConfig, SampleConfig
 from blurcore.operations import CORE, CoreOperations
-from blurcore.protocols import RunNetwork, Watcher
+from blurcore.protocols import Processes, RunNetwork, Watcher
+from blurcore.runs.checkpoint import Arrays
 
 
 class JaxBackend:
@@ -47,6 +49,19 @@ class JaxBackend:
     def derivative(self, f: Callable[[jax.Array], jax.Array], t: jax.Array) -> jax.Array:
         """Return df/dt by forward-mode differentiation."""
         return jax.jvp(f, (t,), (jnp.ones_like(t),))[1]
+
+    def processes(self, device: str = "auto") -> AbstractContextManager[Processes]:
+        """Join the processes that the environment names; see :func:`blurcore_jax.devices.processes`."""
+        from blurcore_jax.devices import processes
+
+        del device  # they have each other's
+        return processes()
+
+    def read_shards(self, path: Path) -> dict[str, Arrays]:
+        """Return the groups of a sharded checkpoint, whole; see :func:`blurcore_jax.shards.read_shards`."""
+        from blurcore_jax.shards import read_shards
+
+        return read_shards(path)
 
     def train(self, config: RunConfig, folder: Path, *, resume: bool = False) -> None:
         """Train into a run folder; see :func:`blurcore_jax.trainer.train`."""

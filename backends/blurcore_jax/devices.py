@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import jax
@@ -11,10 +12,12 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from blurcore.errors import ArgumentError
+from blurcore.errors import ArgumentError, RunStoppedError
+from blurcore.protocols import Processes
 
 BATCH = "batch"
 """Name of the mesh's only axis."""
+_PATIENCE = 30  # seconds without a sign of life, after which a process counts as gone and the others are ended
 
 
 def join_processes() -> None:
@@ -33,7 +36,9 @@ def join_processes() -> None:
     count, index = (os.environ.get(f"JAX_{name}") for name in ("NUM_PROCESSES", "PROCESS_ID"))
     try:
         jax.distributed.initialize(
-            num_processes=None if count is None else int(count), process_id=None if index is None else int(index)
+            num_processes=None if count is None else int(count),
+            process_id=None if index is None else int(index),
+            heartbeat_timeout_seconds=_PATIENCE,
         )
     except (ValueError, RuntimeError) as error:
         raise ArgumentError(
@@ -42,16 +47,45 @@ def join_processes() -> None:
         ) from None
 
 
-def any_process(value: bool) -> bool:
-    """Return whether the value is true in any process; all must ask."""
+@contextmanager
+def processes() -> Iterator[Processes]:
+    """Join the other processes of a run, if the environment names any (:func:`join_processes`); they stay joined.
+
+    Raises
+    ------
+    ArgumentError
+        As :func:`join_processes`.
+    RunStoppedError
+        Another process has gone.
+    """
+    join_processes()
+    size = jax.process_count()
+    try:
+        yield Processes(jax.process_index(), size, total) if size > 1 else Processes()
+    except (jax.errors.JaxRuntimeError, ValueError) as error:  # the second, where JAX dispatches a program
+        reason = str(error).partition("\n")[0]
+        if size == 1 or not any(word in reason for word in ("Gloo", "UNAVAILABLE")):
+            raise
+        raise RunStoppedError(f"another process of this run has gone ({reason})", exit_code=1) from error
+
+
+def total(array: np.ndarray) -> np.ndarray:
+    """Return the sum of an array over all processes, in each; all must ask."""
+    words = np.frombuffer(np.ascontiguousarray(array).tobytes(), np.uint8)  # JAX would round float64 to float32
+    parts = multihost_utils.process_allgather(words)
+    return np.sum([np.frombuffer(part.tobytes(), array.dtype).reshape(array.shape) for part in parts], axis=0)
+
+
+def agree(number: int) -> int:
+    """Return the largest of all processes' numbers; all must ask."""
     if jax.process_count() == 1:
-        return value
-    return bool(np.any(multihost_utils.process_allgather(np.array(value))))
+        return number
+    return int(np.max(multihost_utils.process_allgather(np.int32(number))))
 
 
-def gather(array: jax.Array) -> np.ndarray:
-    """Return an array that is spread over the devices of all processes, whole, in every process."""
-    if array.is_fully_addressable or array.is_fully_replicated:
+def gather(array: jax.Array | np.ndarray) -> np.ndarray:
+    """Return an array that may be spread over the devices of all processes, whole, in every process; then all must ask."""
+    if isinstance(array, np.ndarray) or array.is_fully_addressable or array.is_fully_replicated:
         return np.asarray(array)
     return np.asarray(multihost_utils.process_allgather(array, tiled=True))
 
@@ -105,6 +139,16 @@ def split(mesh: Mesh) -> NamedSharding:
 def whole(mesh: Mesh) -> NamedSharding:
     """Return the sharding of what every device has whole: weights, tables."""
     return NamedSharding(mesh, PartitionSpec())
+
+
+def spread(mesh: Mesh, tree: Any) -> Any:
+    """Return the sharding of each array of a tree: its first axis that the mesh divides is spread; without one it is whole."""
+
+    def one(array: Any) -> NamedSharding:
+        axis = next((i for i, size in enumerate(array.shape) if size and size % mesh.size == 0), None)
+        return whole(mesh) if axis is None else NamedSharding(mesh, PartitionSpec(*[None] * axis, BATCH))
+
+    return jax.tree.map(one, tree)
 
 
 def put(tree: Any, sharding: NamedSharding) -> Any:

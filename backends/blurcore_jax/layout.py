@@ -19,10 +19,12 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
 from blurcore.runs.checkpoint import Arrays, require_same_arrays
+from blurcore_jax.devices import gather
 
 
 class Rule(NamedTuple):
@@ -55,15 +57,18 @@ def _entries(state: Any) -> list[tuple[tuple[Any, ...], str, Rule, Any]]:
 
 
 def to_layout(state: Any) -> Arrays:
-    """Return a model's parameters, an ``nnx.State``, as arrays by their name in a checkpoint, copied to the host."""
-    entries = _entries(state)
-    values = jax.device_get([value for *_, value in entries])
-    # On the CPU device_get may return the device's own memory, which the next step writes to. The copy keeps the device's
+    """Return a model's parameters, an ``nnx.State``, as arrays by their name in a checkpoint, copied to the host.
+
+    Where they are spread over the devices of several processes, all must ask.
+    """
+    # On the CPU the host may be given the device's own memory, which the next step writes to. The copy keeps the device's
     # order, which is fast; whoever writes it in the order of the layout can do so in the background.
-    return {
-        name: np.transpose(np.array(value), rule.axes)
-        for (_, name, rule, _), value in zip(entries, values, strict=True)
-    }
+    return {name: np.transpose(np.array(gather(value)), rule.axes) for _, name, rule, value in _entries(state)}
+
+
+def in_layout(state: Any) -> dict[str, jax.Array]:
+    """Return what :func:`to_layout` returns, left on the devices."""
+    return {name: jnp.transpose(value, rule.axes) for _, name, rule, value in _entries(state)}
 
 
 def layout_shapes(state: Any) -> dict[str, tuple[int, ...]]:

@@ -40,7 +40,7 @@ from blurcore.engine import (
 from blurcore.protocols import RunNetwork, Watcher
 from blurcore.runs import newest_checkpoint, read_config
 from blurcore.runs.progress import SamplingProgress
-from blurcore_jax.devices import gather, make_mesh, pick_devices, put, split, whole
+from blurcore_jax.devices import gather, make_mesh, pick_devices, processes, put, split, whole
 from blurcore_jax.layout import from_layout
 from blurcore_jax.model import UNet
 from blurcore_jax.ode import integrate
@@ -302,9 +302,9 @@ def sample(
     calls = 1 if settings.sampler == "ode" else calls
     batch = -(-min(settings.batch_size, settings.num_samples) // len(devices)) * len(devices)
     mesh = make_mesh(devices, batch)
-    params = put(jax.device_get(params), whole(mesh))
+    params = put(jax.tree.map(gather, params), whole(mesh))
     batches = []
-    with SamplingProgress(settings.num_samples, calls, show=progress) as bar:
+    with SamplingProgress(settings.num_samples, calls, show=progress and jax.process_index() == 0) as bar:
         for first in range(0, settings.num_samples, batch):
             # The last batch is filled up, so that one compilation serves any number of samples.
             draws = draws_of(settings, range(first, first + batch))
@@ -383,12 +383,13 @@ def sample_run(
     ConfigError, CheckpointError, ArgumentError
         The folder holds no run or no complete checkpoint; sampler or device are not for it.
     """
-    devices = pick_devices(device)
-    config, graphdef, params, image_shape, prior = load_run(folder)
-    draws = sample(
-        config, graphdef, params, image_shape=image_shape, settings=settings, prior=prior, devices=devices, progress=progress,
-        x0_error=read_calibration(folder) if settings.sampler == "calibrated" else None, watch=watch,
-    )  # fmt: skip
+    with processes():
+        devices = pick_devices(device)
+        config, graphdef, params, image_shape, prior = load_run(folder)
+        draws = sample(
+            config, graphdef, params, image_shape=image_shape, settings=settings, prior=prior, devices=devices, progress=progress,
+            x0_error=read_calibration(folder) if settings.sampler == "calibrated" else None, watch=watch,
+        )  # fmt: skip
     return to_pixels(draws, config.data.values)
 
 
@@ -398,14 +399,14 @@ def run_network(folder: Path, *, device: str = "auto") -> RunNetwork:
     Parameters
     ----------
     folder, device
-        As for :func:`sample_run`; of several devices the first computes.
+        As for :func:`sample_run`; of several devices the first of this process computes.
 
     Raises
     ------
     ConfigError, CheckpointError, ArgumentError
         As :func:`sample_run`.
     """
-    where = pick_devices(device)[0]
+    where = next(d for d in pick_devices(device) if d.process_index == jax.process_index())
     config, graphdef, params, image_shape, _ = load_run(folder)
     params = jax.device_put(params, where)
 

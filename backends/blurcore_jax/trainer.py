@@ -7,6 +7,7 @@ does one step late, so that the host reads the next batch while the devices comp
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,8 +25,8 @@ from blurcore.data.values import SCALES, to_pixels
 from blurcore.engine import Prior, Stream, condition, ema_decay, learning_rate, objective_of, run_training
 from blurcore.errors import CheckpointError
 from blurcore.runs.checkpoint import Arrays, require_training_state
-from blurcore_jax.devices import any_process, join_processes, make_mesh, pick_devices, put, split, whole
-from blurcore_jax.layout import from_layout, layout_shapes, to_layout
+from blurcore_jax.devices import agree, gather, make_mesh, pick_devices, processes, put, split, spread, whole
+from blurcore_jax.layout import from_layout, in_layout, layout_shapes, to_layout
 from blurcore_jax.random import key
 from blurcore_jax.sampler import abstract_model, build_model, grid_axes, sample
 
@@ -79,7 +80,7 @@ def _essence(config: RunConfig) -> RunConfig:
     kept = TrainConfig(
         batch_size=train.batch_size, accumulate=train.accumulate, weight_decay=train.weight_decay, grad_clip=train.grad_clip,
         prediction=train.prediction, times=train.times, levels=train.levels, precision=train.precision,
-        gradient_checkpointing=train.gradient_checkpointing,
+        gradient_checkpointing=train.gradient_checkpointing, parallel=train.parallel,
     )  # fmt: skip
     return RunConfig(process=config.process, data=DataConfig(values=config.data.values), model=config.model, train=kept)
 
@@ -123,7 +124,10 @@ def _compiled_step(graphdef: Any, config: RunConfig, mesh: Mesh) -> Any:
         batch = (pair.z, pair.target, condition(process, t, config.model.embedding).astype(jnp.float32), labels)
         parts = jax.tree.map(lambda v: jnp.moveaxis(v.reshape(-1, settings.accumulate, *v.shape[1:]), 1, 0), batch)
         dropout = jax.random.split(jax.random.fold_in(now.keys.dropout, now.step), settings.accumulate)
-        loss, grads = gradient(state.params, (*parts, dropout))
+        params = state.params
+        if settings.parallel == "fsdp":  # spread between the steps, whole within one
+            params = lax.with_sharding_constraint(params, jax.tree.map(lambda _: whole(mesh), params))
+        loss, grads = gradient(params, (*parts, dropout))
         norm = optax.tree.norm(grads)
         if settings.grad_clip:
             scale = jnp.minimum(1.0, settings.grad_clip / (norm + 1e-6))
@@ -135,15 +139,19 @@ def _compiled_step(graphdef: Any, config: RunConfig, mesh: Mesh) -> Any:
         ema = jax.tree.map(lambda a, p: a + now.ema_weight * (p - a), state.ema, params)
         finite = jnp.isfinite(loss) & jnp.isfinite(norm)
         new = jax.tree.map(lambda new, old: jnp.where(finite, new, old), State(params, ema, adam), state)
+        if settings.parallel == "fsdp":
+            new = lax.with_sharding_constraint(new, spread(mesh, new))
         return new, loss, norm
 
-    return jax.jit(step, donate_argnums=0, out_shardings=whole(mesh))
+    kept = None if settings.parallel == "fsdp" else whole(mesh)
+    return jax.jit(step, donate_argnums=0, out_shardings=(kept, whole(mesh), whole(mesh)))
 
 
 class Trainer:
     """The state of a run on the devices (a :class:`blurcore.engine.Trainer`)."""
 
     backend = "jax"
+    rows = slice(None)  # each process is given the whole batch, and hands its devices their part
 
     def __init__(self, config: RunConfig, image_shape: tuple[int, ...], devices: list[jax.Device]) -> None:
         self.config, self.image_shape, self.devices = config, image_shape, devices
@@ -153,10 +161,16 @@ class Trainer:
 
         initial = _initial(config.model, config.train.precision, image_shape)
         params = jax.device_get(initial(key(config.seed, Stream.WEIGHTS)))
-        self.state: State = put(State(params, params, jax.device_get(_adam().init(params))), whole(self.mesh))
+        self.state = self._placed(State(params, params, jax.device_get(_adam().init(params))))
         keys = Keys(*(key(config.seed, stream) for stream in (Stream.TIME, Stream.NOISE, Stream.DROPOUT)))
         self.keys = put(keys, whole(self.mesh))
         self._step = _compiled_step(self.graphdef, _essence(config), self.mesh)
+
+    def _placed(self, state: State) -> State:
+        """Return a state of host arrays on the devices: each has all of it, or its part (`train.parallel`)."""
+        if self.config.train.parallel == "ddp":
+            return put(state, whole(self.mesh))
+        return jax.tree.map(put, state, spread(self.mesh, state))
 
     def train_step(self, images: np.ndarray, labels: np.ndarray | None = None) -> tuple[Any, Any]:
         """Dispatch one step and return its loss and norm, still on the device; see :class:`blurcore.engine.Trainer`."""
@@ -175,14 +189,21 @@ class Trainer:
 
     def arrays(self) -> dict[str, Arrays]:
         """Return the whole state in the layout that the backends share; see :class:`blurcore.engine.Trainer`."""
-        params, ema, adam = self.state
-        count = np.array(float(adam.count), dtype=np.float32)
-        optimizer: dict[str, np.ndarray] = {}
-        for theirs, ours in _MOMENTS.items():
-            for name, value in to_layout(getattr(adam, ours)).items():
-                optimizer[f"{name}/{theirs}"] = value
-                optimizer[f"{name}/step"] = count
-        return {"model": to_layout(params), "ema": to_layout(ema), "optimizer": optimizer}
+        if self.config.train.parallel == "ddp" and jax.process_index() > 0:
+            return {}  # the process that writes has it all
+        return jax.tree.map(np.asarray, _groups(self.state, to_layout))
+
+    def save_shards(self, path: Path) -> None:
+        """Write each device's part of the state; see :class:`blurcore.engine.Trainer`."""
+        from blurcore_jax.shards import write_shards
+
+        write_shards(_groups_in_layout(self.state), path)
+
+    def load_shards(self, path: Path, step: int) -> None:
+        """Take over what :meth:`save_shards` wrote, by way of the host; see :class:`blurcore.engine.Trainer`."""
+        from blurcore_jax.shards import read_shards
+
+        self.load_arrays(read_shards(path), step)
 
     def load_arrays(self, groups: dict[str, Arrays], step: int) -> None:
         """Take over a saved state, whichever backend wrote it; see :class:`blurcore.engine.Trainer`."""
@@ -190,12 +211,12 @@ class Trainer:
         params = from_layout(self.state.params, groups["model"], what="weights")
         ema = from_layout(self.state.ema, groups["ema"], what="averaged weights")
         adam = self._load_adam(groups["optimizer"])
-        self.state = put(State(params, ema, adam), whole(self.mesh))
+        self.state = self._placed(State(params, ema, adam))
         self.step = step
 
     def _load_adam(self, arrays: Arrays) -> optax.ScaleByAdamState:
         if not arrays:  # PyTorch's optimiser has no state before its first step
-            return jax.device_get(self.state.adam)
+            return jax.tree.map(gather, self.state.adam)
         counts = {float(value) for name, value in arrays.items() if name.endswith("/step")}
         if len(counts) != 1:
             raise CheckpointError(f"the optimiser of the checkpoint counts different steps: {sorted(counts)}")
@@ -218,15 +239,30 @@ class Trainer:
         return to_pixels(draws, self.config.data.values)
 
 
+def _groups(state: State, layout: Callable[[Any], Any]) -> dict[str, Any]:
+    """Return the groups of a checkpoint, parameters and moments in the layout that a function gives them."""
+    optimizer = {}
+    for theirs, ours in _MOMENTS.items():
+        for name, value in layout(getattr(state.adam, ours)).items():
+            optimizer[f"{name}/{theirs}"] = value
+            optimizer[f"{name}/step"] = state.adam.count.astype(np.float32)
+    return {"model": layout(state.params), "ema": layout(state.ema), "optimizer": optimizer}
+
+
+@jax.jit
+def _groups_in_layout(state: State) -> dict[str, Any]:
+    return _groups(state, in_layout)
+
+
 def train(config: RunConfig, folder: Path, *, resume: bool = False) -> None:
     """Train a model into a run folder, or go on with the one that is there; see :func:`blurcore.engine.run_training`."""
-    join_processes()
-    devices = pick_devices(config.device)
-    run_training(
-        config,
-        folder,
-        lambda *shape: Trainer(*shape, devices),
-        resume=resume,
-        leads=jax.process_index() == 0,
-        agree=any_process if jax.process_count() > 1 else None,
-    )
+    with processes() as team:
+        devices = pick_devices(config.device)
+        run_training(
+            config,
+            folder,
+            lambda *shape: Trainer(*shape, devices),
+            resume=resume,
+            leads=team.rank == 0,
+            agree=agree if team.size > 1 else None,
+        )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,8 @@ import torch
 
 from blurcore.config import RunConfig, SampleConfig
 from blurcore.operations import CORE, CoreOperations
-from blurcore.protocols import RunNetwork, Watcher
+from blurcore.protocols import Processes, RunNetwork, Watcher
+from blurcore.runs.checkpoint import Arrays
 
 _DTYPES = {"float64": torch.float64, "float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -46,6 +48,18 @@ class TorchBackend:
     def derivative(self, f: Callable[[torch.Tensor], torch.Tensor], t: torch.Tensor) -> torch.Tensor:
         """Return df/dt by forward-mode differentiation."""
         return torch.func.jvp(f, (t,), (torch.ones_like(t),))[1]
+
+    def processes(self, device: str = "auto") -> AbstractContextManager[Processes]:
+        """Join the processes that torchrun has started; see :func:`blurcore_torch.distributed.processes`."""
+        from blurcore_torch.distributed import processes
+
+        return processes(device)
+
+    def read_shards(self, path: Path) -> dict[str, Arrays]:
+        """Return the groups of a sharded checkpoint, whole; see :func:`blurcore_torch.shards.read_shards`."""
+        from blurcore_torch.shards import read_shards
+
+        return read_shards(path)
 
     def train(self, config: RunConfig, folder: Path, *, resume: bool = False) -> None:
         """Train into a run folder; see :func:`blurcore_torch.trainer.train`."""

@@ -9,11 +9,17 @@ import torch
 from torch import Tensor, nn
 
 from blurcore.runs.checkpoint import require_same_arrays
+from blurcore_torch.distributed import like, rank_and_size, whole
 
 
 def to_arrays(tensors: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
-    """Copy tensors to the host."""
-    return {name: tensor.detach().cpu().numpy().copy() for name, tensor in tensors.items()}
+    """Copy tensors to the host, whole; all processes must ask, and rank 0 alone is given them."""
+    arrays = {}
+    for name, tensor in tensors.items():
+        value = whole(tensor.detach())
+        if rank_and_size()[0] == 0:
+            arrays[name] = value.cpu().numpy().copy()
+    return arrays
 
 
 def load_module(module: nn.Module, arrays: Mapping[str, np.ndarray], *, what: str) -> None:
@@ -28,22 +34,24 @@ def load_module(module: nn.Module, arrays: Mapping[str, np.ndarray], *, what: st
     require_same_arrays({name: tuple(tensor.shape) for name, tensor in own.items()}, arrays, what=what)
     with torch.no_grad():
         for name, tensor in own.items():
-            tensor.copy_(torch.from_numpy(np.array(arrays[name])))
+            tensor.copy_(like(torch.from_numpy(np.array(arrays[name])), tensor))
 
 
-def optimizer_arrays(optimizer: torch.optim.Optimizer, names: list[str]) -> dict[str, np.ndarray]:
-    """Return the optimiser's state as "parameter/key" arrays, the parameters in the order of `names`."""
+def optimizer_tensors(optimizer: torch.optim.Optimizer, names: list[str]) -> dict[str, Tensor]:
+    """Return the optimiser's state by "parameter/key", the parameters in the order of `names`."""
     state = optimizer.state_dict()["state"]
-    return to_arrays(
-        {f"{names[i]}/{key}": torch.as_tensor(value) for i, entry in state.items() for key, value in entry.items()}
-    )
+    return {f"{names[i]}/{key}": torch.as_tensor(value) for i, entry in state.items() for key, value in entry.items()}
 
 
-def load_optimizer(optimizer: torch.optim.Optimizer, arrays: Mapping[str, np.ndarray], names: list[str]) -> None:
-    """Restore what :func:`optimizer_arrays` returned, which :func:`blurcore.runs.checkpoint.require_training_state` has checked."""
+def load_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor], names: list[str]) -> None:
+    """Restore what :func:`optimizer_tensors` returned, of whole tensors or of such that are spread as the parameters are.
+
+    Their names and shapes have been checked.
+    """
+    own = dict(zip(names, (p for group in optimizer.param_groups for p in group["params"]), strict=True))
     index = {name: i for i, name in enumerate(names)}
     state: dict[int, dict[str, Tensor]] = {}
-    for name, value in arrays.items():
+    for name, value in tensors.items():
         parameter, _, key = name.rpartition("/")
-        state.setdefault(index[parameter], {})[key] = torch.from_numpy(np.array(value))
+        state.setdefault(index[parameter], {})[key] = like(value, own[parameter])
     optimizer.load_state_dict({**optimizer.state_dict(), "state": state})

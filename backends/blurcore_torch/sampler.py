@@ -34,7 +34,8 @@ from blurcore.engine import (
 from blurcore.protocols import RunNetwork, Watcher
 from blurcore.runs import newest_checkpoint, read_config
 from blurcore.runs.progress import SamplingProgress
-from blurcore_torch.devices import memory_format, pick_device
+from blurcore_torch.devices import memory_format
+from blurcore_torch.distributed import joined, own_device, processes
 from blurcore_torch.ode import integrate
 from blurcore_torch.random import generator
 
@@ -56,7 +57,7 @@ def sample(
     config: RunConfig, network: nn.Module, *, image_shape: tuple[int, ...], settings: SampleConfig, prior: Prior | None,
     device: torch.device, progress: bool, x0_error: bc.X0Error | None = None, watch: Watcher | None = None,
 ) -> Tensor:  # fmt: skip
-    """Draw samples.
+    """Draw samples; where there are several processes, each draws some of the batches, and all are given the result.
 
     Parameters
     ----------
@@ -77,7 +78,8 @@ def sample(
     x0_error
         What the calibrated sampler wants to know of the network.
     watch
-        Called for every batch with the states on the way, in data space: see :data:`blurcore.protocols.Watcher`.
+        Called for every batch with the states on the way, in data space: see :data:`blurcore.protocols.Watcher`. Each process
+        then draws all batches.
 
     Returns
     -------
@@ -91,22 +93,32 @@ def sample(
     bc.check_markov(config.process, times[::-1], shape=grid)
     calls = 1 if settings.sampler == "ode" else calls
     network.eval()
-    batches = []
-    with SamplingProgress(settings.num_samples, calls, show=progress) as bar:
-        for first in range(0, settings.num_samples, settings.batch_size):
-            indices = range(first, min(first + settings.batch_size, settings.num_samples))
+    team = joined()
+    firsts = range(0, settings.num_samples, settings.batch_size)
+    mine = firsts if watch is not None else firsts[team.rank :: team.size]
+    result = torch.zeros(settings.num_samples, image_shape[-1], *grid, dtype=torch.float32, device="cpu")
+    with SamplingProgress(
+        sum(len(_batch(settings, first)) for first in mine), calls, show=progress and team.rank == 0
+    ) as bar:
+        for first in mine:
+            indices = _batch(settings, first)
             draws = draws_of(settings, indices)
             states = first_states(prior, settings.seed, draws)
-            batches.append(
-                sample_batch(
-                    config, network, _derived_noise(settings.seed, draws, image_shape, device), shape=(len(draws), *image_shape),
-                    settings=settings, device=device, states=states, x0_error=x0_error, step_done=bar.advance,
-                    labels=sample_labels(config, settings, indices),
-                    watch=None if watch is None else lambda k, x, i=first: watch(i, k, x),
-                ).cpu()
-            )  # fmt: skip
-    clip, result = clip_of(config.data, settings), torch.cat(batches)
+            result[indices.start : indices.stop] = sample_batch(
+                config, network, _derived_noise(settings.seed, draws, image_shape, device), shape=(len(draws), *image_shape),
+                settings=settings, device=device, states=states, x0_error=x0_error, step_done=bar.advance,
+                labels=sample_labels(config, settings, indices),
+                watch=None if watch is None else lambda k, x, i=first: watch(i, k, x),
+            ).cpu()  # fmt: skip
+    if watch is None:
+        result = torch.from_numpy(team.total(result.numpy()))
+    clip = clip_of(config.data, settings)
     return result if clip is None else clip.data(result)
+
+
+def _batch(settings: SampleConfig, first: int) -> range:
+    """Return the numbers of the samples in the batch that begins with one of them."""
+    return range(first, min(first + settings.batch_size, settings.num_samples))
 
 
 def _derived_noise(seed: int, draws: Sequence[Draw], image_shape: tuple[int, ...], device: torch.device) -> Noise:
@@ -273,13 +285,14 @@ def sample_run(
     ConfigError, CheckpointError, ArgumentError
         The folder holds no run or no complete checkpoint; sampler or device are not for it.
     """
-    where = pick_device(device)
-    config, network, image_shape, prior = load_run(folder, where)
-    x0_error = read_calibration(folder) if settings.sampler == "calibrated" else None
-    draws = sample(
-        config, network, image_shape=image_shape, settings=settings, prior=prior, device=where, progress=progress,
-        x0_error=x0_error, watch=watch,
-    )  # fmt: skip
+    with processes(device):
+        where = own_device(device)
+        config, network, image_shape, prior = load_run(folder, where)
+        x0_error = read_calibration(folder) if settings.sampler == "calibrated" else None
+        draws = sample(
+            config, network, image_shape=image_shape, settings=settings, prior=prior, device=where, progress=progress,
+            x0_error=x0_error, watch=watch,
+        )  # fmt: skip
     return to_pixels(channels_last(draws).numpy(), config.data.values)
 
 
@@ -296,7 +309,7 @@ def run_network(folder: Path, *, device: str = "auto") -> RunNetwork:
     ConfigError, CheckpointError, ArgumentError
         As :func:`sample_run`.
     """
-    where = pick_device(device)
+    where = own_device(device)
     config, network, image_shape, _ = load_run(folder, where)
 
     network.requires_grad_(False)

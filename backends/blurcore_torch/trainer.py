@@ -24,8 +24,9 @@ from blurcore.engine import (
     run_training,
 )
 from blurcore.runs.checkpoint import Arrays, require_training_state
-from blurcore_torch.checkpoints import load_module, load_optimizer, optimizer_arrays, to_arrays
-from blurcore_torch.devices import memory_format, pick_device
+from blurcore_torch import distributed
+from blurcore_torch.checkpoints import load_module, load_optimizer, optimizer_tensors, to_arrays
+from blurcore_torch.devices import memory_format
 from blurcore_torch.model import UNet
 from blurcore_torch.random import generator
 from blurcore_torch.sampler import channels_last, grid_axes, sample
@@ -56,44 +57,50 @@ class Trainer:
     def __post_init__(self) -> None:
         settings = self.config.train
         self.objective, self.axes = objective_of(self.config), grid_axes(self.image_shape)
+        self.rank, self.size = distributed.rank_and_size()
+        self.rows = distributed.rows_of(settings.batch_size, settings.accumulate)
         self.model = build_model(self.config, self.image_shape).to(
             self.device, memory_format=memory_format(self.device, len(self.axes))
         )
         self.ema = copy.deepcopy(self.model).requires_grad_(False).eval()
+        part = settings.batch_size // (self.size * settings.accumulate)
+        self.dropout = distributed.DropoutSkipper(self.model, part, self.image_shape)
+        self.sharded = self.size > 1 and settings.parallel == "fsdp"
+        if self.sharded:
+            self.model, self.ema = (distributed.shard(network, self.device) for network in (self.model, self.ema))
         self.names = [name for name, _ in self.model.named_parameters()]
         self.optimizer = torch.optim.AdamW(
             self.model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
         )
-        self.network: nn.Module = self.model
+        replicated = self.size > 1 and not self.sharded
+        self.network: nn.Module = distributed.replicate(self.model, self.device) if replicated else self.model
         if settings.compile:  # one image size per run: static shapes, which are faster and which Inductor always lowers
-            self.network = torch.compile(self.model, dynamic=False)  # type: ignore[assignment]
+            self.network = torch.compile(self.network, dynamic=False)  # type: ignore[assignment]
 
     def train_step(self, images: np.ndarray, labels: np.ndarray | None = None) -> tuple[float, float]:
-        """Take one optimiser step on a batch of uint8 images (batch, *grid, C).
+        """Take one optimiser step on a batch of uint8 images (batch, *grid, C), or on this process's rows of it.
 
         Returns
         -------
         tuple of float
             The mean loss of the batch and the norm of its gradient before clipping; a step in which either is not
-            finite changes nothing.
+            finite changes nothing. Both are the same in all processes.
         """
-        settings, seed = self.config.train, self.config.seed
+        settings = self.config.train
         x = _to_data(images, self.config.data.values, self.device)
-        uniform = torch.rand(len(x), generator=generator(self.device, seed, Stream.TIME, self.step), device=self.device)
-        eps = torch.randn(x.shape, generator=generator(self.device, seed, Stream.NOISE, self.step), device=self.device)
-        t = self.objective.times(uniform)
-        torch.manual_seed(derived_seed(seed, Stream.DROPOUT, self.step))
+        classes = torch.zeros(len(x)) if labels is None else torch.from_numpy(labels).to(self.device)
+        parts = list(zip(*(v.chunk(settings.accumulate) for v in (x, *self._draw(x), classes)), strict=True))
         self.model.train()
         self.optimizer.zero_grad(set_to_none=True)
         total = torch.zeros((), device=self.device)
-        classes = torch.zeros(len(x)) if labels is None else torch.from_numpy(labels).to(self.device)
-        for part in zip(*(v.chunk(settings.accumulate) for v in (x, t, eps, classes)), strict=True):
-            loss = self._loss(*part).sum() / len(x)
-            loss.backward()
+        for part in parts:
+            with distributed.gradients(self.network, shared=part is parts[-1]):
+                loss = self._loss(*part).sum() / len(x)
+                loss.backward()
             total += loss.detach()
         limit = settings.grad_clip or math.inf
-        norm = float(nn.utils.clip_grad_norm_(self.model.parameters(), limit))
-        mean = float(total)
+        norm = float(distributed.whole(nn.utils.clip_grad_norm_(self.model.parameters(), limit)))
+        mean = float(distributed.mean(total) if self.size > 1 else total)
         if math.isfinite(norm) and math.isfinite(mean):
             for group in self.optimizer.param_groups:
                 group["lr"] = learning_rate(settings, self.step)
@@ -101,6 +108,17 @@ class Trainer:
             self._average()
         self.step += 1
         return mean, norm
+
+    def _draw(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return times and noise of a step for this process's images, and make ready the generator of the dropout masks."""
+        seed, batch = self.config.seed, self.size * len(x)
+        rows = slice(self.rank * len(x), (self.rank + 1) * len(x))  # of what the whole batch has
+        uniform = torch.rand(batch, generator=generator(self.device, seed, Stream.TIME, self.step), device=self.device)
+        source = generator(self.device, seed, Stream.NOISE, self.step)
+        eps = torch.randn((batch, *x.shape[1:]), generator=source, device=self.device)
+        torch.manual_seed(derived_seed(seed, Stream.DROPOUT, self.step))
+        self.dropout.skip(self.rank * self.config.train.accumulate, self.device)
+        return self.objective.times(uniform)[rows], eps[rows]
 
     def _loss(self, x: Tensor, t: Tensor, eps: Tensor, classes: Tensor) -> Tensor:
         process, settings = self.config.process, self.config.train
@@ -114,30 +132,66 @@ class Trainer:
     @torch.no_grad()
     def _average(self) -> None:
         weight = 1 - ema_decay(self.config.train, self.step)
-        torch._foreach_lerp_(list(self.ema.parameters()), list(self.model.parameters()), weight)
+        ema, model = ([distributed.local(p) for p in network.parameters()] for network in (self.ema, self.model))
+        torch._foreach_lerp_(ema, model, weight)
+
+    def _tensors(self) -> dict[str, dict[str, Tensor]]:
+        """Return the whole state by group and name, spread over the processes or not."""
+        return {
+            "model": self.model.state_dict(),
+            "ema": self.ema.state_dict(),
+            "optimizer": optimizer_tensors(self.optimizer, self.names),
+        }
 
     def arrays(self) -> dict[str, Arrays]:
         """Return the whole state; see :meth:`blurcore.engine.Trainer.arrays`."""
-        return {
-            "model": to_arrays(self.model.state_dict()),
-            "ema": to_arrays(self.ema.state_dict()),
-            "optimizer": optimizer_arrays(self.optimizer, self.names),
-        }
+        return {group: to_arrays(tensors) for group, tensors in self._tensors().items()}
 
     def load_arrays(self, groups: dict[str, Arrays], step: int) -> None:
         """Take over a saved state; see :meth:`blurcore.engine.Trainer.load_arrays`."""
         require_training_state({name: tuple(p.shape) for name, p in self.model.named_parameters()}, groups)
         load_module(self.model, groups["model"], what="weights")
         load_module(self.ema, groups["ema"], what="averaged weights")
+        tensors = {name: torch.from_numpy(np.array(value)) for name, value in groups["optimizer"].items()}
+        load_optimizer(self.optimizer, tensors, self.names)
+        self.step = step
+
+    def save_shards(self, path: Path) -> None:
+        """Write this process's part of the state; see :meth:`blurcore.engine.Trainer.save_shards`."""
+        from blurcore_torch.shards import save_shards
+
+        save_shards(_flat(self._tensors()), path)
+
+    def load_shards(self, path: Path, step: int) -> None:
+        """Take over what :meth:`save_shards` wrote; see :meth:`blurcore.engine.Trainer.load_shards`."""
+        from blurcore_torch.shards import load_shards, shard_shapes
+
+        groups = self._tensors() | {"optimizer": {}}
+        if any(name.startswith("optimizer/") for name in shard_shapes(path)):  # there is none before the first step
+            for name, parameter in zip(self.names, self.model.parameters(), strict=True):
+                moments = {key: torch.zeros_like(parameter) for key in ("exp_avg", "exp_avg_sq")}
+                entries = {"step": torch.zeros(()), **moments}
+                groups["optimizer"] |= {f"{name}/{key}": value for key, value in entries.items()}
+        load_shards(_flat(groups), path)
         load_optimizer(self.optimizer, groups["optimizer"], self.names)
         self.step = step
 
     def sample(self, settings: SampleConfig, prior: Prior | None) -> np.ndarray:
         """Draw images with the averaged weights; see :meth:`blurcore.engine.Trainer.sample`."""
+        network = self.ema
+        if self.sharded:  # whole for a while: the processes have different numbers of batches to draw
+            network = build_model(self.config, self.image_shape).to(self.device)
+            averaged = {name: distributed.whole(tensor) for name, tensor in self.ema.state_dict().items()}
+            network.load_state_dict(averaged)
         draws = sample(
-            self.config, self.ema, image_shape=self.image_shape, settings=settings, prior=prior, device=self.device, progress=False
+            self.config, network, image_shape=self.image_shape, settings=settings, prior=prior, device=self.device, progress=False
         )  # fmt: skip
         return to_pixels(channels_last(draws).numpy(), self.config.data.values)
+
+
+def _flat(groups: dict[str, dict[str, Tensor]]) -> dict[str, Tensor]:
+    """Return the tensors of all groups by "group/name"."""
+    return {f"{group}/{name}": tensor for group, tensors in groups.items() for name, tensor in tensors.items()}
 
 
 def _to_data(images: np.ndarray, values: Values, device: torch.device) -> Tensor:
@@ -150,7 +204,18 @@ def _to_data(images: np.ndarray, values: Values, device: torch.device) -> Tensor
 
 
 def train(config: RunConfig, folder: Path, *, resume: bool = False) -> None:
-    """Train a model into a run folder, or go on with the one that is there; see :func:`blurcore.engine.run_training`."""
-    device = pick_device(config.device)
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        run_training(config, folder, lambda *shape: Trainer(*shape, device), resume=resume)
+    """Train a model into a run folder, or go on with the one that is there; see :func:`blurcore.engine.run_training`.
+
+    Where torchrun has started several processes, all of them train the one model (:mod:`blurcore_torch.distributed`).
+    """
+    with distributed.processes(config.device) as team:
+        device = distributed.own_device(config.device)
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            run_training(
+                config,
+                folder,
+                lambda *shape: Trainer(*shape, device),
+                resume=resume,
+                leads=team.rank == 0,
+                agree=distributed.agree if team.size > 1 else None,
+            )

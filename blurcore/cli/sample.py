@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from blurcore.cli.settings import machinery, override, show_help
 from blurcore.config import SampleConfig
 from blurcore.errors import ConfigError
 from blurcore.runs.config import read_config
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from blurcore.figures.film import Film
 
 
 def run(args: argparse.Namespace, rest: list[str]) -> int:
@@ -21,16 +28,24 @@ def run(args: argparse.Namespace, rest: list[str]) -> int:
         return show_help("sample", config.sample)
     settings = override(config.sample, rest, prog=f"blurcore sample {args.run}")
 
-    import numpy as np
-
-    from blurcore.data import save_samples
     from blurcore.figures.film import Film
 
     film = Film(config.data.values) if args.film else None
-    images = machinery(args.backend or config.backend).sample(args.run, settings, device=args.device, watch=film)
+    backend = machinery(args.backend or config.backend)
+    with backend.processes(args.device) as team:
+        images = backend.sample(args.run, settings, device=args.device, watch=film)
+        if team.rank == 0:
+            name = "-".join(str(part) for part in _parts(settings))
+            _write(images, film, args.out if args.out is not None else args.run / "samples" / name)
+    return 0
 
-    name = "-".join(str(part) for part in _parts(settings))
-    folder = args.out if args.out is not None else args.run / "samples" / name
+
+def _write(images: np.ndarray[Any, Any], film: Film | None, folder: Path) -> None:
+    """Write what has been drawn, and say where."""
+    import numpy as np
+
+    from blurcore.data import save_samples
+
     folder.mkdir(parents=True, exist_ok=True)
     scale = 1 if images.ndim == 3 else max(1, 64 // images.shape[-2])  # curves have a size of their own
     save_samples(images, folder / "grid.png", scale=scale)
@@ -40,7 +55,6 @@ def run(args: argparse.Namespace, rest: list[str]) -> int:
         film.save(folder / "film.webp", scale=scale)
         print(f"film: {folder / 'film.webp'}")
     print(f"images: {folder / 'samples.npz'} (uint8, {images.shape})")
-    return 0
 
 
 def _parts(settings: SampleConfig) -> list[str | int]:

@@ -24,7 +24,12 @@ def run(args: argparse.Namespace, rest: list[str]) -> int:
         default = replace(default, data=replace(default.data, strict=True))
     config = override(default, rest, prog=f"blurcore train {args.config}")
     folder = args.out if args.out is not None else default_folder(args.config.stem)
-    machinery(config.backend).train(config, folder, resume=args.resume)
-    print(f"run: {folder}")
-    print(f"samples: {folder / 'samples'}")
+    backend = machinery(config.backend)
+    with backend.processes(config.device) as team:
+        if team.size > 1 and args.out is None:
+            raise ConfigError(f"{team.size} processes that train one model need one folder: --out RUN")
+        backend.train(config, folder, resume=args.resume)
+        if team.rank == 0:
+            print(f"run: {folder}")
+            print(f"samples: {folder / 'samples'}")
     return 0

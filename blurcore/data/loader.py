@@ -38,10 +38,12 @@ class Loader:
         Threads that read ahead; 0 reads when a batch is asked for.
     flip
         Mirror each image with probability 1/2, left to right.
+    rows
+        The part of each batch to read; by default all of it.
 
     Yields
     ------
-    (step, batch), the batch uint8 (batch_size, H, W, C) and the caller's own.
+    (step, batch), the batch uint8 (batch_size, H, W, C), or its `rows`, and the caller's own.
 
     Raises
     ------
@@ -63,11 +65,12 @@ class Loader:
         stop_step: int | None = None,
         num_workers: int = 0,
         flip: bool = False,
+        rows: slice = slice(None),
     ) -> None:
         require(start_step >= 0, "start_step", start_step, "0 or more")
         require(stop_step is None or stop_step >= start_step, "stop_step", stop_step, f"None, or {start_step} or more")
         require(num_workers >= 0, "num_workers", num_workers, "0 or more")
-        self.dataset, self.flip = dataset, flip
+        self.dataset, self.flip, self.rows = dataset, flip, rows
         self.start_step, self.stop_step = start_step, stop_step
         self._order = Order(len(dataset), batch_size, seed)
         self._num_workers = num_workers
@@ -118,8 +121,8 @@ class Loader:
 
     def _read(self, step: int, indices: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
         try:
-            batch = self.dataset[indices]
+            batch = self.dataset[indices[self.rows]]
         except Exception as error:
             cause = str(error) if isinstance(error, DataError) else f"{type(error).__name__}: {error}"
             raise UnreadableDataError(f"the batch of step {step} cannot be read: {cause}") from error
-        return apply_flips(batch, flips(self._order.seed, step, len(batch))) if self.flip else batch
+        return apply_flips(batch, flips(self._order.seed, step, len(indices))[self.rows]) if self.flip else batch

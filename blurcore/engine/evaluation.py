@@ -22,7 +22,7 @@ from blurcore.engine.priors import BlurredData, Prior, starts_from_data
 from blurcore.engine.sampling import objective_of
 from blurcore.engine.seeds import Stream, derived_seed
 from blurcore.errors import ArgumentError, ConfigError
-from blurcore.protocols import RunNetwork
+from blurcore.protocols import Processes, RunNetwork
 from blurcore.runs.progress import SamplingProgress
 from blurcore.samplers import uniform_times
 from blurcore.samplers.euler import slope_of
@@ -73,8 +73,9 @@ class _Model:
 
 
 def evaluate(
-    network: RunNetwork, images: Array, settings: EvaluateConfig, *, prior: Prior | None = None, progress: bool = False
-) -> Terms:
+    network: RunNetwork, images: Array, settings: EvaluateConfig, *, prior: Prior | None = None, processes: Processes | None = None,
+    progress: bool = False,
+) -> Terms:  # fmt: skip
     """Return the terms of a bound for each image.
 
     Parameters
@@ -87,6 +88,8 @@ def evaluate(
         Which bound, and how; the images have been chosen already.
     prior
         What sampling starts from, for inverse heat dissipation.
+    processes
+        Those that share the batches; each is given all terms. This one alone if not given.
     progress
         Show a progress bar on stderr.
 
@@ -100,15 +103,19 @@ def evaluate(
         raise ConfigError(f"likelihoods are those of pixels, uint8; the data are {images.dtype}")
     method = _method(model, settings, prior)
     calls = {"continuous": settings.num_steps, "ode": 1}.get(settings.likelihood, settings.num_steps)
-    parts = []
-    with SamplingProgress(len(images), calls, show=progress) as bar:
-        for first in range(0, len(images), settings.batch_size):
+    team = processes or Processes()
+    mine = range(0, len(images), settings.batch_size)[team.rank :: team.size]
+    terms = np.zeros((len(Terms._fields), len(images)))
+    with SamplingProgress(
+        sum(min(settings.batch_size, len(images) - first) for first in mine), calls, show=progress
+    ) as bar:
+        for first in mine:
             x = to_data(images[first : first + settings.batch_size], model.config.data.values).astype(np.float64)
             rng = np.random.default_rng(derived_seed(settings.seed, Stream.EVALUATION, first))
-            parts.append(method(x, rng))
+            terms[:, first : first + len(x)] = method(x, rng)
             bar.advance(len(x) * calls)
     dims = math.prod(images.shape[1:])
-    return Terms(*(likelihood.bits_per_dim(np.concatenate(term), dims) for term in zip(*parts, strict=True)))
+    return Terms(*(likelihood.bits_per_dim(term, dims) for term in team.total(terms)))
 
 
 def _method(

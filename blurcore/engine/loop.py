@@ -58,12 +58,28 @@ class Trainer(Protocol):
         """
         ...
 
+    @property
+    def rows(self) -> slice:
+        """The part of each batch that this process wants; several processes that train together share a batch."""
+        ...
+
     def arrays(self) -> dict[str, Arrays]:
-        """Return the groups "model", "ema" and "optimizer" in the layout that the backends share."""
+        """Return the groups "model", "ema" and "optimizer" in the layout that the backends share.
+
+        All processes of a run ask at once; only what the one that writes is given counts.
+        """
         ...
 
     def load_arrays(self, groups: dict[str, Arrays], step: int) -> None:
         """Take over what `arrays` of any backend returned; CheckpointError if it is another network's."""
+        ...
+
+    def save_shards(self, path: Path) -> None:
+        """Write the three groups into a folder that is not there yet: all processes at once, each its part, done on return."""
+        ...
+
+    def load_shards(self, path: Path, step: int) -> None:
+        """Take over what `save_shards` of this backend wrote, on any number of processes; CheckpointError as above."""
         ...
 
     def sample(self, settings: SampleConfig, prior: Prior | None) -> np.ndarray[Any, Any]:
@@ -112,7 +128,7 @@ def run_training(
     *,
     resume: bool = False,
     leads: bool = True,
-    agree: Callable[[bool], bool] | None = None,
+    agree: Callable[[int], int] | None = None,
 ) -> None:
     """Train a model into a run folder, or go on with the one that is there.
 
@@ -129,8 +145,8 @@ def run_training(
     leads
         Whether this process writes. Where several processes train one model, one leads, and the others keep step.
     agree
-        Whether any process wants to stop, from whether this one does; asked before each step. None: there is only one, which
-        may leave the drawing of samples in the middle.
+        The number of the signal that any process has received, 0 for none, from that which this one has; asked before each
+        step. None: there is only one process, which may leave the drawing of samples in the middle.
 
     Raises
     ------
@@ -149,9 +165,9 @@ def run_training(
     trainer = make_trainer(config, data.image_shape)
     # From here on there is a folder, and a signal leaves a checkpoint in it.
     with watch_signals(ends=False) as watch, run or nullcontext():
-        loop = _Loop(config, trainer, run, data, labels, prior)
+        loop = _Loop(config, trainer, run, folder, data, labels, prior)
         if resume:
-            loop.restore(newest_checkpoint(folder))
+            loop.restore(newest_checkpoint(folder, reader=trainer.backend))
         loop.run(watch, agree)
 
 
@@ -159,10 +175,11 @@ class _Loop:
     """A trainer, its data and its folder."""
 
     def __init__(
-        self, config: RunConfig, trainer: Trainer, run: RunFolder | None, data: Dataset, labels: Labels | None, prior: Prior | None
+        self, config: RunConfig, trainer: Trainer, run: RunFolder | None, path: Path, data: Dataset, labels: Labels | None,
+        prior: Prior | None,
     ) -> None:  # fmt: skip
         self.config, self.trainer, self.folder, self.data, self.prior = config, trainer, run, data, prior
-        self.labels = labels
+        self.path, self.labels = path, labels
         self.totals = Totals()
         self.writer: CheckpointWriter | None = None
         self._saved_at: int | None = None  # the last step of which there is, or is about to be, a checkpoint
@@ -174,7 +191,10 @@ class _Loop:
         self._check_data(checkpoint)
         self.prior = restore_prior(self.config.process, self.data.image_shape[:-1], checkpoint.groups.get("prior"))
         self.totals = Totals.from_dict(checkpoint.state["totals"])
-        self.trainer.load_arrays(checkpoint.groups, checkpoint.step)
+        if checkpoint.shards is not None:
+            self.trainer.load_shards(checkpoint.shards, checkpoint.step)
+        else:
+            self.trainer.load_arrays(checkpoint.groups, checkpoint.step)
         self._saved_at = checkpoint.step
         if self.folder is not None:
             set_aside_after(self.folder.path, checkpoint.step)
@@ -190,42 +210,42 @@ class _Loop:
                 f" {'; '.join(changed)}"
             )
 
-    def run(self, watch: Watch, agree: Callable[[bool], bool] | None) -> None:
+    def run(self, watch: Watch, agree: Callable[[int], int] | None) -> None:
         """Train to the last step, or to a signal."""
         settings, trainer = self.config.train, self.trainer
         self.alone = agree is None
-        agree = agree or bool
+        agree = agree or int
         loader = Loader(
             self.data, batch_size=settings.batch_size, seed=self.config.seed, start_step=trainer.step,
-            num_workers=settings.num_workers, flip=self.config.data.flip,
+            num_workers=settings.num_workers, flip=self.config.data.flip, rows=trainer.rows,
         )  # fmt: skip
         with loader, Scalars(self.folder, settings.tensorboard) as scalars, self._writing() as self.writer:
-            if self._saved_at is None and self.writer is not None:
+            if self._saved_at is None:
                 self._save()  # what is killed before its first interval can be resumed too,
-                self.writer.wait()  # and a disk that is too small shows before the first step
+                if self.writer is not None:
+                    self.writer.wait()  # and a disk that is too small shows before the first step
             self._train(loader, scalars, watch, agree)
             self._save()
-        if agree(watch.number is not None):
-            number = watch.number or int(signal.SIGTERM)  # another process had the signal
+        if number := agree(watch.number or 0):
             raise RunStoppedError(
                 f"{signal.Signals(number).name} after step {trainer.step} of {settings.steps}; a checkpoint is written,"
                 " resume to go on",
                 exit_code=128 + number,
             )
         self._draw(watch)
-        if watch.number is not None:
+        if number := agree(watch.number or 0):
             raise RunStoppedError(
-                f"{signal.Signals(watch.number).name} after the last step; a checkpoint is written, resume to draw samples",
-                exit_code=128 + watch.number,
+                f"{signal.Signals(number).name} after the last step; a checkpoint is written, resume to draw samples",
+                exit_code=128 + number,
             )
 
-    def _train(self, loader: Loader, scalars: Scalars, watch: Watch, agree: Callable[[bool], bool]) -> None:
+    def _train(self, loader: Loader, scalars: Scalars, watch: Watch, agree: Callable[[int], int]) -> None:
         """Take the steps that are left, or those before a signal."""
         settings, trainer = self.config.train, self.trainer
         with TrainingProgress(total=settings.steps, start=trainer.step, show=self.folder is not None) as progress:
             batches = iter(loader)
             clock = time.perf_counter()
-            while trainer.step < settings.steps and not agree(watch.number is not None):
+            while trainer.step < settings.steps and not agree(watch.number or 0):
                 labels = self._labels(loader.indices(trainer.step))
                 result = trainer.train_step(next(batches)[1], labels)
                 self._count(progress)
@@ -251,7 +271,7 @@ class _Loop:
             return None
         rng = np.random.default_rng(derived_seed(self.config.seed, Stream.LABEL, self.trainer.step))
         hidden = rng.random(len(indices)) < self.config.train.label_dropout
-        return np.where(hidden, self.config.model.num_classes, self.labels[indices])
+        return np.where(hidden, self.config.model.num_classes, self.labels[indices])[self.trainer.rows]
 
     def _looks_now(self) -> bool:
         """Whether anything is written after this step, which wants its loss."""
@@ -302,8 +322,14 @@ class _Loop:
         }  # fmt: skip
         if self.writer is not None:
             self.writer.wait()  # before the arrays are copied: one copy in memory, not two
+        shards = self.path / "checkpoints" / f".partial-shards-{trainer.step:08d}"
+        if sharded := self.config.train.sharded_checkpoints:
+            trainer.save_shards(shards)
+        groups = {} if sharded else trainer.arrays()
+        if self.writer is not None:
             prior = {} if self.prior is None else {"prior": self.prior.arrays()}
-            self.writer.save(Checkpoint(step=trainer.step, groups=trainer.arrays() | prior, state=state))
+            checkpoint = Checkpoint(trainer.step, groups | prior, state, shards if sharded else None)
+            self.writer.save(checkpoint)
         self._saved_at = trainer.step
 
     def _draw(self, watch: Watch) -> None:

@@ -25,7 +25,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from blurcore.errors import CheckpointError
+from blurcore.registry import get_backend
 from blurcore.runs.files import sync
+from blurcore.runs.shards import INDEX, adopt_shards, check_shards
 
 FORMAT = 1
 GROUPS = ("model", "ema", "optimizer")
@@ -41,11 +43,15 @@ Arrays = Mapping[str, np.ndarray[Any, Any]]
 
 
 class Checkpoint(NamedTuple):
-    """A checkpoint in memory: the step it was taken after, named groups of arrays, and plain state."""
+    """A checkpoint in memory: the step it was taken after, named groups of arrays, and plain state.
+
+    `shards`, where it is given, is a folder that holds the groups of the trainer (:mod:`blurcore.runs.shards`).
+    """
 
     step: int
     groups: dict[str, Arrays]
     state: dict[str, Any]
+    shards: Path | None = None
 
 
 def checkpoint_path(folder: Path, step: int) -> Path:
@@ -66,7 +72,7 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, *, keep: int) -> Path:
     folder
         The run folder.
     checkpoint
-        What to save; every group becomes one safetensors file.
+        What to save; every group becomes one safetensors file. A folder of shards is moved into the checkpoint.
     keep
         How many checkpoints to leave, at least 1.
 
@@ -108,9 +114,11 @@ def _write(folder: Path, checkpoint: Checkpoint) -> None:
 
     for name, arrays in checkpoint.groups.items():
         save_file({k: np.asarray(v, order="C") for k, v in arrays.items()}, folder / f"{name}.safetensors")
+    if checkpoint.shards is not None:
+        adopt_shards(checkpoint.shards, folder)
     state = {"format": FORMAT, "step": checkpoint.step, **checkpoint.state}
     (folder / "state.json").write_text(json.dumps(state, indent=1, allow_nan=False), encoding="utf-8")
-    files = sorted(folder.iterdir())
+    files = sorted(path for path in folder.iterdir() if path.is_file())
     manifest = {f.name: {"bytes": f.stat().st_size, "sha256": _sha256(f)} for f in files}
     for file in files:
         sync(file)
@@ -170,14 +178,24 @@ def set_aside_after(folder: Path, step: int) -> None:
             _log.warning("%s is damaged and has been renamed to %s", path, damaged.name)
 
 
-def load_checkpoint(path: Path) -> Checkpoint:
+def load_checkpoint(path: Path, *, reader: str | None = None) -> Checkpoint:
     """Read a checkpoint after comparing every file with the manifest.
+
+    Parameters
+    ----------
+    path
+        The checkpoint's folder.
+    reader
+        A backend that reads its own shards: if it wrote this checkpoint's, their groups are left out, and `shards` is set.
+        All other shards are put together here, by the backend that wrote them.
 
     Raises
     ------
     CheckpointError
         A file is missing or no file of a checkpoint, its size or hash differs, or it does not hold what it should; the
         message names it.
+    BackendError
+        The backend that wrote the shards cannot be imported.
     """
     manifest = _read_manifest(path)
     for name, entry in manifest.items():
@@ -192,7 +210,22 @@ def load_checkpoint(path: Path) -> Checkpoint:
             raise CheckpointError(f"the checkpoint file {file} does not have the hash of its manifest: it is damaged")
     state = _read_state(path / "state.json")
     files = [path / name for name in manifest if name.endswith(".safetensors")]
-    return Checkpoint(step=state["step"], groups={file.stem: _read_arrays(file) for file in files}, state=state)
+    groups = {file.stem: _read_arrays(file) for file in files}
+    checkpoint = Checkpoint(step=state["step"], groups=groups, state=state)
+    if INDEX not in manifest:
+        return checkpoint
+    shards = check_shards(path)
+    if state["backend"] == reader:
+        return checkpoint._replace(shards=shards)
+    return checkpoint._replace(groups=_read_shards(shards, state["backend"]) | groups)
+
+
+def _read_shards(shards: Path, backend: str) -> dict[str, Arrays]:
+    read = getattr(get_backend(backend), "read_shards", None)
+    if read is None:
+        raise CheckpointError(f"the parts of the checkpoint {shards} are said to be of {backend}, which writes none")
+    groups: dict[str, Arrays] = read(shards)
+    return groups
 
 
 def _read_json(file: Path) -> dict[str, Any]:
@@ -221,7 +254,8 @@ def _read_manifest(path: Path) -> dict[str, dict[str, Any]]:
             raise CheckpointError(
                 f"the checkpoint file {file} must have bytes and sha256 for {name!r}; it has {entry!r}"
             )
-    missing = [name for name in ("state.json", *(f"{group}.safetensors" for group in GROUPS)) if name not in manifest]
+    groups = () if INDEX in manifest else tuple(f"{group}.safetensors" for group in GROUPS)
+    missing = [name for name in ("state.json", *groups) if name not in manifest]
     if missing:
         raise CheckpointError(f"the checkpoint file {file} must name {', '.join(missing)}; it names {sorted(manifest)}")
     return manifest
@@ -317,8 +351,15 @@ def _misfits(shapes: Mapping[str, tuple[int, ...]], arrays: Arrays) -> list[str]
     return problems
 
 
-def newest_checkpoint(folder: Path) -> Checkpoint:
+def newest_checkpoint(folder: Path, *, reader: str | None = None) -> Checkpoint:
     """Read the newest checkpoint of a run that is complete and undamaged; say so where a newer one is not.
+
+    Parameters
+    ----------
+    folder
+        The run folder.
+    reader
+        As for :func:`load_checkpoint`.
 
     Raises
     ------
@@ -328,7 +369,7 @@ def newest_checkpoint(folder: Path) -> Checkpoint:
     problems: list[str] = []
     for path in reversed(complete_checkpoints(folder)):
         try:
-            checkpoint = load_checkpoint(path)
+            checkpoint = load_checkpoint(path, reader=reader)
         except CheckpointError as error:
             problems.append(str(error))
             continue

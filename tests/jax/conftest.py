@@ -7,13 +7,13 @@ import pytest
 import blurcore as bc
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="session")
 def needed(jax: object) -> None:
     for name in ("flax", "optax"):
         pytest.importorskip(name, reason=f"the JAX trainer needs {name}")
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def config() -> bc.RunConfig:
     return bc.RunConfig(
         seed=3,

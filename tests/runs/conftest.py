@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ import pytest
 import blurcore as bc
 from blurcore.cli import main
 from blurcore.engine import run_training
+from blurcore.protocols import Processes
 from blurcore.runs import write_config
 
 WAITS_AT_STEP = 3
@@ -30,6 +32,7 @@ class DummyTrainer:
     """A weight that goes to the mean of the batches, and a moment that grows with the step."""
 
     backend = "dummy"
+    rows = slice(None)
 
     def __init__(self, wait: Callable[[str], None]) -> None:
         self.wait, self.step = wait, 0
@@ -62,6 +65,10 @@ class DummyBackend:
 
     def __init__(self, wait: Callable[[str], None] = lambda place: None) -> None:
         self.wait = wait
+
+    def processes(self, device: str = "auto") -> AbstractContextManager[Processes]:
+        del device
+        return nullcontext(Processes())
 
     def train(self, config: bc.RunConfig, folder: Path, *, resume: bool = False) -> None:
         def make(config: bc.RunConfig, shape: tuple[int, ...]) -> Any:
