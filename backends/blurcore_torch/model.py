@@ -220,7 +220,7 @@ class UNet(nn.Module):
         return output
 
     def _project(self, h: Tensor) -> Tensor:
-        return self.last(F.silu(self.last_norm(h)))
+        return self.last(_silu(self.last_norm(h)))
 
     def _embed(self, cond: Tensor, label: Tensor | None) -> Tensor:
         """Return e of the module's formula, (B, 4 base_channels): sinusoids in float32, layers in the weights' dtype."""
@@ -240,6 +240,11 @@ def _attended(block: nn.Module, attention: nn.Module, embedding: Tensor, *inputs
     return attention(block(h, embedding))
 
 
+def _silu(x: Tensor) -> Tensor:
+    """Return SiLU of what nobody else has, in its place unless a gradient will want it: memory is what costs here."""
+    return F.silu(x, inplace=not torch.is_grad_enabled())
+
+
 class ResidualBlock(nn.Module):
     """norm, SiLU, conv, + embedding, norm, SiLU, dropout, conv; plus a shortcut."""
 
@@ -256,8 +261,8 @@ class ResidualBlock(nn.Module):
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
         """Map (B, channels, *space) to (B, width, *space); `embedding` is (B, 4 base_channels), after its SiLU."""
         shift = self.embed(embedding)
-        h = self.conv1(F.silu(self.norm1(x))) + shift.reshape(*shift.shape, *[1] * (x.ndim - 2))
-        h = F.dropout(F.silu(self.norm2(h)), self.dropout, self.training)
+        h = self.conv1(_silu(self.norm1(x))) + shift.reshape(*shift.shape, *[1] * (x.ndim - 2))
+        h = F.dropout(_silu(self.norm2(h)), self.dropout, self.training)
         return self.shortcut(x) + self.conv2(h)
 
 

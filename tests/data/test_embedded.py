@@ -236,6 +236,7 @@ def test_package_version_is_named_as_unknown_where_it_is():
         (gzip.compress(b"1,2,3\n"), r"must hold 1797 rows of 65 numbers, pixels up to 16; got shape \(3,\)"),
         (gzip.compress((b",".join([b"17"] * 65) + b"\n") * 1797), "pixels up to 16; got .* pixels up to 17"),
     ],
+    ids=["no gzip", "no number", "cut short", "too few", "too bright"],
 )
 def test_damaged_table_in_a_package_is_an_error(content, message, monkeypatch, tmp_path):
     path = tmp_path / "datasets" / "data" / "digits.csv.gz"
