@@ -113,7 +113,8 @@ def test_checkpoint_of_another_network_is_refused_by_name(machine: Any, config: 
         "last.weight": np.zeros((1, 1, 3, 3), np.float32), "further.bias": np.zeros(1, np.float32),
     }  # fmt: skip
     with pytest.raises(
-        CheckpointError, match=r"missing first.bias; unexpected further.bias; last.weight has shape \(1, 1"
+        CheckpointError,
+        match=r"model: missing first.bias; model: unexpected further.bias; model: last.weight has shape \(1, 1",
     ):
         trainer.load_arrays(groups, 1)
 
