@@ -49,6 +49,10 @@ class Watch:
                 raise Interrupted
 
 
+_watches: list[Watch] = []
+"""Those that watch now, the innermost last."""
+
+
 @contextmanager
 def watch_signals(*, ends: bool) -> Iterator[Watch]:
     """Watch for SIGINT and SIGTERM.
@@ -59,25 +63,31 @@ def watch_signals(*, ends: bool) -> Iterator[Watch]:
         Whether the first one raises :class:`Interrupted`, anywhere; otherwise it is only noted.
     """
     watch = Watch(ends=ends)
+    if (
+        _watches
+    ):  # what the one around this one raised, a library may have swallowed: in a destructor, in a bare `except`
+        watch.number = _watches[-1].number
     if threading.current_thread() is not threading.main_thread():  # only the main thread may set handlers
         yield watch
         return
-    with _second_leaves():
+    with _second_leaves(already=int(watch.number is not None)):
         before = {number: signal.signal(number, watch.note) for number in _NUMBERS}
+        _watches.append(watch)
         try:
             yield watch
         finally:
+            _watches.remove(watch)
             for number, handler in before.items():
                 if signal.getsignal(number) == watch.note:  # what was set within stays
                     signal.signal(number, handler)
 
 
 @contextmanager
-def _second_leaves() -> Iterator[None]:
+def _second_leaves(already: int) -> Iterator[None]:
     reader, writer = socket.socketpair()
     writer.setblocking(False)
     before = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
-    thread = threading.Thread(target=_leave_at_second, args=(reader,), name="blurcore-signals", daemon=True)
+    thread = threading.Thread(target=_leave_at_second, args=(reader, already), name="blurcore-signals", daemon=True)
     thread.start()
     try:
         yield
@@ -88,8 +98,7 @@ def _second_leaves() -> Iterator[None]:
         reader.close()
 
 
-def _leave_at_second(reader: socket.socket) -> None:
-    count = 0
+def _leave_at_second(reader: socket.socket, count: int) -> None:
     while received := reader.recv(1):
         count += received[0] in _NUMBERS
         if count == 2:

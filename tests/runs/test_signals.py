@@ -81,3 +81,15 @@ def test_signal_that_has_come_ends_what_may_end_as_soon_as_it_begins() -> None:
         with pytest.raises(Interrupted), watch.ending():
             pytest.fail("it began")
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_signal_that_a_library_swallows_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Swallows:
+        def __del__(self) -> None:  # Python drops what is raised here
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr("sys.unraisablehook", lambda unraisable: None)
+    with watch_signals(ends=True) as setup:
+        Swallows()
+        with watch_signals(ends=False) as training:
+            assert (setup.number, training.number) == (signal.SIGINT, signal.SIGINT)
