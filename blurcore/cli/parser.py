@@ -31,9 +31,9 @@ class _Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: error: {message}; see {self.prog} --help\n")
 
 
-def build_parser() -> argparse.ArgumentParser:
+def build_parser() -> _Parser:
     """Return the parser of all commands."""
-    parser: argparse.ArgumentParser = _Parser(
+    parser = _Parser(
         prog="blurcore",
         description="Diffusion models in frequency space: blurring diffusion, heat dissipation, cold and Gaussian diffusion.",
         epilog=_EXAMPLES,
@@ -53,9 +53,7 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add(
-    commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, text: str, *, add_help: bool = True
-) -> argparse.ArgumentParser:
+def _add(commands: argparse._SubParsersAction[_Parser], name: str, text: str, *, add_help: bool = True) -> _Parser:
     return commands.add_parser(
         name, help=text, description=text, formatter_class=_Formatter, add_help=add_help, allow_abbrev=False
     )
@@ -67,7 +65,7 @@ def _path(parser: argparse.ArgumentParser, *names: str, text: str, **options: ob
     action.complete = {"bash": "_shtab_compgen_files", "zsh": "_files", "tcsh": "f"}  # type: ignore[attr-defined]
 
 
-def _add_demo(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _add_demo(commands: argparse._SubParsersAction[_Parser]) -> None:
     demo = _add(commands, "demo", "verify, train a blurring diffusion model on digits, sample from it, draw pictures")
     _path(demo, "--out", text="folder for everything (default: runs/demo-TIME)")
     demo.add_argument("--backend", default="torch", help="backend that trains (default: torch)")
@@ -75,7 +73,7 @@ def _add_demo(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     demo.add_argument("--seed", type=int, default=0, help="seed of everything (default: 0)")
 
 
-def _add_train(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _add_train(commands: argparse._SubParsersAction[_Parser]) -> None:
     text = "train a model; any setting of the configuration is a flag, and --process.blur.kind NAME and the like take another class"
     train = _add(commands, "train", text, add_help=False)
     train.add_argument("-h", "--help", action="store_true", help="show this and every setting")
@@ -87,7 +85,7 @@ def _add_train(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     train.add_argument("--resume", action="store_true", help="go on with the run in --out")
 
 
-def _add_sample(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _add_sample(commands: argparse._SubParsersAction[_Parser]) -> None:
     sample = _add(commands, "sample", "draw images from a run", add_help=False)
     sample.add_argument("-h", "--help", action="store_true", help="show this and every setting")
     _path(sample, "run", text="run folder", nargs="?", metavar="RUN")
@@ -97,7 +95,7 @@ def _add_sample(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     sample.add_argument("--device", default="auto", help="device (default: the accelerator where there is one)")
 
 
-def _add_evaluate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _add_evaluate(commands: argparse._SubParsersAction[_Parser]) -> None:
     evaluate = _add(
         commands, "evaluate", "likelihood of held-out images under a run's model, in bits/dim", add_help=False
     )
@@ -107,7 +105,7 @@ def _add_evaluate(commands: argparse._SubParsersAction[argparse.ArgumentParser])
     evaluate.add_argument("--device", default="auto", help="device (default: the accelerator where there is one)")
 
 
-def _add_calibrate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _add_calibrate(commands: argparse._SubParsersAction[_Parser]) -> None:
     calibrate = _add(
         commands, "calibrate", "measure a network's error per frequency, for `sample --sampler calibrated`"
     )
@@ -118,7 +116,7 @@ def _add_calibrate(commands: argparse._SubParsersAction[argparse.ArgumentParser]
     calibrate.add_argument("--device", default="auto", help="device (default: the accelerator where there is one)")
 
 
-def _add_figure(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _add_figure(commands: argparse._SubParsersAction[_Parser]) -> None:
     figure = _add(commands, "figure", "draw a figure: overview, snr or sampler-error")
     which = figure.add_subparsers(title="figures", dest="figure", metavar="FIGURE", required=True)
     overview = _add(
@@ -153,14 +151,14 @@ def _add_figure(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     error.add_argument("--size", type=int, default=32, help="side of the image, in pixels (default: 32)")
 
 
-def _add_verify(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _add_verify(commands: argparse._SubParsersAction[_Parser]) -> None:
     verify = _add(
         commands, "verify", "measure every identity on every backend and hold it to its bound", add_help=False
     )
     verify.add_argument("-h", "--help", action="store_true", help="show all options")
 
 
-def _add_completion(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _add_completion(commands: argparse._SubParsersAction[_Parser]) -> None:
     completion = _add(commands, "completion", "print a completion script for your shell")
     completion.add_argument("shell", choices=SHELLS, help="your shell")
     completion.epilog = (
