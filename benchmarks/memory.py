@@ -19,13 +19,9 @@ BATCH = 128
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "blurcore": ("blurcore", {"batch_size": BATCH}),
     "blurcore, gradient_checkpointing": ("blurcore", {"batch_size": BATCH, "gradient_checkpointing": True}),
-    "blurcore, gradient_checkpointing, accumulate 8": (
-        "blurcore", {"batch_size": BATCH, "gradient_checkpointing": True, "accumulate": 8},
-    ),
     "diffusers": ("diffusers", {}),
     "diffusers, gradient checkpointing": ("diffusers", {"checkpointing": True}),
     "denoising-diffusion-pytorch, our levels": ("denoising-diffusion-pytorch", {}),
-    "denoising-diffusion-pytorch, its own shape": ("denoising-diffusion-pytorch", {"shape": "own"}),
 }  # fmt: skip
 SAMPLING = ("blurcore", "diffusers", "denoising-diffusion-pytorch, our levels")
 MIB = 2**20
