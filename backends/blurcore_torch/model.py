@@ -205,15 +205,21 @@ class UNet(nn.Module):
         h = self.middle(h, embedding)
         for level in reversed(self.decoder):
             for block, attention in zip(level.blocks, level.attention, strict=True):
-                h = self._through(_attended, block, attention, embedding, h, skips.pop())
+                beside = [skips.pop()]
+                if not self._saves_memory():  # what has been joined need not be kept apart
+                    h, beside = torch.cat([h, *beside], dim=1), []
+                h = self._through(_attended, block, attention, embedding, h, *beside)
             if level.up is not None:
                 h = self._through(level.up, h)
         h = self._through(self._project, h)
         return _unfold(h, patch) if patch > 1 else h
 
+    def _saves_memory(self) -> bool:
+        return self.gradient_checkpointing and torch.is_grad_enabled()
+
     def _through(self, part: Callable[..., Tensor], *inputs: Any) -> Tensor:
         """Run a part of the network, whose inside is worked out anew in the backward pass if the user wants to save memory."""
-        if not (self.gradient_checkpointing and torch.is_grad_enabled()):
+        if not self._saves_memory():
             return part(*inputs)
         masks = self.config.dropout > 0  # the only thing random here
         output: Tensor = checkpoint(part, *inputs, use_reentrant=False, preserve_rng_state=masks)
