@@ -50,7 +50,7 @@ def main() -> None:
         peer = TorchTrainer(config, SHAPE, pick_device("auto"))
         for what, a, b, pairs in (
             ("training step, batch 32", step_of(ours, images), step_of(peer, images), 15),
-            ("64 samples, 10 steps", partial(ours.sample, SAMPLES), partial(peer.sample, SAMPLES), 7),
+            ("64 samples, 10 steps", partial(ours.sample, SAMPLES, None), partial(peer.sample, SAMPLES, None), 7),
         ):
             first = first_call(a)
             result = compare(a, b, pairs=pairs)
