@@ -150,6 +150,11 @@ def _has_float64(xp: Namespace, device: Device) -> bool:
     return "float64" in xp.__array_namespace_info__().dtypes(kind="real floating")
 
 
+def device_beside(xp: Namespace, array: Array) -> Device:
+    """Return the device for what goes with an array: None for JAX, which finds it by itself; its tracers have none to name."""
+    return None if compat.is_jax_namespace(xp) else compat.device(array)
+
+
 def frame(like: Array | None, *, on_host: bool) -> Frame:
     """Choose where to compute for a result that goes with `like` (None: NumPy float64).
 
@@ -160,8 +165,7 @@ def frame(like: Array | None, *, on_host: bool) -> Frame:
         return Frame(xp, xp.float64, None, xp, xp.float64, None)
     out_xp = compat.array_namespace(like)
     out = compute_dtype(out_xp, like.dtype)
-    # JAX places what is not committed next to what is; a tracer has no device to name.
-    device = None if compat.is_jax_namespace(out_xp) else compat.device(like)
+    device = device_beside(out_xp, like)
     if _has_float64(out_xp, device):
         return Frame(out_xp, out_xp.float64, device, out_xp, out, device)
     if on_host:
@@ -266,7 +270,7 @@ def schedule_time(**times: Time) -> tuple[Namespace, tuple[Array, ...]]:
     ready = []
     for name, t in times.items():
         if is_number(t):
-            device = None if compat.is_jax_namespace(xp) else compat.device(given)
+            device = device_beside(xp, given)
             t = xp.full((), _checked_number(name, t), dtype=work, device=device)
         elif t.dtype != work:
             _require_floating_time(xp, name, t)

@@ -15,6 +15,7 @@ from typing import Any
 import array_api_compat as compat
 import numpy as np
 
+from blurcore._arrays import device_beside
 from blurcore._constants import constant, fixed, recipe
 from blurcore._typing import Array
 
@@ -58,6 +59,5 @@ def _constant(name: str, x: Array) -> Array:
     """Return a constant for the last axis of x, with as many axes before its own as x has (and its first, if it is a pair)."""
     xp = compat.array_namespace(x)
     dtype = xp.complex128 if x.dtype == xp.float64 else xp.complex64
-    place = None if compat.is_jax_namespace(xp) else compat.device(x)
-    array = constant(name, (fixed(x.shape[-1]),), xp, dtype, place)
+    array = constant(name, (fixed(x.shape[-1]),), xp, dtype, device_beside(xp, x))
     return xp.reshape(array, (*array.shape[:-1], *[1] * (x.ndim - 1), array.shape[-1]))

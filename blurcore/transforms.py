@@ -27,7 +27,7 @@ from typing import Any, Protocol, final
 import array_api_compat as compat
 import numpy as np
 
-from blurcore._arrays import Frame, frame, normalize_axes, require_floating, upcast
+from blurcore._arrays import Frame, device_beside, frame, normalize_axes, require_floating, upcast
 from blurcore._checks import require
 from blurcore._choice import fft_axes, has_scipy, threads
 from blurcore._constants import constant, fixed, recipe
@@ -79,9 +79,9 @@ def _groups(shape: tuple[int, ...], axes: tuple[int, ...]) -> list[tuple[int, in
 
 
 def _where(x: Array) -> tuple[Namespace, DType, Device]:
-    """Return the library, dtype and device of an array; JAX places what goes with it."""
+    """Return the library, dtype and device of an array."""
     xp = compat.array_namespace(x)
-    return xp, x.dtype, None if compat.is_jax_namespace(xp) else compat.device(x)
+    return xp, x.dtype, device_beside(xp, x)
 
 
 class _Separable:
