@@ -391,7 +391,8 @@ def test_float64_model_agrees_with_float32() -> None:
 @pytest.mark.parametrize("autocast", [False, True])
 def test_compiled_unet_is_one_graph_and_agrees_with_eager(autocast: bool) -> None:
     network = perturbed(replace(TINY, patch_size=2)).train()
-    compiled = torch.compile(network, fullgraph=True, dynamic=False)
+    # All but the code for the machine, which test_trainer.py has made: it takes a minute here.
+    compiled = torch.compile(network, fullgraph=True, dynamic=False, backend="aot_eager")
     x, t = inputs()
     with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
         output = compiled(x, t)
