@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from PIL import Image
 
 import blurcore as bc
 from blurcore.cli import main
+from blurcore.cli.demo import demo_config
 from blurcore.runs import read_config, write_config
 
 ROOT = Path(__file__).parents[2]
@@ -109,6 +111,7 @@ class TestUsage:
             (("demo", "--backend", "numpy"), "backend 'numpy' cannot train or sample"),
             (("train",), "train needs a configuration"),
             (("train", "nowhere.toml"), "nowhere.toml"),
+            (("train", "--data.name", "digits", "run.toml"), "the configuration comes first and is a TOML file"),
             (("sample",), "sample needs a run folder"),
             (("sample", "nowhere"), "nowhere"),
             (("verify", "--backend", "mlx"), "mlx"),
@@ -281,8 +284,16 @@ class TestRuns:
 
     @pytest.mark.slow
     @pytest.mark.parametrize(("backend", "library"), [("torch", "torch"), ("jax", "flax")])
-    def test_demo_ends_with_pictures(self, tmp_path, capsys, backend, library):
+    def test_demo_ends_with_pictures(self, tmp_path, capsys, monkeypatch, backend, library):
+        """With a network of one level: XLA alone compiles the demo's for half a minute, twice."""
         pytest.importorskip(library, reason=f"the {backend} trainer needs {library}")
+
+        def small(**settings):
+            config = demo_config(**settings)
+            model = replace(config.model, base_channels=8, channel_multipliers=(1,), attention_levels=())
+            return replace(config, model=model, sample=replace(config.sample, num_steps=10))
+
+        monkeypatch.setattr("blurcore.cli.demo.demo_config", small)
         assert main(["demo", "--out", str(tmp_path / "demo"), "--steps", "2", "--backend", backend]) == 0
         out = capsys.readouterr().out
         for name in ("overview", "snr", "samples", "real"):
