@@ -1,4 +1,7 @@
-"""Sphinx: the pages of this folder, the README, and the reference from the docstrings."""
+"""Sphinx: the pages of this folder, the README, and the reference from the docstrings.
+
+Code cells of pages and notebooks are run in the build, each in a folder of its own; an exception in one fails it.
+"""
 
 from blurcore import __version__
 
@@ -7,7 +10,7 @@ author = "The blurcore authors"
 release = __version__
 
 extensions = [
-    "myst_parser",
+    "myst_nb",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
     "sphinx.ext.mathjax",
@@ -16,6 +19,12 @@ extensions = [
 ]
 myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 3
+nb_execution_mode = "force"
+nb_execution_raise_on_error = True
+nb_execution_in_temp = True
+nb_execution_timeout = 600
+nb_merge_streams = True
+nb_execution_show_tb = True
 autodoc_member_order = "bysource"
 autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented_params"

@@ -8,15 +8,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 ROOT = Path(__file__).parents[2]
 BLOCKS = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
-
-
-def _docs(name: str) -> list[str]:
-    return re.findall(r"```python\n(.*?)```", (ROOT / "docs" / name).read_text(encoding="utf-8"), re.DOTALL)
 
 
 def test_readme_torch_example_trains_and_samples() -> None:
@@ -58,16 +53,3 @@ def test_embedding_example_runs(script: str, library: str, settings: dict[str, s
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "loss" in done.stdout
-
-
-def test_process_in_the_docs_is_consistent() -> None:
-    import blurcore as bc
-    from blurcore.testing import check_process
-
-    names: dict = {"__name__": __name__}
-    exec(compile(_docs("processes.md")[0], "processes.md", "exec"), names)
-    process = names["DataLikeNoise"]()
-    check_process(process)
-    bc.PROCESSES.pop("DataLikeNoise")
-    white = process.log_snr(0.5, shape=(8, 8)) + np.log(1 / (1 + 9 * bc.DCT().eigenvalues((8, 8))))
-    assert np.ptp(white) < 1e-12
