@@ -9,6 +9,9 @@ Examples::
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
+
 import nox
 
 # pip rather than uv: pip's own configuration may name a directory with a CPU build of torch, which the pin then takes.
@@ -87,6 +90,25 @@ def bench(session: nox.Session) -> None:
     for name in session.posargs or BENCHMARKS:
         session.run("python", f"benchmarks/{name}.py", "benchmarks/results")
     session.run("python", "benchmarks/page.py")
+
+
+@nox.session
+def build(session: nox.Session) -> None:
+    """Make the wheel and the sdist in dist/; install each in clean environments without, with torch and with JAX, and try it."""
+    session.install("build", "twine")
+    shutil.rmtree("dist", ignore_errors=True)
+    session.run("python", "-m", "build")
+    files = sorted(str(path.resolve()) for path in Path("dist").iterdir())
+    session.run("twine", "check", "--strict", *files)
+    smoke, constraints = (str(Path(name).resolve()) for name in ("tests/packaging/smoke.py", "constraints.txt"))
+    for file in files:
+        for extra in ("", "torch", "jax"):
+            folder = Path(session.create_tmp()) / "clean"
+            session.run("python", "-m", "venv", "--clear", str(folder))
+            python = str(folder / "bin" / "python")
+            wanted = f"{file}[{extra}]" if extra else file
+            session.run(python, "-m", "pip", "install", "--quiet", "-c", constraints, wanted, external=True)
+            session.run(python, "-I", smoke, extra or "core", external=True)
 
 
 @nox.session
