@@ -19,7 +19,8 @@ _NARROWEST = 60  # columns: a bar that wraps leaves a row behind each time it is
 def live_console() -> Console | None:
     """Return stderr as a terminal on which a line can be redrawn; None where there is none."""
     console = Console(stderr=True)
-    live = console.is_terminal and not console.is_dumb_terminal and console.width >= _NARROWEST
+    # Rich takes FORCE_COLOR, which notebooks and CI set, for a terminal; it is none on which a line can be redrawn.
+    live = sys.stderr.isatty() and console.is_terminal and not console.is_dumb_terminal and console.width >= _NARROWEST
     return console if live and console.encoding.startswith("utf") else None
 
 

@@ -147,6 +147,16 @@ class TestNarrowAndPlainTerminals:
         assert "\x1b" not in written
         assert [line.split()[:2] for line in written.splitlines()] == [["training", "400/400"], ["sampling", "400/400"]]
 
+    def test_colour_that_notebooks_ask_for_makes_no_terminal_of_a_pipe(self):
+        done = subprocess.run(
+            [sys.executable, "-c", TRAINING], capture_output=True, text=True, timeout=60, check=True,
+            env=os.environ | {"FORCE_COLOR": "1", "CLICOLOR_FORCE": "1", "TERM": "xterm-color", "COLUMNS": "120"},
+        )  # fmt: skip
+        assert [line.split()[:2] for line in done.stderr.splitlines()] == [
+            ["training", "400/400"],
+            ["sampling", "400/400"],
+        ]
+
     def test_wide_terminal_gets_one_line_that_is_drawn_again(self):
         written = self.on_a_terminal(100)
         assert "\x1b[" in written

@@ -58,20 +58,25 @@ def run_page(page: str) -> dict[str, Any]:
     for long, short in SHORTER.get(page, {}).items():
         assert long in code, f"{page} has no {long!r} any more"
         code = code.replace(long, short)
-    names: dict[str, Any] = {"__name__": "__main__", "_command": run_command}
+    names: dict[str, Any] = {"__name__": "__main__"}
     for number, cell in enumerate(code.split("\0")):
         first, _, rest = cell.partition("\n")
         if first.startswith("%%writefile "):
             Path(first.split()[1]).write_text(rest, encoding="utf-8")
             continue
-        python = re.sub(r"^!blurcore (.*)$", lambda match: f"_command({match[1]!r})", cell, flags=re.MULTILINE)
-        exec(compile(python, f"{page}, cell {number}", "exec"), names)
+        if first == "%%bash":
+            for line in rest.splitlines():
+                run_command(line)
+            continue
+        exec(compile(cell, f"{page}, cell {number}", "exec"), names)
     return names
 
 
-def run_command(words: str) -> None:
-    """Run what a page runs in a shell."""
-    assert main(shlex.split(words)) == 0, words
+def run_command(line: str) -> None:
+    """Run what a page runs in a shell, in this process."""
+    program, *words = shlex.split(line)
+    assert program == "blurcore", line
+    assert main(words) == 0, line
 
 
 @pytest.fixture
@@ -104,7 +109,7 @@ def shown_commands() -> list[Any]:
     """Return every line `blurcore ...` of the README and the pages, without comments and continuations."""
     found = []
     for path in TEXTS:
-        for line in re.findall(r"^!?(blurcore .*)$", path.read_text(encoding="utf-8"), flags=re.MULTILINE):
+        for line in re.findall(r"^(blurcore .*)$", path.read_text(encoding="utf-8"), flags=re.MULTILINE):
             words = re.split(r"\s{3,}|\s#|&&|\|", line)[0].strip()
             if "..." not in words:
                 found.append(pytest.param(words, id=f"{path.name}: {words}"))
