@@ -39,11 +39,11 @@ def run(args: argparse.Namespace, rest: list[str]) -> int:
         if args.run is None:
             raise ConfigError("evaluate needs a run folder, blurcore evaluate RUN, or --samples DIR --reference DIR")
         return compare_run(args, rest)
+    refuse_rest(rest)
     if args.samples is None or args.reference is None or args.run is not None:
         raise ConfigError(
             "evaluate takes a run folder, or --samples DIR together with --reference DIR, and not a part of both"
         )
-    refuse_rest(rest)
     return compare_folders(args)
 
 

@@ -109,11 +109,13 @@ def _open(option: str, path: Path, dims: int) -> Dataset:
     try:
         if path.is_dir() and not drawn.is_file():
             if dims != 2:
-                raise DataError(f"--dims must be 2 for a folder of images, {str(path)!r}; got {dims}")
+                raise ConfigError(f"--dims must be 2 for a folder of images, {str(path)!r}; got {dims}")
             return FolderDataset(path, image_size=None, channels=None, strict=True)
         file = drawn if path.is_dir() else path
         if not file.is_file():
-            raise DataError(f"must be a folder of images, or a .npy or .npz file, that exists; got {str(path)!r}")
+            raise ConfigError(
+                f"{option} must be a folder of images, or a .npy or .npz file, that exists; got {str(path)!r}"
+            )
         images, source = read_array(str(file), dims=dims)
         return ArrayDataset(images, source=source)
     except DataError as error:
