@@ -5,10 +5,10 @@ power at high frequencies, a noisy last step adds some there. Rissanen et al. (2
 spectral density of images for that reason; here it is in the DCT basis of the processes themselves.
 
 All frequencies of the grid, in the order of the Laplacian's eigenvalue, hence of their radius, are cut into bands of as many
-neighbours, about 64, in at least 8 bands. The power of a band is the mean of the squared orthonormal DCT coefficients of
-pixels in 0..255, over its frequencies, the channels and the images; in decibels, :math:`10 \log_{10}`. The distance is the root
-mean square over the bands of the difference in decibels: 3 means that a typical band has twice or half of the power.
-Rounding to pixels leaves a power of 1/12 in each frequency, which is added to both sides, so that an empty band is no infinity.
+neighbours, about 64, in at least 8 bands. The power of a band is the mean of the squared orthonormal DCT coefficients over its
+frequencies, the channels and the images, of pixels counted from mid-grey, 127.5; in decibels, :math:`10 \log_{10}`. The distance
+is the root mean square over the bands of the difference in decibels: 3 means that a typical band has twice or half of the
+power. Rounding to pixels leaves a power of 1/12 in each frequency, which is added to both sides, so that an empty band is no infinity.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from blurcore.transforms import DCT
 
 _FREQUENCIES, _LEAST_BANDS = 64, 8
 _ROUNDING = 1.0 / 12.0  # variance of what rounding takes from a pixel, in every orthonormal coefficient too
+_GREY = 127.5  # 0 in the range [-1, 1] of the models
 _BATCH = 512
 
 
@@ -72,7 +73,7 @@ def band_power(images: Any) -> Array:
     parts = bands(grid)
     power = np.empty((len(images), len(parts)))
     for first in range(0, len(images), _BATCH):
-        x = images[first : first + _BATCH].astype(np.float64)
+        x = images[first : first + _BATCH].astype(np.float64) - _GREY
         u = np.asarray(DCT().forward(x, axes=tuple(range(1, x.ndim - 1))))
         squares = (u**2).mean(axis=-1).reshape(len(x), -1)
         for k, part in enumerate(parts):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from blurcore.engine import Totals
 from blurcore.engine import metrics as engine_metrics
 from blurcore.engine.metrics import Scalars
 from blurcore.engine.quality import Reference, check_evaluation, evaluation_settings
-from blurcore.errors import ConfigError, DataError
+from blurcore.errors import ConfigError, DataError, RunStoppedError
 from blurcore.metrics import compare
 from blurcore.runs import newest_checkpoint
 from blurcore.runs.folder import read_metrics
@@ -39,6 +40,7 @@ def curve(folder: Path) -> dict[int, list[float]]:
     return {line["step"]: [line[name] for name in CURVE] for line in lines if CURVE[0] in line}
 
 
+@pytest.mark.slow
 def test_curve_is_of_the_averaged_weights_changes_nothing_and_goes_on_after_resuming(
     machine: Any, config: bc.RunConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -71,6 +73,19 @@ def test_curve_is_of_the_averaged_weights_changes_nothing_and_goes_on_after_resu
         assert estimate["value"] == pytest.approx(found[name].value, rel=1e-6)
         assert estimate["low"] <= estimate["value"] <= estimate["high"]
         assert f"{estimate['value']:.4f}" in words
+
+
+def test_signal_while_samples_are_evaluated_ends_the_run_with_its_checkpoint(
+    config: bc.RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("torch")
+    monkeypatch.setattr("blurcore_torch.trainer.Trainer.sample", lambda *_: signal.raise_signal(signal.SIGTERM))
+    with pytest.raises(RunStoppedError, match="SIGTERM after step 3 of 6") as caught:
+        bc.get_backend("torch").train(config, tmp_path / "run")
+    assert caught.value.exit_code == 143
+    assert newest_checkpoint(tmp_path / "run").step == 3
+    assert [line["step"] for line in read_metrics(tmp_path / "run" / "metrics.jsonl")] == [2, 3]
+    assert curve(tmp_path / "run") == {}
 
 
 def test_classes_are_all_in_the_curve_whatever_the_grids_show(config: bc.RunConfig) -> None:
