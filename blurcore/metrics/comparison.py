@@ -63,7 +63,7 @@ def compare(
     Parameters
     ----------
     samples, reference
-        uint8 (n, *grid, C) and (m, *grid, C), of one size: arrays or data sets.
+        uint8 ``(n, *grid, C)`` and ``(m, *grid, C)``, of one size: arrays or data sets.
     metrics
         Some of :data:`METRICS`.
     features
@@ -135,7 +135,7 @@ def compare_observed(
 
 
 def check_shapes(samples: tuple[int, ...], reference: tuple[int, ...]) -> None:
-    """Refuse images of two shapes (*grid, C)."""
+    """Refuse images of two shapes ``(*grid, C)``."""
     if samples != reference:
         raise ArgumentError(
             f"samples and reference images must have one size; got {' x '.join(map(str, samples))} and"

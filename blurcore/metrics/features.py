@@ -8,7 +8,7 @@ dct         the lowest DCT coefficients of each channel: 36 of 1 axis, 6 x 6, 3 
 inception   the pooled layer of the Inception network of FID, from weights that you bring          2048
 ==========  =====================================================================================  =============
 
-Features of one's own are any function of uint8 images (n, *grid, C) that returns (n, D): `module:attribute` names one, as does
+Features of one's own are any function of uint8 images ``(n, *grid, C)`` that returns (n, D): `module:attribute` names one, as does
 an entry point of the group ``blurcore.features`` of an installed package.
 """
 
@@ -42,7 +42,7 @@ class Features(Protocol):
         ...
 
     def __call__(self, images: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-        """Return features (n, D) of images, uint8 (n, *grid, C); a row must not depend on the others."""
+        """Return features (n, D) of images, uint8 ``(n, *grid, C)``; a row must not depend on the others."""
         ...
 
 

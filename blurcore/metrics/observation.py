@@ -24,7 +24,7 @@ class Observation(NamedTuple):
     by: Features
     """What the features are."""
     image_shape: tuple[int, ...]
-    """(*grid, C)"""
+    """``(*grid, C)``"""
     features: Array
     """float64 (n, D)"""
     power: Array
@@ -39,7 +39,7 @@ class View:
     Parameters
     ----------
     data
-        A data set or an array, uint8 (n, *grid, C).
+        A data set or an array, uint8 ``(n, *grid, C)``.
     limit
         How many images at most: a fixed random choice; None for all.
     channels
@@ -65,7 +65,7 @@ def observe(images: Any, features: Features, *, step_done: Callable[[int], None]
     Parameters
     ----------
     images
-        uint8 (n, *grid, C): an array, or a data set, which is read batch by batch.
+        uint8 ``(n, *grid, C)``: an array, or a data set, which is read batch by batch.
     features
         What images are compared by.
     step_done

@@ -52,7 +52,7 @@ def band_power(images: Any) -> Array:
     Parameters
     ----------
     images
-        uint8 (n, *grid, C), with any number of axes in the grid.
+        uint8 ``(n, *grid, C)``, with any number of axes in the grid.
 
     Returns
     -------
