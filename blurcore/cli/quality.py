@@ -127,10 +127,14 @@ def _features(args: argparse.Namespace, image_shape: tuple[int, ...]) -> Feature
     if args.inception_weights is not None:
         if args.features not in (None, "inception"):
             raise ConfigError(f"--inception-weights are for the features inception; got --features {args.features}")
-        backend: Any = get_backend("torch")
-        return InceptionFeatures(args.inception_weights, lambda path: backend.inception(path, device=args.device))
+        return InceptionFeatures(args.inception_weights, lambda path: _torch().inception(path, device=args.device))
     with _working_folder_first():
         return get_features(args.features or default_features(image_shape))
+
+
+def _torch() -> Any:
+    """Return the backend that has FID's network, imported once the weights are known to be the right ones."""
+    return get_backend("torch")
 
 
 @contextmanager

@@ -88,7 +88,8 @@ def compare(
     ConfigError
         There are no such features.
     """
-    shape = tuple(np.asarray(reference[0:1]).shape[1:])
+    shape, other = (tuple(np.asarray(images[0:1]).shape[1:]) for images in (reference, samples))
+    check_shapes(other, shape)
     function = features if isinstance(features, Features) else get_features(features or default_features(shape))
     pair = observe(samples, function), observe(reference, function)
     return compare_observed(*pair, metrics=metrics, neighbours=neighbours, bootstrap=bootstrap, seed=seed)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -135,13 +133,3 @@ def test_observation_tells_how_far_it_is():
     seen = []
     observe(pictures(0, 300), get_features("dct"), step_done=seen.append)
     assert seen == [256, 44]
-
-
-def test_examples_of_the_page_run(capsys):
-    pytest.importorskip("sklearn")
-    page = Path(__file__).parents[2] / "docs" / "evaluation.md"
-    names: dict = {}
-    for block in re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL):
-        exec(compile(block, page.name, "exec"), names)
-    assert names["found"]["spectrum_distance"].value > 1  # noise is seen
-    assert "other digits" in capsys.readouterr().out
