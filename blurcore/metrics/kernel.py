@@ -19,7 +19,7 @@ import numpy as np
 
 from blurcore.metrics._inputs import Array, feature_pair, require_count
 
-_BLOCK = 1024  # rows of a kernel matrix that are in memory at once
+_BLOCK = 256  # rows of a kernel matrix that are in memory at once
 
 
 def check_kid(counts: tuple[int, int]) -> None:

@@ -16,7 +16,7 @@ from blurcore.metrics._inputs import Array, feature_pair, require_count
 
 NEIGHBOURS = 3
 """The paper's k."""
-_BLOCK = 1024  # rows of a matrix of distances that are in memory at once
+_BLOCK = 256  # rows of a matrix of distances that are in memory at once
 
 
 class PrecisionRecall(NamedTuple):

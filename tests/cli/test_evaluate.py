@@ -162,7 +162,6 @@ class TestSetsThatDoNotServe:
     ],
 )
 def test_options_that_make_no_sense_are_refused(words, names, sets, capsys):
-    pytest.importorskip("torch")
     assert names in refused(capsys, *sets, *words)
 
 
