@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import json
 import sys
 import types
 from importlib.metadata import EntryPoint
@@ -16,6 +17,7 @@ import scipy.fft
 from PIL import Image
 
 import blurcore as bc
+from blurcore.cli import main
 from blurcore.data import load, load_labels
 from blurcore.errors import ArgumentError, BackendError, CheckpointError, ConfigError, DataError
 from blurcore.metrics import DigitFeatures, Features, InceptionFeatures, default_features, get_features, observe
@@ -220,6 +222,24 @@ class TestInception:
         np.testing.assert_allclose(features(colour), colour.mean(axis=(1, 2)) + len(b"weights"), rtol=1e-6)
         with pytest.raises(ArgumentError, match=r"FID is of images .*got \(2, 64, 1\)"):
             features(np.zeros((2, 64, 1), np.uint8))
+
+    def test_evaluation_by_these_weights_says_fid_and_resamples_only_when_asked(
+        self, weights, library, tmp_path, capsys
+    ):
+        for name in ("one", "other"):
+            np.save(tmp_path / f"{name}.npy", np.random.default_rng(len(name)).integers(0, 256, (9, 6, 5, 3), np.uint8))
+        words = ["--samples", str(tmp_path / "one.npy"), "--reference", str(tmp_path / "other.npy"), "--device", "cpu"]
+        words = ["evaluate", *words, "--inception-weights", str(weights), "--json", str(tmp_path / "found.json")]
+        assert main(words) == 0
+        found = json.loads((tmp_path / "found.json").read_text())["samples"]
+        assert (found["features"], found["bootstrap"]) == ("inception", 0)
+        assert found["metrics"]["fid"]["value"] > 0
+        assert "frechet_distance" not in found["metrics"]
+        printed = capsys.readouterr().out
+        assert "  fid " in printed
+        assert "[" not in printed
+        assert main([*words, "--bootstrap", "5"]) == 0
+        assert "[" in capsys.readouterr().out
 
     @pytest.mark.parametrize("name", ["torch_fidelity", "torchvision"])
     def test_missing_library_is_named_with_what_to_install(self, name, weights, monkeypatch, tmp_path):
