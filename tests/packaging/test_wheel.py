@@ -64,6 +64,10 @@ def test_wheel_has_every_module_and_neither_tests_nor_caches(wheel):
     assert not [name for name in found if "__pycache__" in name or "/test_" in name or "/tests/" in name]
 
 
+def test_core_takes_less_than_a_megabyte(wheel):
+    assert sum(entry.file_size for entry in wheel.infolist() if entry.filename.startswith("blurcore/")) < 2**20
+
+
 def test_wheel_says_that_it_is_typed(wheel):
     assert "blurcore/py.typed" in wheel.namelist()
 
