@@ -174,6 +174,11 @@ class TrainConfig:
     """Steps between two lines of metrics.jsonl."""
     sample_every: int = 0
     """Steps between two sample grids; 0: only at the end."""
+    evaluate_every: int = 0
+    """Steps between two evaluations of samples drawn with the averaged weights, as `sample` says: their distances to the training
+    images (docs/evaluation.md) go into metrics.jsonl; 0: never."""
+    evaluate_samples: int = 256
+    """Samples of each evaluation; more than the features have dimensions, 32 for images."""
     checkpoint_every: int = 1_000
     """Steps between two checkpoints; one is always written at the end and when a signal stops the run."""
     keep_checkpoints: int = 2
@@ -190,9 +195,10 @@ class TrainConfig:
             "log_every",
             "checkpoint_every",
             "keep_checkpoints",
+            "evaluate_samples",
         ):
             require(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
-        for name in ("levels", "warmup_steps", "sample_every", "num_workers"):
+        for name in ("levels", "warmup_steps", "sample_every", "evaluate_every", "num_workers"):
             require(getattr(self, name) >= 0, name, getattr(self, name), "0 or more")
         for name in ("learning_rate", "weight_decay", "grad_clip", "ema_decay"):
             require_finite(name, getattr(self, name))

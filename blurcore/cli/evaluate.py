@@ -1,31 +1,74 @@
-"""`blurcore evaluate RUN --likelihood discrete`: bits for each dimension of held-out images."""
+"""`blurcore evaluate`: a run's samples, or any set of images, against real ones; and the likelihood of held-out images."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import math
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from blurcore.cli.settings import machinery, override, show_help
-from blurcore.config import EvaluateConfig
+from blurcore.cli.settings import machinery, override, refuse_rest, show_help
+from blurcore.config import EvaluateConfig, SampleConfig
 from blurcore.errors import ConfigError
 from blurcore.runs import newest_checkpoint, read_config
+from blurcore.runs.files import replace_text
 from blurcore.serial import to_dict
 
 if TYPE_CHECKING:
     from blurcore.engine import Terms
 
+_OF_SAMPLES = (
+    "samples", "reference", "metrics", "features", "inception_weights", "neighbours", "bootstrap", "num_reference", "dims", "json",
+)  # fmt: skip
+"""Options that the likelihood does not have."""
+
 
 def run(args: argparse.Namespace, rest: list[str]) -> int:
-    """Evaluate, print a table, write evaluation.json."""
+    """Evaluate, print a table, write what was found."""
+    of_likelihood = args.likelihood is not None or args.num_images is not None
     if args.help:
-        return show_help("evaluate", EvaluateConfig())
+        return show_help("evaluate", EvaluateConfig() if of_likelihood else SampleConfig())
+    if of_likelihood:
+        return _likelihood(args, rest)
+    from blurcore.cli.quality import compare_folders, compare_run
+
+    if args.samples is None and args.reference is None:
+        if args.run is None:
+            raise ConfigError("evaluate needs a run folder, blurcore evaluate RUN, or --samples DIR --reference DIR")
+        return compare_run(args, rest)
+    refuse_rest(rest)
+    if args.samples is None or args.reference is None or args.run is not None:
+        raise ConfigError(
+            "evaluate takes a run folder, or --samples DIR together with --reference DIR, and not a part of both"
+        )
+    return compare_folders(args)
+
+
+def write_evaluation(path: Path, part: dict[str, Any]) -> None:
+    """Write what was found into a file, beside what other evaluations have found there."""
+    found: Any = {}
+    with suppress(OSError, ValueError):
+        found = json.loads(path.read_text(encoding="utf-8"))
+    try:
+        replace_text(path, json.dumps({**(found if isinstance(found, dict) else {}), **part}, indent=1) + "\n")
+    except OSError as error:
+        raise ConfigError(f"cannot write {path}: {error.strerror or error}") from None
+    print(f"written: {path}")
+
+
+def _likelihood(args: argparse.Namespace, rest: list[str]) -> int:
+    """Print and write the likelihood of held-out images."""
     if args.run is None:
         raise ConfigError("evaluate needs a run folder: blurcore evaluate RUN --likelihood discrete")
-    settings = override(EvaluateConfig(), rest, prog=f"blurcore evaluate {args.run}")
+    for name in _OF_SAMPLES:
+        if getattr(args, name) is not None:
+            raise ConfigError(f"--{name.replace('_', '-')} is for samples; the likelihood does not take it")
+    given = {name: getattr(args, name) for name in ("likelihood", "num_images", "split", "seed")}
+    default = replace(EvaluateConfig(), **{name: value for name, value in given.items() if value is not None})
+    settings = override(default, rest, prog=f"blurcore evaluate {args.run}")
     config = read_config(args.run / "config.toml")
 
     from blurcore.data import load
@@ -55,8 +98,4 @@ def _report(terms: Terms, step: int, settings: EvaluateConfig, path: Path) -> No
         result[name] = {"mean": float(values.mean()), "standard_error": error}
         print(f"  {name:<15} {values.mean():9.4f}" + (f" +- {error:.4f}" if error is not None else ""))
     about = {"step": step, "images": len(terms.total), "settings": to_dict(settings), "bits_per_dim": result}
-    try:
-        path.write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
-    except OSError as error_:
-        raise ConfigError(f"cannot write {path}: {error_.strerror or error_}") from None
-    print(f"written: {path}")
+    write_evaluation(path, about)

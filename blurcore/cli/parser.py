@@ -96,11 +96,31 @@ def _add_sample(commands: argparse._SubParsersAction[_Parser]) -> None:
 
 
 def _add_evaluate(commands: argparse._SubParsersAction[_Parser]) -> None:
-    evaluate = _add(
-        commands, "evaluate", "likelihood of held-out images under a run's model, in bits/dim", add_help=False
-    )
+    text = "samples of a run, or any images, against real ones; with --likelihood, bits/dim of held-out images under a run's model"
+    evaluate = _add(commands, "evaluate", text, add_help=False)
     evaluate.add_argument("-h", "--help", action="store_true", help="show this and every setting")
     _path(evaluate, "run", text="run folder", nargs="?", metavar="RUN")
+    _path(evaluate, "--samples", text="images in the place of a run's: a folder, .npy or .npz; needs --reference")
+    _path(evaluate, "--reference", text="real images: a folder, .npy or .npz; needs --samples")
+    evaluate.add_argument(
+        "--dims", type=int, choices=(1, 2, 3), help="axes of those that are arrays (default: 2, images)"
+    )
+    evaluate.add_argument("--metrics", help="some of frechet,kid,precision_recall,spectrum (default: all)")
+    text = "digits, dct, an entry point, or module:attribute (default: digits for images, else dct)"
+    evaluate.add_argument("--features", help=text)
+    _path(evaluate, "--inception-weights", text="the file that FID is defined by: FID, and the rest over its features")
+    evaluate.add_argument("--neighbours", type=int, help="of precision and recall (default: 3)")
+    text = "resamples for 95 %% intervals; 0: none (default: 200; none for FID)"
+    evaluate.add_argument("--bootstrap", type=int, metavar="N", help=text)
+    evaluate.add_argument("--num-reference", type=int, metavar="N", help="real images at most (default: all)")
+    _path(evaluate, "--json", text="also write what was found here")
+    text = "bits/dim instead, by this bound; settings of its own: --likelihood discrete --help"
+    evaluate.add_argument("--likelihood", choices=("discrete", "continuous", "ode"), help=text)
+    text = "held-out images whose likelihood is taken; implies --likelihood discrete"
+    evaluate.add_argument("--num-images", type=int, metavar="N", help=text)
+    text = "part of the run's data (default: train; for the likelihood test)"
+    evaluate.add_argument("--split", choices=("train", "test", "all"), help=text)
+    evaluate.add_argument("--seed", type=int, help="of samples, noise and resamples (default: 0, or the run's)")
     evaluate.add_argument("--backend", help="backend that computes (default: the run's)")
     evaluate.add_argument("--device", default="auto", help="device (default: the accelerator where there is one)")
 

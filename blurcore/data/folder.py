@@ -12,6 +12,7 @@ import logging
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -83,9 +84,9 @@ class FolderDataset:
     path
         The folder.
     image_size
-        (height, width) to resize (antialiased) and crop (the centre) to, in pixels.
+        (height, width) to resize (antialiased) and crop (the centre) to, in pixels. None: the size that all images have.
     channels
-        1 (grey) or 3 (RGB).
+        1 (grey) or 3 (RGB). None: grey if all images are, else RGB.
     strict
         Refuse the folder where an image file cannot be read, instead of leaving it out.
 
@@ -99,27 +100,28 @@ class FolderDataset:
     ArgumentError
         `image_size` or `channels` makes no sense.
     DataError
-        The folder is missing or holds no readable image, or Pillow is missing.
+        The folder is missing or holds no readable image, images differ in size where they may not, or Pillow is missing.
     UnreadableDataError
         An image file cannot be read, and `strict` is on; all of them are named.
     """
 
     def __init__(
-        self, path: str | os.PathLike[str], *, image_size: tuple[int, int], channels: int = 3, strict: bool = False
-    ) -> None:
-        check_image_size("image_size", image_size)
-        require(channels in (1, 3), "channels", channels, "1 (grey) or 3 (RGB)")
+        self, path: str | os.PathLike[str], *, image_size: tuple[int, int] | None, channels: int | None = 3, strict: bool = False
+    ) -> None:  # fmt: skip
+        if image_size is not None:
+            check_image_size("image_size", image_size)
+        require(channels in (None, 1, 3), "channels", channels, "1 (grey) or 3 (RGB)")
         pillow()
         self.root = Path(path).expanduser()
         refuse_missing(self.root, "a folder", self.root.is_dir())
         self.name = "folder"
-        self.image_shape = (int(image_size[0]), int(image_size[1]), channels)
         candidates, self.rejected, others = find_images(self.root)
         if not candidates:
             raise DataError(
                 f"the folder {str(self.root)!r} holds no image files ({', '.join(SUFFIXES)}); "
                 f"it holds {others} other files{self._reasons()}"
             )
+        self.image_shape = self._shape(candidates, image_size, channels)
         self.paths: list[str] = []
         self._images: npt.NDArray[np.uint8] | None = None
         self.fingerprint = self._read_all(candidates)
@@ -148,12 +150,33 @@ class FolderDataset:
                 batch[row] = self._decode_again(self.paths[position])
         return batch[0] if single else batch
 
+    def _shape(
+        self, candidates: list[str], image_size: tuple[int, int] | None, channels: int | None
+    ) -> tuple[int, int, int]:
+        """Return what was asked for, and what all images have in common where nothing was: that takes a pass of its own."""
+        if image_size is not None and channels is not None:
+            return int(image_size[0]), int(image_size[1]), channels
+        shapes: dict[tuple[int, ...], str] = {}
+        for path, _, result in self._decoded(candidates, image_size, channels):
+            if not isinstance(result, str):
+                shapes.setdefault(result.shape, path)
+        sizes = {shape[:2]: path for shape, path in shapes.items()}
+        if len(sizes) > 1:
+            (one, first), (other, second) = list(sizes.items())[:2]
+            raise DataError(
+                f"the images in {str(self.root)!r} must have one size; got {one[0]} x {one[1]} ({first!r}) and"
+                f" {other[0]} x {other[1]} ({second!r})"
+            )
+        # Without any readable image the shape does not matter: the next pass says that there is none.
+        height, width = next(iter(sizes), (1, 1))
+        return height, width, max((shape[2] for shape in shapes), default=1)
+
     def _read_all(self, candidates: list[str]) -> str:
         """Decode each file once; fill `paths`, `rejected` and perhaps the images; return the fingerprint."""
         digest = hashlib.sha256(f"blurcore folder {self.image_shape}\n".encode())
         keep = len(candidates) * int(np.prod(self.image_shape)) <= dataset.MEMORY_LIMIT
         images = np.empty((len(candidates), *self.image_shape), dtype=np.uint8) if keep else None
-        for path, content_hash, result in self._decoded(candidates):
+        for path, content_hash, result in self._decoded(candidates, self.image_shape[:2], self.image_shape[2]):
             if isinstance(result, str):
                 self.rejected.append((path, result))
                 continue
@@ -164,15 +187,20 @@ class FolderDataset:
         self._images = None if images is None else images[: len(self.paths)]
         return digest.hexdigest()
 
-    def _decoded(self, candidates: list[str]) -> Iterator[tuple[str, bytes, npt.NDArray[np.uint8] | str]]:
+    def _decoded(
+        self, candidates: list[str], image_size: tuple[int, int] | None, channels: int | None
+    ) -> Iterator[tuple[str, bytes, npt.NDArray[np.uint8] | str]]:
+        decode_one = partial(self._decode, image_size=image_size, channels=channels)
         with ThreadPoolExecutor(_DECODERS, thread_name_prefix="blurcore-decode") as pool:
             for start in range(0, len(candidates), _CHUNK):
-                yield from pool.map(self._decode, candidates[start : start + _CHUNK])
+                yield from pool.map(decode_one, candidates[start : start + _CHUNK])
 
-    def _decode(self, path: str) -> tuple[str, bytes, npt.NDArray[np.uint8] | str]:
+    def _decode(
+        self, path: str, image_size: tuple[int, int] | None, channels: int | None
+    ) -> tuple[str, bytes, npt.NDArray[np.uint8] | str]:
         try:
             content = read_bytes(self.root / path)
-            return path, hashlib.sha256(content).digest(), decode(content, self.image_shape[:2], self.image_shape[2])
+            return path, hashlib.sha256(content).digest(), decode(content, image_size, channels)
         except UnreadableError as error:
             return path, b"", str(error)
 

@@ -21,6 +21,7 @@ from blurcore.config import RunConfig, SampleConfig
 from blurcore.data import Dataset, Loader, load, load_labels, save_samples
 from blurcore.engine.metrics import Scalars, Totals, summary_writer
 from blurcore.engine.priors import Prior, fit_prior, restore_prior, starts_from_data
+from blurcore.engine.quality import Reference, check_evaluation, evaluation_settings
 from blurcore.engine.sampling import check_sampling, objective_of
 from blurcore.engine.seeds import Stream, derived_seed
 from blurcore.errors import CheckpointError, ConfigError, DataError, DegenerateError, RunStoppedError
@@ -119,6 +120,8 @@ def check_config(config: RunConfig, image_shape: tuple[int, ...]) -> None:
         except DegenerateError as error:
             raise ConfigError(str(error)) from None
     check_sampling(config, config.sample, shape)
+    if config.train.evaluate_every:
+        check_evaluation(config, image_shape)
 
 
 def run_training(
@@ -162,10 +165,11 @@ def run_training(
     check_config(config, data.image_shape)
     labels = _labels(config, len(data))
     prior = None if resume else fit_prior(config, data)  # a run that goes on keeps its own
+    reference = Reference(data) if leads and config.train.evaluate_every else None
     trainer = make_trainer(config, data.image_shape)
     # From here on there is a folder, and a signal leaves a checkpoint in it.
     with watch_signals(ends=False) as watch, run or nullcontext():
-        loop = _Loop(config, trainer, run, folder, data, labels, prior)
+        loop = _Loop(config, trainer, run, folder, data, labels, prior, reference)
         if resume:
             loop.restore(newest_checkpoint(folder, reader=trainer.backend))
         loop.run(watch, agree)
@@ -176,10 +180,10 @@ class _Loop:
 
     def __init__(
         self, config: RunConfig, trainer: Trainer, run: RunFolder | None, path: Path, data: Dataset, labels: Labels | None,
-        prior: Prior | None,
+        prior: Prior | None, reference: Reference | None,
     ) -> None:  # fmt: skip
         self.config, self.trainer, self.folder, self.data, self.prior = config, trainer, run, data, prior
-        self.path, self.labels = path, labels
+        self.path, self.labels, self.reference = path, labels, reference
         self.totals = Totals()
         self.writer: CheckpointWriter | None = None
         self._saved_at: int | None = None  # the last step of which there is, or is about to be, a checkpoint
@@ -253,13 +257,15 @@ class _Loop:
                 self._due |= trainer.step % settings.checkpoint_every == 0
                 if self._looks_now():
                     self._count(progress)
-                in_turn = trainer.step % settings.log_every == 0
+                evaluates = settings.evaluate_every > 0 and trainer.step % settings.evaluate_every == 0
+                in_turn = evaluates or trainer.step % settings.log_every == 0
                 if in_turn or trainer.step == settings.steps:
-                    now = time.perf_counter()
-                    fresh = scalars.write(self.totals, settings, trainer.step, seconds=now - clock)
+                    seconds = time.perf_counter() - clock
+                    distances = self._evaluate(watch) if evaluates else {}
+                    fresh = scalars.write(self.totals, settings, trainer.step, seconds=seconds, distances=distances)
                     # What a last step says out of turn is part of the next mean, should the run go on.
                     self.totals = fresh if in_turn else self.totals
-                    clock = now
+                    clock = time.perf_counter()
                 self._check_progress()
                 if trainer.step < settings.steps:
                     self._now_and_then(watch)
@@ -276,7 +282,7 @@ class _Loop:
     def _looks_now(self) -> bool:
         """Whether anything is written after this step, which wants its loss."""
         step, settings = self.trainer.step, self.config.train
-        every = (settings.log_every, settings.sample_every or settings.steps)
+        every = (settings.log_every, settings.sample_every or settings.steps, settings.evaluate_every or settings.steps)
         return self._due or step == settings.steps or any(step % n == 0 for n in every)
 
     def _count(self, progress: TrainingProgress) -> None:
@@ -333,17 +339,26 @@ class _Loop:
         self._saved_at = trainer.step
 
     def _draw(self, watch: Watch) -> None:
-        """Save a grid of samples under the step's number; a signal ends it where no other process draws with this one."""
-        try:
-            with watch.ending() if self.alone else nullcontext():
-                images = self.trainer.sample(self.config.sample, self.prior)  # by all processes together
-        except Interrupted:
-            return
-        if self.folder is not None:
+        """Save a grid of samples under the step's number."""
+        images = self._sample(self.config.sample, watch)
+        if images is not None and self.folder is not None:
             try:
                 save_samples(images, self.folder.path / "samples" / f"step-{self.trainer.step:08d}.png")
             except DataError as error:  # the settings are right, the disk is full: no error of usage
                 raise CheckpointError(str(error)) from error
+
+    def _evaluate(self, watch: Watch) -> dict[str, float]:
+        """Return how far samples are from the training images; nothing where a signal came between, or another process leads."""
+        images = self._sample(evaluation_settings(self.config), watch)
+        return {} if images is None or self.reference is None else self.reference.distances(images)
+
+    def _sample(self, settings: SampleConfig, watch: Watch) -> np.ndarray[Any, Any] | None:
+        """Draw samples by all processes together; a signal ends it where there is no other process, and None is returned."""
+        try:
+            with watch.ending() if self.alone else nullcontext():
+                return self.trainer.sample(settings, self.prior)
+        except Interrupted:
+            return None
 
 
 def _labels(config: RunConfig, count: int) -> Labels | None:

@@ -82,8 +82,10 @@ class Scalars:
         if tensorboard and run is not None:
             self._writer = summary_writer()(str(run.path / "tensorboard"))
 
-    def write(self, totals: Totals, settings: TrainConfig, step: int, *, seconds: float) -> Totals:
-        """Write the means since the last line, and return totals that start anew."""
+    def write(
+        self, totals: Totals, settings: TrainConfig, step: int, *, seconds: float, distances: dict[str, float]
+    ) -> Totals:
+        """Write the means since the last line and what samples were found to be, and return totals that start anew."""
         count = max(1, totals.count)
         values = {
             "loss": totals.loss / count if totals.count else math.nan,
@@ -91,6 +93,7 @@ class Scalars:
             "learning_rate": learning_rate(settings, step - 1),
             "images_per_s": settings.batch_size * totals.count / max(seconds, 1e-9),
             "skipped": totals.skipped,
+            **distances,
         }
         if self._run is not None:
             self._run.log(step=step, **values)

@@ -21,7 +21,7 @@ from blurcore.serial import to_dict
 _FREE = {
     "backend", "device", "sample", "data.path", "data.strict", "train.steps", "train.log_every", "train.sample_every",
     "train.checkpoint_every", "train.keep_checkpoints", "train.num_workers", "train.tensorboard", "train.gradient_checkpointing",
-    "train.parallel", "train.sharded_checkpoints",
+    "train.parallel", "train.sharded_checkpoints", "train.evaluate_every", "train.evaluate_samples",
 }  # fmt: skip
 
 

@@ -96,3 +96,14 @@ class SamplingProgress(_Bar):
     def advance(self, images: int) -> None:
         """Count one network call for each of a batch's images."""
         self._update(self._done + images, "")
+
+
+class ImageProgress(_Bar):
+    """Images that have been looked at."""
+
+    def __init__(self, what: str, num_images: int, *, show: bool) -> None:
+        super().__init__(what, num_images, 0, show=show)
+
+    def advance(self, images: int) -> None:
+        """Count a batch."""
+        self._update(self._done + images, "")

@@ -217,6 +217,22 @@ def test_folder_without_a_readable_picture_is_refused_with_the_reasons(tmp_path)
         open_folder(tmp_path)
 
 
+def test_folder_without_a_size_has_that_of_its_images_and_is_grey_where_all_are(tmp_path):
+    for name, mode in (("a.png", "L"), ("b.png", "1"), ("c.png", "I;16")):
+        Image.new(mode, (7, 5)).save(tmp_path / name)
+    assert FolderDataset(tmp_path, image_size=None, channels=None)[:].shape == (3, 5, 7, 1)
+    Image.new("RGB", (7, 5), (9, 8, 7)).save(tmp_path / "d.png")
+    (tmp_path / "e.png").touch()
+    data = FolderDataset(tmp_path, image_size=None, channels=None)
+    assert data[:].shape == (4, 5, 7, 3)
+    assert data[3][0, 0].tolist() == [9, 8, 7]
+    assert [path for path, _ in data.rejected] == ["e.png"]
+    Image.new("RGB", (5, 7)).save(tmp_path / "f.png")
+    with pytest.raises(DataError, match=r"must have one size; got 5 x 7 \('a.png'\) and 7 x 5 \('f.png'\)"):
+        FolderDataset(tmp_path, image_size=None)
+    assert FolderDataset(tmp_path, image_size=(4, 4), channels=None)[:].shape == (5, 4, 4, 3)
+
+
 def test_folder_dataset_refuses_arguments_that_make_no_sense(pictures):
     with pytest.raises(ArgumentError, match="image_size must be"):
         FolderDataset(pictures, image_size=(0, 8))

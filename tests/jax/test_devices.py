@@ -150,7 +150,7 @@ def test_two_processes_draw_and_evaluate_as_one_and_do_not_outlive_each_other(on
     assert processes[0].returncode not in (0, None)
     assert "another process of this run has gone" in errors[0]
     ninths = np.arange(3.0) / 9
-    expected = {"total": (ninths + (ninths + 1)).tolist(), "agreed": 15, "sample": 0, "evaluate": 0}
+    expected = {"total": (ninths + (ninths + 1)).tolist(), "agreed": 15, "sample": 0, "evaluate": 0, "samples": 0}
     assert [json.loads((tmp_path / f"process{i}.json").read_text()) for i in (0, 1)] == [expected, expected]
     assert ["samples.npz" in text for text in out] == [True, False]
 
@@ -159,14 +159,19 @@ def test_two_processes_draw_and_evaluate_as_one_and_do_not_outlive_each_other(on
     assert main(["evaluate", str(one), "--num-images", "5", "--num-steps", "4", *settings]) == 0
     for name, value in json.loads((one / "evaluation.json").read_text())["bits_per_dim"].items():
         assert both["bits_per_dim"][name] == pytest.approx(value, abs=1e-6), name
+    words = ["--num-samples", "33", "--num-steps", "3", "--num-reference", "50", "--bootstrap", "0"]
+    assert main(["evaluate", str(one), *words, *settings]) == 0
+    alone = json.loads((one / "evaluation.json").read_text())["samples"]["metrics"]
+    for name in ("frechet_distance", "spectrum_distance"):  # of samples that differ by a grey level here and there
+        assert both["samples"]["metrics"][name]["value"] == pytest.approx(alone[name]["value"], rel=1e-2)
     assert (
         main(
             ["sample", str(one), "--num-samples", "5", "--num-steps", "3", "--out", str(tmp_path / "alone"), *settings]
         )
         == 0
     )
-    drawn, alone = (np.load(tmp_path / name / "samples.npz")["images"].astype(int) for name in ("drawn", "alone"))
-    assert np.abs(drawn - alone).max() <= 1  # a grey level: the sums of a batch are split otherwise
+    drawn, single = (np.load(tmp_path / name / "samples.npz")["images"].astype(int) for name in ("drawn", "alone"))
+    assert np.abs(drawn - single).max() <= 1  # a grey level: the sums of a batch are split otherwise
 
 
 def test_mesh_takes_as_many_devices_as_divide_the_batch() -> None:

@@ -21,6 +21,8 @@ with processes() as team:
     settings = ["--device", "cpu", "--batch-size", "2"]
     seen["sample"] = main(["sample", run, "--num-samples", "5", "--num-steps", "3", "--out", f"{out}/drawn", *settings])
     seen["evaluate"] = main(["evaluate", run, "--num-images", "5", "--num-steps", "4", *settings])
+    words = ["--num-samples", "33", "--num-steps", "3", "--num-reference", "50", "--bootstrap", "0"]
+    seen["samples"] = main(["evaluate", run, *words, *settings])
     Path(out, f"process{team.rank}.json").write_text(json.dumps(seen))
     agree(0)
     if team.rank == 1:

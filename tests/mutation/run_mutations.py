@@ -34,7 +34,9 @@ from typing import Any, NamedTuple
 
 ROOT = Path(__file__).resolve().parents[2]
 LIST = Path(__file__).with_name("mutants.toml")
-COPIED = ("blurcore", "backends", "examples", "reference", "tests/core", "tests/properties", "tests/samplers")
+COPIED = (
+    "blurcore", "backends", "examples", "reference", "tests/core", "tests/properties", "tests/samplers", "tests/metrics",
+)  # fmt: skip
 FILES = ("tests/conftest.py", "pyproject.toml", "README.md")
 LIKELY = {
     "transforms.py": ("tests/core/test_transforms.py", "tests/properties/test_transforms.py"),
@@ -51,10 +53,11 @@ LIKELY = {
     "oracle.py": ("tests/samplers/test_oracle.py",),
     "objectives.py": ("tests/core/test_objectives.py",),
     "likelihood.py": ("tests/core/test_likelihood.py",),
+    "metrics": ("tests/metrics",),
     "_arrays.py": ("tests/core/test_arrays.py", "tests/core/test_diffusion.py"),
 }
 """Tests that are likely to notice a mutant, by the first part of its file's path: they run first."""
-EVERYTHING = ("tests/core", "tests/properties", "tests/samplers")
+EVERYTHING = ("tests/core", "tests/properties", "tests/samplers", "tests/metrics")
 TIMEOUT = 600
 
 

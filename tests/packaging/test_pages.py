@@ -40,7 +40,7 @@ SHORTER = {
 """What takes long because it is there to be looked at."""
 NEEDS = {
     "tutorial.md": "torch", "own_images.md": "torch", "torch_loop.md": "torch", "run_folder.md": "torch", "jax_loop.md": "optax",
-    "backends.md": "dask",
+    "backends.md": "dask", "evaluation.md": "sklearn",
 }  # fmt: skip
 
 
@@ -123,7 +123,8 @@ def test_command_on_a_page_takes_its_flags(line):
         file = ROOT / str(args.config)
         override(read_config(file) if file.is_file() else bc.RunConfig(), rest, prog="train")
     elif args.command in ("sample", "evaluate"):
-        override(bc.SampleConfig() if args.command == "sample" else bc.EvaluateConfig(), rest, prog=args.command)
+        of_likelihood = args.command == "evaluate" and (args.likelihood or args.num_images)
+        override(bc.EvaluateConfig() if of_likelihood else bc.SampleConfig(), rest, prog=args.command)
     else:
         assert args.command == "verify" or not rest
 

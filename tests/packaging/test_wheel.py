@@ -68,6 +68,10 @@ def test_wheel_says_that_it_is_typed(wheel):
     assert "blurcore/py.typed" in wheel.namelist()
 
 
+def test_wheel_has_the_weights_of_the_features(wheel):
+    assert "blurcore/metrics/digits.safetensors" in wheel.namelist()
+
+
 def test_wheel_has_the_declared_entry_points(wheel):
     points = configparser.ConfigParser(delimiters=("=",))
     points.read_string(info(wheel, "entry_points.txt"))

@@ -23,7 +23,7 @@ from blurcore.errors import ArgumentError
 from blurcore.runs import read_config
 
 WAYS: dict[str, dict[str, Any]] = {
-    "ddp": {"accumulate": 2},
+    "ddp": {"accumulate": 2, "evaluate_every": 4, "evaluate_samples": 33},
     "fsdp": {"parallel": "fsdp"},
     "fsdp_shards": {"parallel": "fsdp", "sharded_checkpoints": True, "gradient_checkpointing": True},
 }
@@ -62,6 +62,8 @@ def run(folder: Path, team: Any) -> dict[str, Any]:
         )
         settings = ["--num-images", "5", "--num-steps", "4", "--batch-size", "2"]
         seen["evaluate"] = main(["evaluate", str(folder / "ddp"), "--device", "cpu", *settings])
+        settings = ["--num-samples", "33", "--num-steps", "2", "--batch-size", "8", "--num-reference", "50"]
+        seen["samples"] = main(["evaluate", str(folder / "ddp"), "--device", "cpu", *settings])
         seen["device"] = main(["sample", str(folder / "ddp"), "--device", "cuda:0"])
         seen["folder"] = main(["train", str(folder / "config.toml")])
     return seen | {"printed": printed.getvalue()}
