@@ -16,6 +16,7 @@ examples:
   blurcore train configs/mnist_blurring.toml          train; any setting is a flag: --train.steps 500
   blurcore sample runs/NAME --num-samples 16          draw images from a run
   blurcore figure overview photo.jpg                  three processes over time
+  blurcore explore                                    the processes at work, on a page in the browser
   blurcore verify                                     is the mathematics right on this machine?
 """
 
@@ -48,6 +49,7 @@ def build_parser() -> _Parser:
     _add_evaluate(commands)
     _add_calibrate(commands)
     _add_figure(commands)
+    _add_explore(commands)
     _add_verify(commands)
     _add_completion(commands)
     return parser
@@ -223,6 +225,19 @@ def _add_sampler_error(which: argparse._SubParsersAction[_Parser]) -> None:
         help="numbers of steps (default: 10 to 1000)",
     )
     error.add_argument("--size", type=int, default=32, help="side of the image, in pixels (default: 32)")
+
+
+def _add_explore(commands: argparse._SubParsersAction[_Parser]) -> None:
+    explore = _add(
+        commands, "explore", "see the processes at work on your images, on a page that this machine serves to itself"
+    )
+    explore.add_argument(
+        "--port", type=int, default=8765, help="port on 127.0.0.1 (default: 8765; 0: any that is free)"
+    )
+    explore.add_argument("--no-browser", action="store_true", help="do not open the page, only print its address")
+    _path(explore, "--run", text="a run folder, whose samples can be stepped through", dest="run_folder", metavar="RUN")
+    explore.add_argument("--backend", help="backend that samples (default: the run's)")
+    explore.add_argument("--device", default="auto", help="device (default: the accelerator where there is one)")
 
 
 def _add_verify(commands: argparse._SubParsersAction[_Parser]) -> None:
