@@ -316,7 +316,7 @@ async function follow() {
     if (found.states > player.states) {
       player.states = found.states;
       $("run-player").hidden = false;
-      $("run-step").max = player.states - 1;
+      $("run-step").max = player.captions.length - 1;
       if (player.following) showStep(player.states - 1);
     }
     if (found.error) throw new Error(found.error);
