@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -24,6 +25,7 @@ Array = np.ndarray[Any, Any]
 _KEPT = 4
 _MAX_SAMPLES = 16
 _MAX_STEPS = 1000
+_MAX_BYTES = 2**28  # of the states of a sample
 _SMALLEST = 64  # pixels of an image's side on the page
 
 
@@ -67,7 +69,7 @@ class Stepper:
         self.folder, self.backend, self.device = folder, backend, device
         self.config = read_config(folder / "config.toml")
         checkpoint = newest_checkpoint(folder)
-        self.step, self.grid = checkpoint.step, tuple(checkpoint.state["image_shape"][:-1])
+        self.step, self.image_shape = checkpoint.step, tuple(checkpoint.state["image_shape"])
         self._samples: dict[int, Sample] = {}
         self._lock = threading.Lock()
 
@@ -116,11 +118,18 @@ class Stepper:
             from blurcore.engine import read_calibration
 
             error = read_calibration(self.folder)
-        check_sampling(self.config, settings, self.grid, error)
+        grid = self.image_shape[:-1]
+        check_sampling(self.config, settings, grid, error)
         times = times_of(self.config.process, settings)
-        axes = tuple(range(-len(self.grid), 0))
+        axes = tuple(range(-len(grid), 0))
         stages = solver_of(self.config, settings, axes=axes, x0_error=error).stages(times)
-        return Sample(settings, times, 1 if settings.sampler == "ode" else len(stages))
+        calls = 1 if settings.sampler == "ode" else len(stages)
+        size = (calls + 1) * settings.num_samples * math.prod(self.image_shape)
+        if size > _MAX_BYTES:
+            raise ArgumentError(
+                f"num_steps and num_samples must be such that all states fit in {_MAX_BYTES} bytes; these take {size}"
+            )
+        return Sample(settings, times, calls)
 
     def _draw(self, sample: Sample) -> None:
         def keep(first: int, calls: int, x: Array) -> None:

@@ -8,6 +8,7 @@ pixel: each of theirs is a square of whole pixels of the output (:func:`image_pa
 from __future__ import annotations
 
 import functools
+import math
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +20,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 DPI = 200
-"""Pixels for each inch of a PNG, and of the images inside SVG and PDF."""
+"""Pixels for each inch of a PNG, and of the images inside SVG and PDF; more where large images want them."""
 COLUMN, PAGE = 3.4, 7.0
 """Widths in inches: of a column of a two-column paper, and of both."""
 _STYLE: dict[str, Any] = {
@@ -43,11 +44,13 @@ def in_style(draw: Callable[P, R]) -> Callable[P, R]:
     return styled
 
 
-def new_figure(width: float, height: float, *, layout: Literal["constrained"] | None = "constrained") -> Any:
+def new_figure(
+    width: float, height: float, *, dpi: int = DPI, layout: Literal["constrained"] | None = "constrained"
+) -> Any:
     """Return an empty matplotlib figure of a size in inches."""
     from matplotlib.figure import Figure
 
-    return Figure(figsize=(width, height), dpi=DPI, layout=layout)
+    return Figure(figsize=(width, height), dpi=dpi, layout=layout)
 
 
 class Margins(NamedTuple):
@@ -75,18 +78,20 @@ def image_panels(
     shape
         (height, width) of the images in pixels.
     width
-        How wide the figure may be, in inches; it is wider only where the images, at one pixel each, do not fit.
+        How wide the figure may be, in inches.
     margins
         Room around and between the panels.
     """
     import numpy as np
 
-    m = Margins(*(round(inches * DPI) for inches in margins))
+    left_for_images = width - margins.left - (columns - 1) * margins.between - margins.right
+    dpi = max(DPI, math.ceil(columns * shape[1] / max(left_for_images, 0.1)))
+    m = Margins(*(round(inches * dpi) for inches in margins))
     around = m.left + (columns - 1) * m.between + m.right
-    scale = max(1, round(width * DPI - around) // (columns * shape[1]))
+    scale = max(1, round(width * dpi - around) // (columns * shape[1]))
     high, wide = shape[0] * scale, shape[1] * scale
     total = around + columns * wide, m.top + rows * high + (rows - 1) * m.under + m.bottom
-    figure = new_figure(total[0] / DPI, total[1] / DPI, layout=None)
+    figure = new_figure(total[0] / dpi, total[1] / dpi, dpi=dpi, layout=None)
     axes = np.empty((rows, columns), dtype=object)
     for i in range(rows):
         for j in range(columns):
@@ -120,6 +125,6 @@ def save_figure(figure: Any, path: Path) -> None:
     date = {".svg": "Date", ".pdf": "CreationDate"}.get(Path(path).suffix.lower())
     try:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path, dpi=DPI, metadata={} if date is None else {date: None})
+        figure.savefig(path, dpi="figure", metadata={} if date is None else {date: None})
     except OSError as error:
         raise ConfigError(f"cannot write the figure {path}: {error.strerror or error}") from None

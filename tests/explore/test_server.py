@@ -405,6 +405,13 @@ class TestRun:
             assert message in reply.json["error"]
             assert backend.calls == 0
 
+    def test_states_that_would_fill_the_memory_are_refused(self, monkeypatch):
+        monkeypatch.setattr("blurcore.explore.stepping._MAX_BYTES", 8 * 8 * 2 * 4)
+        stepper = Stepper(RUN, FakeBackend())
+        wait(stepper, stepper.begin(seed=0, num_steps=3, num_samples=2))
+        with pytest.raises(ArgumentError, match="must be such that all states fit in 512 bytes; these take 640"):
+            stepper.begin(seed=0, num_steps=4, num_samples=2)
+
     @pytest.mark.parametrize(
         "query", ["", "?sample=1", "?sample=x&step=0", "?sample=-1&step=0", "?sample=7&step=0", f"?sample={'9' * 5000}"]
     )

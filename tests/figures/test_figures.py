@@ -150,6 +150,15 @@ def test_overview_shows_every_pixel_as_it_is(tmp_path):
     np.testing.assert_array_equal(panel, expected.repeat(scale, axis=0).repeat(scale, axis=1))
 
 
+def test_large_pictures_get_finer_pixels_not_a_wider_figure(tmp_path):
+    picture = np.zeros((300, 900, 3), np.uint8)
+    draw_overview(picture, tmp_path / "overview.png", columns=2)
+    with Image.open(tmp_path / "overview.png") as opened:
+        dpi = round(opened.info["dpi"][0])
+        assert dpi > 200
+        assert 2 * 900 < opened.width <= 7 * dpi + 1
+
+
 def test_log_snr_is_drawn_for_a_column_of_a_paper(tmp_path):
     assert main(["figure", "snr", "--size", "8", "--stacked", "--out", str(tmp_path / "a.png")]) == 0
     with Image.open(tmp_path / "a.png") as opened:
