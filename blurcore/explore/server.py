@@ -94,7 +94,7 @@ class ExploreServer(ThreadingHTTPServer):
 
 
 class _Handler(BaseHTTPRequestHandler):
-    server: ExploreServer
+    server: ExploreServer  # pyright: ignore[reportIncompatibleVariableOverride]
     protocol_version = "HTTP/1.1"
     server_version, sys_version = f"blurcore/{__version__}", ""
     disable_nagle_algorithm = True

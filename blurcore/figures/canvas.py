@@ -14,6 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, ParamSpec, TypeVar
 
+import numpy as np
+
 from blurcore.errors import ConfigError
 
 P = ParamSpec("P")
@@ -23,7 +25,7 @@ DPI = 200
 """Pixels for each inch of a PNG, and of the images inside SVG and PDF; more where large images want them."""
 COLUMN, PAGE = 3.4, 7.0
 """Widths in inches: of a column of a two-column paper, and of both."""
-_STYLE: dict[str, Any] = {
+_STYLE: Any = {
     "font.family": "DejaVu Sans", "mathtext.fontset": "dejavusans", "font.size": 8, "axes.titlesize": 8.5, "axes.labelsize": 8,
     "xtick.labelsize": 7, "ytick.labelsize": 7, "legend.fontsize": 7, "legend.frameon": False, "axes.linewidth": 0.6,
     "xtick.major.width": 0.6, "ytick.major.width": 0.6, "lines.linewidth": 1.2, "lines.markersize": 3, "grid.alpha": 0.3,
@@ -82,8 +84,6 @@ def image_panels(
     margins
         Room around and between the panels.
     """
-    import numpy as np
-
     left_for_images = width - margins.left - (columns - 1) * margins.between - margins.right
     dpi = max(DPI, math.ceil(columns * shape[1] / max(left_for_images, 0.1)))
     m = Margins(*(round(inches * dpi) for inches in margins))
