@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,9 @@ from blurcore.engine import measure_spectral_loss, objective_of, octave_bands
 from blurcore.errors import ArgumentError
 from blurcore.figures.losses import band_curves, held_out
 from blurcore.protocols import RunNetwork
+from blurcore.runs import read_config, write_config
 
+FIXTURES = Path(__file__).parent / "fixtures"
 RNG = np.random.default_rng(0)
 DATA = ArrayDataset(RNG.integers(0, 256, (12, 8, 6, 1), dtype=np.uint8))
 RUNS = {
@@ -106,16 +109,18 @@ def test_numbers_that_make_no_sense_are_refused(capsys: pytest.CaptureFixture[st
         assert message in capsys.readouterr().err
 
 
-def test_run_is_drawn_band_by_band_and_as_a_film(machine: Any, config: bc.RunConfig, tmp_path: Path) -> None:
+def test_run_is_drawn_band_by_band_and_as_a_film(machine: Any, tmp_path: Path) -> None:
     run = tmp_path / "my-run"
-    machine.train(replace(config, process=bc.BlurringDiffusion(blur=bc.SinSquared(sigma_blur_max=2.0))), run)
+    shutil.copytree(FIXTURES / "format_1", run)
+    config = read_config(run / "config.toml")
+    write_config(replace(config, sample=replace(config.sample, num_steps=3)), run / "config.toml")
     flags = ["--backend", machine.name, "--device", "cpu"]
     losses, film = tmp_path / "losses.svg", tmp_path / "film.webp"
     assert (
         main(["figure", "losses", str(run), "--num-images", "8", "--num-times", "3", "--out", str(losses), *flags]) == 0
     )
     text = losses.read_text(encoding="utf-8")
-    for label in ("blurring diffusion, step 8, 8 held-out images (digits)", "4 to 8 px", "knows nothing", "time t"):
+    for label in ("blurring diffusion, step 2, 8 held-out images (digits)", "4 to 8 px", "knows nothing", "time t"):
         assert label in text
     words = ["--num-samples", "2", "--frames", "4", "--out", str(film), *flags]
     assert main(["figure", "trajectory", str(run), str(run), *words]) == 0
