@@ -16,6 +16,7 @@ examples:
   blurcore train configs/mnist_blurring.toml          train; any setting is a flag: --train.steps 500
   blurcore sample runs/NAME --num-samples 16          draw images from a run
   blurcore figure overview photo.jpg                  three processes over time
+  blurcore explore                                    the processes at work, on a page in the browser
   blurcore verify                                     is the mathematics right on this machine?
 """
 
@@ -48,6 +49,7 @@ def build_parser() -> _Parser:
     _add_evaluate(commands)
     _add_calibrate(commands)
     _add_figure(commands)
+    _add_explore(commands)
     _add_verify(commands)
     _add_completion(commands)
     return parser
@@ -137,7 +139,7 @@ def _add_calibrate(commands: argparse._SubParsersAction[_Parser]) -> None:
 
 
 def _add_figure(commands: argparse._SubParsersAction[_Parser]) -> None:
-    figure = _add(commands, "figure", "draw a figure: overview, snr or sampler-error")
+    figure = _add(commands, "figure", "draw a figure: overview, snr, kernels, trajectory, losses or sampler-error")
     which = figure.add_subparsers(title="figures", dest="figure", metavar="FIGURE", required=True)
     overview = _add(
         which, "overview", "standard diffusion, heat dissipation and blurring diffusion side by side over time"
@@ -158,6 +160,60 @@ def _add_figure(commands: argparse._SubParsersAction[_Parser]) -> None:
     _path(snr, "--out", text="PNG, SVG or PDF (default: snr.png)", default=Path("snr.png"))
     snr.add_argument("--size", type=int, default=32, help="side of the image, in pixels (default: 32)")
     snr.add_argument("--sigma-blur-max", type=float, default=20.0, help="widest blur in pixels (default: 20)")
+    snr.add_argument(
+        "--stacked",
+        action="store_true",
+        help="one panel above the other, for a column of a paper (default: side by side)",
+    )
+    _add_kernels(which)
+    _add_trajectory(which)
+    _add_losses(which)
+    _add_sampler_error(which)
+
+
+def _add_kernels(which: argparse._SubParsersAction[_Parser]) -> None:
+    kernels = _add(
+        which, "kernels", "blur and noise covariance in pixel space, and the noise that blurring is equivalent to"
+    )
+    _path(kernels, "--out", text="PNG, SVG or PDF (default: kernels.png)", default=Path("kernels.png"))
+    kernels.add_argument("--size", type=int, default=33, help="side of the image, in pixels (default: 33)")
+    kernels.add_argument("--sigma-blur-max", type=float, default=20.0, help="widest blur in pixels (default: 20)")
+    kernels.add_argument("--min-scale", type=float, default=1e-3, help="least that the blur leaves (default: 0.001)")
+    kernels.add_argument(
+        "--times", type=float, nargs="+", default=[0.05, 0.1, 0.2, 0.5], help="rising times, a column each (default: 0.05 0.1 0.2 0.5)"
+    )  # fmt: skip
+    kernels.add_argument("--seed", type=int, default=0, help="seed of the noise (default: 0)")
+
+
+def _add_trajectory(which: argparse._SubParsersAction[_Parser]) -> None:
+    text = (
+        "a film of samples being born, in runs side by side, or in all four processes with the exact denoiser of digits"
+    )
+    trajectory = _add(which, "trajectory", text)
+    _path(
+        trajectory, "runs", text="run folders (default: no run; exact denoisers, no training)", nargs="*", metavar="RUN"
+    )
+    _path(trajectory, "--out", text="WebP or GIF (default: trajectory.webp)", default=Path("trajectory.webp"))
+    trajectory.add_argument("--num-samples", type=int, default=4, help="samples of each (default: 4)")
+    trajectory.add_argument("--frames", type=int, default=48, help="number of frames (default: 48)")
+    trajectory.add_argument("--fps", type=int, default=12, help="frames a second (default: 12)")
+    trajectory.add_argument("--once", action="store_true", help="stop at the end (default: begin again)")
+    trajectory.add_argument("--seed", type=int, default=0, help="seed of the samples (default: 0)")
+    trajectory.add_argument("--backend", help="backend that samples (default: each run's)")
+    trajectory.add_argument("--device", default="auto", help="device (default: the accelerator where there is one)")
+
+
+def _add_losses(which: argparse._SubParsersAction[_Parser]) -> None:
+    losses = _add(which, "losses", "the loss of a run in each band of frequencies over time, on held-out images")
+    _path(losses, "run", text="run folder", metavar="RUN")
+    _path(losses, "--out", text="PNG, SVG or PDF (default: losses.png)", default=Path("losses.png"))
+    losses.add_argument("--num-images", type=int, default=256, help="images to measure on (default: 256)")
+    losses.add_argument("--num-times", type=int, default=33, help="times to measure at (default: 33)")
+    losses.add_argument("--backend", help="backend that computes (default: the run's)")
+    losses.add_argument("--device", default="auto", help="device (default: the accelerator where there is one)")
+
+
+def _add_sampler_error(which: argparse._SubParsersAction[_Parser]) -> None:
     error = _add(which, "sampler-error", "spectral error against steps, for every sampler: a plot and a table")
     _path(error, "--out", text="PNG, SVG or PDF (default: sampler_error.png)", default=Path("sampler_error.png"))
     _path(error, "--table", text="also write the table, as a page in Markdown")
@@ -169,6 +225,19 @@ def _add_figure(commands: argparse._SubParsersAction[_Parser]) -> None:
         help="numbers of steps (default: 10 to 1000)",
     )
     error.add_argument("--size", type=int, default=32, help="side of the image, in pixels (default: 32)")
+
+
+def _add_explore(commands: argparse._SubParsersAction[_Parser]) -> None:
+    explore = _add(
+        commands, "explore", "see the processes at work on your images, on a page that this machine serves to itself"
+    )
+    explore.add_argument(
+        "--port", type=int, default=8765, help="port on 127.0.0.1 (default: 8765; 0: any that is free)"
+    )
+    explore.add_argument("--no-browser", action="store_true", help="do not open the page, only print its address")
+    _path(explore, "--run", text="a run folder, whose samples can be stepped through", dest="run_folder", metavar="RUN")
+    explore.add_argument("--backend", help="backend that samples (default: the run's)")
+    explore.add_argument("--device", default="auto", help="device (default: the accelerator where there is one)")
 
 
 def _add_verify(commands: argparse._SubParsersAction[_Parser]) -> None:

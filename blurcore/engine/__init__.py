@@ -12,9 +12,11 @@ from blurcore.engine.priors import Prior, fit_prior, restore_prior
 from blurcore.engine.sampling import check_sampling, clip_of, condition, objective_of, solver_of, times_of
 from blurcore.engine.schedule import ema_decay, learning_rate
 from blurcore.engine.seeds import Stream, derived_seed
+from blurcore.engine.spectral_loss import SpectralLoss, measure_spectral_loss, octave_bands
 
 __all__ = [
-    "Draw", "Prior", "Stream", "Terms", "Totals", "Trainer", "calibrate_run", "check_config", "check_sampling", "clip_of",
-    "condition", "derived_seed", "draws_of", "ema_decay", "evaluate", "first_states", "fit_prior", "learning_rate",
-    "measure_x0_error", "objective_of", "read_calibration", "restore_prior", "run_training", "sample_labels", "solver_of", "times_of",
+    "Draw", "Prior", "SpectralLoss", "Stream", "Terms", "Totals", "Trainer", "calibrate_run", "check_config", "check_sampling",
+    "clip_of", "condition", "derived_seed", "draws_of", "ema_decay", "evaluate", "first_states", "fit_prior", "learning_rate",
+    "measure_spectral_loss", "measure_x0_error", "objective_of", "octave_bands", "read_calibration", "restore_prior",
+    "run_training", "sample_labels", "solver_of", "times_of",
 ]  # fmt: skip

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,8 @@ from blurcore.protocols import RunNetwork
 from blurcore.runs import newest_checkpoint
 from blurcore.runs.progress import SamplingProgress
 from blurcore.samplers import X0Error, log_snr_times, quadratic_times
+
+Array = np.ndarray[Any, Any]
 
 _FILE = "calibration.safetensors"
 
@@ -70,25 +73,51 @@ def measure_x0_error(
         times = log_snr_times(num_times - 1, noise_schedule)[::-1]  # type: ignore[arg-type]
     except Exception:  # its log-SNR is not finite
         times = quadratic_times(num_times - 1)[::-1]
+
+    def errors(x: Array, eps: Array, t: float) -> Array:
+        z = diffusion.diffuse(process, x, t, eps, axes=axes)
+        output = network.call(z, np.full(len(x), t, np.float32)).astype(np.float64)
+        u = process.basis.forward(z.astype(np.float64), axes=axes)
+        marginal = diffusion.marginal_for(process, t, u, axes=axes)
+        guess = objective.predict(marginal, output, u, axes=axes).x0
+        squares: Array = (guess - process.basis.forward(x.astype(np.float64), axes=axes)) ** 2
+        return squares
+
+    (values,) = mean_over_images(
+        network, data, times, lambda *example: (errors(*example),), num_images=num_images, batch_size=batch_size, progress=progress
+    )  # fmt: skip
+    return X0Error(times=times, values=values)
+
+
+def mean_over_images(
+    network: RunNetwork, data: Dataset, times: Sequence[float], measure: Callable[[Array, Array, float], tuple[Array, ...]], *,
+    num_images: int, batch_size: int, progress: bool,
+) -> tuple[Array, ...]:  # fmt: skip
+    """Return means over images, noise and channels of what is measured in each frequency, (times, *grid) each.
+
+    Parameters
+    ----------
+    network, data, num_images, batch_size, progress
+        As for :func:`measure_x0_error`.
+    times
+        Where to measure.
+    measure
+        measure(x, eps, t), for data and noise (batch, *grid, C): arrays of that shape.
+    """
+    config = network.config
     chosen = permutation(len(data), config.seed, 0)[: min(num_images, len(data))]
     rows = []
-    with SamplingProgress(len(chosen), num_times, show=progress) as bar:
+    with SamplingProgress(len(chosen), len(times), show=progress) as bar:
         for i, t in enumerate(times):
             rng = np.random.default_rng(derived_seed(config.seed, Stream.CALIBRATION, i))
             total: Any = 0.0
             for first in range(0, len(chosen), batch_size):
                 x = to_data(data[chosen[first : first + batch_size]], config.data.values)
                 eps = rng.standard_normal(x.shape, dtype=np.float32)
-                z = diffusion.diffuse(process, x, t, eps, axes=axes)
-                output = network.call(z, np.full(len(x), t, np.float32)).astype(np.float64)
-                u = process.basis.forward(z.astype(np.float64), axes=axes)
-                marginal = diffusion.marginal_for(process, t, u, axes=axes)
-                guess = objective.predict(marginal, output, u, axes=axes).x0
-                error = (guess - process.basis.forward(x.astype(np.float64), axes=axes)) ** 2
-                total = total + error.mean(axis=-1).sum(axis=0)
+                total = total + np.stack([values.mean(axis=-1).sum(axis=0) for values in measure(x, eps, t)])
                 bar.advance(len(x))
             rows.append(total / len(chosen))
-    return X0Error(times=times, values=np.stack(rows))
+    return tuple(np.stack(rows, axis=1))
 
 
 def calibrate_run(folder: Path, network: RunNetwork, *, num_images: int, num_times: int, progress: bool = True) -> Path:

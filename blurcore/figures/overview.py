@@ -12,7 +12,7 @@ import blurcore as bc
 from blurcore._checks import require
 from blurcore.data import load_image, resize_and_crop, to_float, to_uint8
 from blurcore.errors import DataError
-from blurcore.figures.canvas import new_figure, save_figure
+from blurcore.figures.canvas import Margins, image_panels, in_style, label_row, save_figure
 
 
 def load_picture(path: Path | None, *, size: int) -> npt.NDArray[np.uint8]:
@@ -37,6 +37,7 @@ def load_picture(path: Path | None, *, size: int) -> npt.NDArray[np.uint8]:
     return resize_and_crop(picture, (round(height * scale), round(width * scale)))
 
 
+@in_style
 def draw_overview(
     picture: npt.NDArray[np.uint8],
     path: Path,
@@ -77,17 +78,13 @@ def draw_overview(
     }
     x = to_float(picture)
     eps = np.random.default_rng(seed).standard_normal(x.shape)
-    inches = 1.35
-    figure = new_figure(inches * columns * width / height + 1.0, inches * len(rows) + 0.3)
-    axes = figure.subplots(len(rows), columns)
+    figure, axes = image_panels(len(rows), columns, (height, width), margins=Margins(left=0.85, top=0.3))
     times = np.linspace(0.0, 1.0, columns) ** 1.6  # closer together at first, where the blur does most of its work
     for row, (name, process) in zip(axes, rows.items(), strict=True):
         for axis, t in zip(row, times, strict=True):
             z = bc.diffuse(process, x.astype(np.float64), float(t), eps, axes=(0, 1))
             axis.imshow(to_uint8(z), interpolation="nearest")
-            axis.set(xticks=[], yticks=[])
-            axis.spines[:].set_visible(False)
-        row[0].set_ylabel(name, fontsize=11, rotation=0, ha="right", va="center", labelpad=8)
+        label_row(row[0], name)
     for axis, t in zip(axes[0], times, strict=True):
-        axis.set_title(f"$t = {t:.2g}$", fontsize=11)
+        axis.set_title(f"t = {t:.2g}")
     save_figure(figure, path)

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from blurcore.errors import ConfigError
-from blurcore.figures.canvas import new_figure, save_figure
+from blurcore.figures.canvas import PAGE, in_style, new_figure, save_figure
 from blurcore.processes import BlurringDiffusion
 from blurcore.verify.spectrum import error_table
 
@@ -35,6 +35,7 @@ and real data are not Gaussian: see [what it buys there](calibration.md).
 """
 
 
+@in_style
 def draw_sampler_error(path: Path, *, table: Path | None = None, steps: tuple[int, ...] = STEPS, size: int = 32) -> str:
     """Draw the plot, write the table as a page in Markdown, and return the table.
 
@@ -55,16 +56,16 @@ def draw_sampler_error(path: Path, *, table: Path | None = None, steps: tuple[in
         A file cannot be written.
     """
     rows = error_table(BlurringDiffusion(), steps, shape=(size, size))
-    figure = new_figure(8.0, 5.0)
+    figure = new_figure(PAGE, 4.4)
     axis = figure.subplots()
     for i, ((name, grid), errors) in enumerate(rows.items()):
         color = f"C{i}" if i < 10 else "black"
-        axis.loglog(steps, errors, marker="o", markersize=3, linewidth=1.2, color=color, label=f"{name} ({grid})")
+        axis.loglog(steps, errors, marker="o", color=color, label=f"{name} ({grid})")
     axis.set_ylim(1e-10, 3.0)
     axis.set_xlabel("steps")
     axis.set_ylabel("worst |variance / target - 1|")
-    axis.grid(visible=True, which="major", alpha=0.3)
-    axis.legend(fontsize=7, loc="lower left", bbox_to_anchor=(0.0, 0.15), frameon=False)
+    axis.grid(visible=True, which="major")
+    axis.legend(loc="lower left", bbox_to_anchor=(0.0, 0.15))
     save_figure(figure, path)
     lines = ["| sampler | grid | " + " | ".join(str(n) for n in steps) + " |", "| --- | --- |" + " --- |" * len(steps)]
     lines += [

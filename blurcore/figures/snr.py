@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 import blurcore as bc
 from blurcore._checks import require
-from blurcore.figures.canvas import new_figure, save_figure
+from blurcore.figures.canvas import COLUMN, PAGE, in_style, new_figure, save_figure
 
-_RANGE = (-24.0, 10.0)
+_LIMIT = 15.0
+_LEVELS = (-10, -5, 0, 5)
 
 
-def draw_snr(path: Path, *, size: int = 32, sigma_blur_max: float = 20.0) -> None:
+@in_style
+def draw_snr(path: Path, *, size: int = 32, sigma_blur_max: float = 20.0, stacked: bool = False) -> None:
     """Draw the log-SNR of the frequencies of one axis for standard diffusion, heat dissipation and blurring diffusion.
+
+    Blue is signal, red is noise; the thick line is where they are equally strong.
 
     Parameters
     ----------
@@ -24,6 +29,8 @@ def draw_snr(path: Path, *, size: int = 32, sigma_blur_max: float = 20.0) -> Non
         Side of the image in pixels, at least 4.
     sigma_blur_max
         Widest blur in pixels.
+    stacked
+        One panel above the other, as wide as a column of a two-column paper, in the place of side by side.
 
     Raises
     ------
@@ -39,30 +46,35 @@ def draw_snr(path: Path, *, size: int = 32, sigma_blur_max: float = 20.0) -> Non
         "heat dissipation": bc.HeatDissipation(blur=blur),
         "blurring diffusion": bc.BlurringDiffusion(blur=blur),
     }
-    times = np.linspace(0.0, 1.0, 201)
-    figure = new_figure(10.5, 3.6)
-    axes = figure.subplots(1, len(panels), sharey=True)
+    figure = new_figure(COLUMN, 5.4) if stacked else new_figure(PAGE, 2.5)
+    shape = (len(panels), 1) if stacked else (1, len(panels))
+    axes = figure.subplots(*shape, sharex=True, sharey=True, squeeze=False)
     mesh = None
-    for axis, (name, process) in zip(axes, panels.items(), strict=True):
-        log_snr = np.broadcast_to(bc.log_snr(process, times, shape=(size,)), (len(times), size))
-        frequency = np.arange(size)
-        mesh = axis.pcolormesh(
-            frequency,
-            times,
-            log_snr,
-            cmap="RdYlBu_r",
-            vmin=_RANGE[0],
-            vmax=_RANGE[1],
-            shading="nearest",
-            rasterized=True,
-        )
-        lines = axis.contour(
-            frequency, times, log_snr, levels=[-10, -5, 0, 5], colors="black", linewidths=0.8, linestyles="solid"
-        )
-        if isinstance(process, bc.GaussianDiffusion):
-            axis.clabel(lines, fmt="%g", fontsize=8)  # the other panels have the same levels, but no room for numbers
-        axis.set(title=name, xlabel="frequency $k$ (half waves per image)")
-    axes[0].set_ylabel("time $t$")
-    bar = figure.colorbar(mesh, ax=axes, extend="both")
-    bar.set_label(r"log-SNR $\ell_t = 2\log\alpha_t - 2\log\sigma_t$")
+    for axis, (name, process) in zip(axes.ravel(), panels.items(), strict=True):
+        mesh = _draw_panel(axis, process, size)
+        axis.set_title(name)
+    axes[-1, axes.shape[1] // 2].set_xlabel("frequency k (half waves per image)")
+    for axis in axes[:, 0]:
+        axis.set_ylabel("time t")
+    bar = figure.colorbar(
+        mesh, ax=axes, extend="both", ticks=(-_LIMIT, *_LEVELS, 10, _LIMIT), aspect=40 if stacked else 20
+    )
+    bar.set_label("log-SNR, 2 log(α / σ)")
     save_figure(figure, path)
+
+
+def _draw_panel(axis: Any, process: bc.Process, size: int) -> Any:
+    """Draw one process; returns what the colour bar shows."""
+    times, frequency = np.linspace(0.0, 1.0, 201), np.arange(size)
+    log_snr = np.broadcast_to(bc.log_snr(process, times, shape=(size,)), (len(times), size))
+    mesh = axis.pcolormesh(
+        frequency, times, log_snr, cmap="RdBu", vmin=-_LIMIT, vmax=_LIMIT, shading="nearest", rasterized=True
+    )
+    widths = [1.6 if level == 0 else 0.6 for level in _LEVELS]
+    lines = axis.contour(
+        frequency, times, log_snr, levels=_LEVELS, colors="black", linewidths=widths, linestyles="solid"
+    )
+    if isinstance(process, bc.GaussianDiffusion):
+        # The other panels have the same levels, but no room for numbers; -10 is at the very edge.
+        axis.clabel(lines, levels=_LEVELS[1:], fmt="%g", fontsize=7)
+    return mesh

@@ -56,7 +56,10 @@ def config_file(tmp_path: Path) -> Path:
 class TestHelp:
     @pytest.mark.parametrize(
         "words",
-        [(), ("demo",), ("train",), ("sample",), ("figure",), ("figure", "overview"), ("figure", "snr"), ("verify",), ("completion",)],
+        [
+            (), ("demo",), ("train",), ("sample",), ("figure",), ("figure", "overview"), ("figure", "snr"), ("figure", "kernels"),
+            ("figure", "trajectory"), ("figure", "losses"), ("explore",), ("verify",), ("completion",),
+        ],
         ids=" ".join,
     )  # fmt: skip
     def test_every_command_explains_itself(self, words, capsys):
@@ -222,7 +225,7 @@ class TestCompletion:
     def test_script_knows_the_commands(self, shell, capsys):
         assert main(["completion", shell]) == 0
         script = capsys.readouterr().out
-        assert all(command in script for command in ("demo", "train", "sample", "figure", "verify"))
+        assert all(command in script for command in ("demo", "train", "sample", "figure", "explore", "verify"))
 
     def test_bash_accepts_its_script_and_completes(self, capsys):
         assert main(["completion", "bash"]) == 0

@@ -64,8 +64,14 @@ def test_wheel_has_every_module_and_neither_tests_nor_caches(wheel):
     assert not [name for name in found if "__pycache__" in name or "/test_" in name or "/tests/" in name]
 
 
-def test_core_takes_less_than_a_megabyte(wheel):
-    assert sum(entry.file_size for entry in wheel.infolist() if entry.filename.startswith("blurcore/")) < 2**20
+def test_wheel_has_the_page_of_the_explorer(wheel):
+    pages = {path.name for path in (ROOT / "blurcore" / "explore").iterdir() if path.suffix in (".html", ".css", ".js")}
+    assert {f"blurcore/explore/{name}" for name in pages} <= set(wheel.namelist())
+    assert pages == {"page.html", "page.css", "page.js"}
+
+
+def test_core_of_the_wheel_takes_less_than_a_megabyte(wheel):
+    assert sum(item.file_size for item in wheel.infolist() if item.filename.startswith("blurcore/")) < 10**6
 
 
 def test_wheel_says_that_it_is_typed(wheel):
