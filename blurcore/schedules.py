@@ -100,6 +100,8 @@ class CosineLogSNR:
     def __post_init__(self) -> None:
         require_finite("log_snr_min", self.log_snr_min)
         require_finite("log_snr_max", self.log_snr_max)
+        for name, value in (("log_snr_min", self.log_snr_min), ("log_snr_max", self.log_snr_max)):
+            require(abs(value) <= 1000, name, value, "between -1000 and 1000")  # beyond, exp(value / 2) leaves float64
         require(
             self.log_snr_min < self.log_snr_max,
             "log_snr_min",
@@ -297,7 +299,7 @@ class ConstantSigma:
 
     def __post_init__(self) -> None:
         require_finite("sigma", self.sigma)
-        require(self.sigma >= 0, "sigma", self.sigma, "0 or more")
+        require(0 <= self.sigma <= 1e6, "sigma", self.sigma, "0 or more, and at most 1e6")
 
     def scales(self, t: Time) -> NoiseScales:
         """Return 1 and the constant."""
@@ -342,7 +344,7 @@ class NoBlur:
 
 def _check_sigma_blur_max(value: float) -> None:
     require_finite("sigma_blur_max", value)
-    require(value >= 0, "sigma_blur_max", value, "0 or more pixels")
+    require(0 <= value <= 1e6, "sigma_blur_max", value, "0 or more pixels, and at most 1e6")
 
 
 def _sine_squares_difference(xp: Namespace, t: Array, s: Array) -> Array:
@@ -458,10 +460,10 @@ class LogLinear:
         require_finite("sigma_blur_max", self.sigma_blur_max)
         require(self.sigma_blur_min > 0, "sigma_blur_min", self.sigma_blur_min, "positive")
         require(
-            self.sigma_blur_max > self.sigma_blur_min,
+            self.sigma_blur_min < self.sigma_blur_max <= 1e6,
             "sigma_blur_max",
             self.sigma_blur_max,
-            f"above sigma_blur_min = {self.sigma_blur_min}",
+            f"above sigma_blur_min = {self.sigma_blur_min} and at most 1e6",
         )
         require(
             isinstance(self.num_levels, int) and self.num_levels >= 2,
