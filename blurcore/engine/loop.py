@@ -16,6 +16,7 @@ from typing import Any, Protocol, SupportsFloat
 
 import numpy as np
 
+from blurcore import __version__
 from blurcore._signals import Interrupted, Watch, watch_signals
 from blurcore.config import RunConfig, SampleConfig
 from blurcore.data import Dataset, Loader, load, load_labels, save_samples
@@ -324,7 +325,7 @@ class _Loop:
         trainer = self.trainer
         state = {
             "image_shape": list(self.data.image_shape), "data": self.data.fingerprint, "totals": self.totals.to_dict(),
-            "backend": trainer.backend,
+            "backend": trainer.backend, "version": __version__,
         }  # fmt: skip
         if self.writer is not None:
             self.writer.wait()  # before the arrays are copied: one copy in memory, not two

@@ -157,7 +157,7 @@ def test_range_of_the_data_is_undone(make_unet):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: bd.HeatDissipationScheduler(process=bc.BlurringDiffusion(), prediction_type="sample"), "process must be a HeatDissipation"),
+        (lambda: bd.HeatDissipationScheduler(9, bc.BlurringDiffusion(), "sample"), "process must be a HeatDissipation"),
         (lambda: bd.HeatDissipationScheduler(5, bc.HeatDissipation()), "num_train_timesteps must be the 200 levels"),
         (lambda: bd.HeatDissipationScheduler(5, bc.HeatDissipation(blur=bc.SinSquared())), "num_levels"),
         (lambda: bd.HeatDissipationScheduler(prediction_type="nothing"), "or 'residual'; got 'nothing'"),
