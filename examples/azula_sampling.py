@@ -35,7 +35,9 @@ class FrequencySchedule(Schedule):
 class FrequencyDenoiser(Denoiser):
     """A network of z_t and t in data space, behind coefficients."""
 
-    def __init__(self, network: torch.nn.Module, schedule: FrequencySchedule, prediction: bc.prediction.Kind = "eps") -> None:
+    def __init__(
+        self, network: torch.nn.Module, schedule: FrequencySchedule, prediction: bc.prediction.Kind = "eps"
+    ) -> None:
         super().__init__()
         self.network, self.schedule, self.prediction = network, schedule, prediction
 

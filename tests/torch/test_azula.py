@@ -62,7 +62,9 @@ def test_samplers_of_azula_take_the_steps_of_the_core(name, settings, solver):
 def test_start_has_the_spread_of_the_process():
     u = sample.DDIMSampler(denoiser(), silent=True).init((400, 1, 6, 8), var=0.0)
     assert u.shape == (400, 1, 6, 8)
-    np.testing.assert_allclose(u.std(), float(PROCESS.marginal(1.0, shape=(6, 8)).sigma.max()), rtol=0.03)  # 19,200 draws
+    np.testing.assert_allclose(
+        u.std(), float(PROCESS.marginal(1.0, shape=(6, 8)).sigma.max()), rtol=0.03
+    )  # 19,200 draws
 
 
 @pytest.mark.slow
