@@ -62,6 +62,10 @@ def tests(session: nox.Session, cell: str) -> None:
     """Run the tests with the libraries of one cell: core alone, torch, jax, both."""
     extras, libraries = CELLS[cell]
     install(session, "test", *extras)
+    if "torch" in extras:
+        session.install(
+            "--no-deps", "azula", "einops"
+        )  # its metadata asks for torchvision, which PyPI has for CUDA alone
     session.run("pytest", *session.posargs, env={"BLURCORE_TEST_LIBRARIES": libraries})
 
 

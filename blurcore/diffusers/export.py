@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from diffusers import DDPMPipeline, DiffusionPipeline
+from diffusers import DDPMPipeline, DiffusionPipeline, UNet2DModel
 
 from blurcore.config import RunConfig
+from blurcore.diffusers.conversion import is_unet2d, to_unet2d
 from blurcore.diffusers.heat import BlurredDataPrior, HeatDissipationPipeline, HeatDissipationScheduler
 from blurcore.diffusers.network import RunUNet
 from blurcore.diffusers.pipeline import BlurringPipeline
@@ -140,13 +141,16 @@ def _clipping(config: RunConfig) -> dict[str, Any]:
     return {"thresholding": True, "dynamic_thresholding_ratio": ratio, "sample_max_value": 1e9}
 
 
-def _network(config: RunConfig, shape: list[int], weights: Arrays, steps: int) -> RunUNet:
+def _network(config: RunConfig, shape: list[int], weights: Arrays, steps: int) -> UNet2DModel | RunUNet:
+    """Return the network as diffusers' own where it is that, else as what wraps ours."""
     network: RunUNet = RunUNet(
         sample_size=shape[:-1], in_channels=shape[-1], out_channels=shape[-1], model=to_dict(config.model), num_train_timesteps=steps,
         process=to_dict(config.process),
     )  # fmt: skip
     parameters = dict(network.network.named_parameters())
     require_same_arrays({k: tuple(p.shape) for k, p in parameters.items()}, weights, what="averaged weights")
+    if is_unet2d(config.model, shape, steps):
+        return to_unet2d(config.model, shape, weights)
     with torch.no_grad():
         for name, parameter in parameters.items():
             parameter.copy_(torch.from_numpy(np.asarray(weights[name])))

@@ -1,7 +1,7 @@
 """The network of a run as a model of diffusers: `network(sample, timestep).sample`.
 
-It is not diffusers' `UNet2DModel`, which knows neither patches, nor an embedding of the log-SNR, nor signals and volumes,
-and counts its steps from 0.
+For those that are no `UNet2DModel` (:mod:`blurcore.diffusers.conversion`), which knows neither patches, nor an embedding of the
+log-SNR, nor signals and volumes, nor steps in another number than a thousand.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -142,16 +143,20 @@ def _after(noise: list[Any]) -> Any:
     return source
 
 
-def test_pipeline_is_that_of_diffusers_where_it_can_be(tmp_path):
+def test_pipeline_and_network_are_those_of_diffusers_where_they_can_be(tmp_path):
     kinds = {
-        "blurring v": "DDPMPipeline", "heat, residual": "HeatDissipationPipeline", "classes": "BlurringPipeline",
-        "signals": "BlurringPipeline",
-    }  # fmt: skip
-    for name, kind in kinds.items():
+        "blurring v": ("DDPMPipeline", "UNet2DModel"),
+        "log-SNR shown, patches": ("DDPMPipeline", "RunUNet"),
+        "heat, residual": ("HeatDissipationPipeline", "RunUNet"),
+        "classes": ("BlurringPipeline", "RunUNet"),
+        "signals": ("BlurringPipeline", "RunUNet"),
+    }
+    for name, (pipeline, network) in kinds.items():
         run = make_run(RUNS[name], tmp_path / f"run {name}")
         out = tmp_path / name
         assert main(["export", str(run), "--to", "diffusers", "--out", str(out)]) == 0
-        assert f'"_class_name": "{kind}"' in (out / "model_index.json").read_text()
+        index = json.loads((out / "model_index.json").read_text())
+        assert (index["_class_name"], index["unet"][1]) == (pipeline, network)
         suffixes = {path.suffix for path in out.rglob("*") if path.is_file()}
         assert suffixes <= {".json", ".md", ".safetensors", ".png"}
 
