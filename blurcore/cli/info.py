@@ -35,7 +35,7 @@ def _rows(about: dict[str, Any]) -> Iterator[tuple[str, str]]:
         "model",
         (
             f"U-Net, {model['base_channels']} x {tuple(model['channel_multipliers'])} channels, predicts {train['prediction']}, "
-            + ("parameters not counted yet" if count is None else f"{count:,} parameters")
+            + ("an unknown number of parameters" if count is None else f"{count:,} parameters")
         ),
     )
     yield "steps", f"{steps['done']:,} of {steps['planned']:,}"

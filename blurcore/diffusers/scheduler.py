@@ -110,16 +110,7 @@ class BlurringScheduler(DDPMScheduler):  # type: ignore[misc]
         sigma_blur_max: float = 20.0,
         min_scale: float = 1e-3,
     ) -> None:
-        require(
-            isinstance(num_train_timesteps, int) and num_train_timesteps >= 1,
-            "num_train_timesteps", num_train_timesteps, "a whole number >= 1",
-        )  # fmt: skip
-        require(prediction_type in self._kinds, "prediction_type", prediction_type, " or ".join(map(repr, self._kinds)))
-        require(variance_type in _VARIANCES, "variance_type", variance_type, " or ".join(map(repr, _VARIANCES)))
-        require(
-            not rescale_betas_zero_snr, "rescale_betas_zero_snr", rescale_betas_zero_snr,
-            "False: without any signal at the last step there is nothing to divide by",
-        )  # fmt: skip
+        self._check(num_train_timesteps, prediction_type, variance_type, rescale_betas_zero_snr)
         DDPMScheduler.__init__.__wrapped__(  # past the decorator, which would take these for the whole configuration
             self, num_train_timesteps, beta_start, beta_end, beta_schedule, trained_betas, variance_type
         )
@@ -135,6 +126,21 @@ class BlurringScheduler(DDPMScheduler):  # type: ignore[misc]
                 "clip_sample and thresholding spread the errors of blurred frequencies over the image;"
                 " pass clip_sample=False, thresholding=False where the process blurs"
             )
+
+    def _check(
+        self, num_train_timesteps: int, prediction_type: str, variance_type: str, rescale_betas_zero_snr: bool
+    ) -> None:
+        """Refuse what is wrong whatever the process."""
+        require(
+            isinstance(num_train_timesteps, int) and num_train_timesteps >= 1,
+            "num_train_timesteps", num_train_timesteps, "a whole number >= 1",
+        )  # fmt: skip
+        require(prediction_type in self._kinds, "prediction_type", prediction_type, " or ".join(map(repr, self._kinds)))
+        require(variance_type in _VARIANCES, "variance_type", variance_type, " or ".join(map(repr, _VARIANCES)))
+        require(
+            not rescale_betas_zero_snr, "rescale_betas_zero_snr", rescale_betas_zero_snr,
+            "False: without any signal at the last step there is nothing to divide by",
+        )  # fmt: skip
 
     @classmethod
     def from_process(cls, process: Process, num_train_timesteps: int = 1000, **settings: Any) -> BlurringScheduler:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,8 +27,8 @@ def describe_run(folder: Path) -> dict[str, Any]:
     Returns
     -------
     dict
-        "process", "data", "model", "train", "sample" (settings), "parameters" (None: not known before there is a checkpoint
-        in one piece), "image_shape", "steps" (done, and planned), "loss" (of the last line of metrics), "checkpoints" (step and
+        "process", "data", "model", "train", "sample" (settings), "parameters" (None: not known, without a checkpoint in one
+        piece), "image_shape", "steps" (done, and planned), "loss" (of the last line of metrics), "checkpoints" (step and
         bytes of each), "bytes" (of the whole folder), "backend" and "version" (that wrote the newest checkpoint), "pictures",
         "samples" (folders), "evaluation" (what `blurcore evaluate` wrote), "calibrated".
 
@@ -115,4 +116,8 @@ def _count_parameters(file: Path) -> int | None:
 
 
 def _size(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    total = 0
+    for path in folder.rglob("*"):
+        with suppress(OSError):  # an old checkpoint goes away while a run goes on
+            total += path.stat().st_size if path.is_file() else 0
+    return total

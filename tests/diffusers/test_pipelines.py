@@ -78,6 +78,11 @@ def test_saved_pipeline_loads_in_a_fresh_process_that_knows_of_diffusers_alone(m
     assert "blurcore.diffusers.BlurringScheduler" in done.stdout
 
 
+def test_ddim_pipeline_swaps_schedulers_as_the_page_warns(make_unet):
+    pipeline = diffusers.DDIMPipeline(make_unet(8), bd.BlurringScheduler())
+    assert type(pipeline.scheduler) is diffusers.DDIMScheduler
+
+
 def test_heat_pipeline_carries_the_blurred_data_that_it_starts_from(heat, tmp_path):
     before = draw(heat)
     heat.save_pretrained(tmp_path)
