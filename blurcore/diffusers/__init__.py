@@ -13,6 +13,7 @@ from blurcore.errors import BackendError
 
 try:
     import diffusers
+    import torch  # noqa: F401 (diffusers can be imported without, and is then an empty shell)
     from diffusers import DiffusionPipeline, ModelMixin, SchedulerMixin
 except ImportError as error:
     raise BackendError(

@@ -86,7 +86,7 @@ def _summary(about: dict[str, Any]) -> str:
 
 def _data(about: dict[str, Any]) -> str:
     name = about["data"]["name"]
-    shape = "" if about["image_shape"] is None else f", brought to {' x '.join(map(str, about['image_shape']))}"
+    shape = "" if about["image_shape"] is None else f" as {' x '.join(map(str, about['image_shape']))}"
     return (
         f"`{name}`{shape}: {DATA.get(name, 'data of who trained it; source and licence are not recorded in the run')}."
     )

@@ -43,15 +43,15 @@ def describe_run(folder: Path) -> dict[str, Any]:
     checkpoints = complete_checkpoints(folder)
     state = _read_state(checkpoints[-1]) if checkpoints else {}
     lines = read_metrics(folder / "metrics.jsonl") if (folder / "metrics.jsonl").is_file() else []
+    lines = [line for line in lines if isinstance(line.get("step"), int)]
     losses = [line for line in lines if isinstance(line.get("loss"), (int, float))]
-    steps = [line["step"] for line in lines if isinstance(line.get("step"), int)]
     settings = to_dict(config)
     return {
         "run": str(folder),
         **{name: settings[name] for name in ("process", "data", "model", "train", "sample", "seed")},
         "parameters": _count_parameters(checkpoints[-1] / "ema.safetensors") if checkpoints else None,
         "image_shape": state.get("image_shape"),
-        "steps": {"done": max([state.get("step", 0), *steps]), "planned": config.train.steps},
+        "steps": {"done": max([state.get("step", 0), *(line["step"] for line in lines)]), "planned": config.train.steps},
         "loss": {"step": losses[-1]["step"], "value": losses[-1]["loss"]} if losses else None,
         "checkpoints": [{"step": int(path.name.removeprefix("step-")), "bytes": _size(path)} for path in checkpoints],
         "bytes": _size(folder),
@@ -60,7 +60,7 @@ def describe_run(folder: Path) -> dict[str, Any]:
         "pictures": [str(path.relative_to(folder)) for path in pictures(folder)],
         "samples": sorted(path.parent.name for path in (folder / "samples").glob("*/samples.npz")),
         "evaluation": read_evaluation(folder),
-        "calibrated": bool(list(folder.glob("calibration*"))),
+        "calibrated": bool(list(folder.glob("calibration.*"))),
     }  # fmt: skip
 
 

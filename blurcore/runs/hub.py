@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +12,7 @@ from blurcore.errors import ConfigError
 from blurcore.runs.card import PICTURE, model_card
 from blurcore.runs.checkpoint import Checkpoint, newest_checkpoint, save_checkpoint
 from blurcore.runs.config import read_config, write_config
-from blurcore.runs.description import describe_run, pictures, without_paths
+from blurcore.runs.description import describe_run, pictures, read_evaluation, without_paths
 
 _USAGE = """\
 ```
@@ -61,9 +62,12 @@ def export_hub_folder(run: Path, out: Path, *, license_id: str = "unknown") -> N
         kept = {name: arrays for name, arrays in checkpoint.groups.items() if name not in ("model", "optimizer")}
         groups = {"model": {}, "optimizer": {}, **kept}  # a run that goes on needs them, a sampler does not
         save_checkpoint(folder, Checkpoint(checkpoint.step, groups, checkpoint.state), keep=1)
-        for path in (run / "metrics.jsonl", run / "evaluation.json", *run.glob("calibration*")):
+        for path in (run / "metrics.jsonl", *run.glob("calibration.*")):
             if path.is_file():
                 shutil.copyfile(path, folder / path.name)
+        if (found := read_evaluation(run)) is not None:
+            text = json.dumps(_without_paths(found), indent=1)
+            (folder / "evaluation.json").write_text(text + "\n", encoding="utf-8")
         notes = ["The optimiser's state and the last weights are left out: training cannot be resumed from here."]
         if "prior" in checkpoint.groups:
             notes.append("Sampling starts from blurred training data, which are part of the folder.")
@@ -71,6 +75,15 @@ def export_hub_folder(run: Path, out: Path, *, license_id: str = "unknown") -> N
         write_card(folder, run, name=out.name, license_id=license_id, usage=usage, library="blurcore", notes=notes)
 
     write_whole(out, write)
+
+
+def _without_paths(value: Any) -> Any:
+    """Return what JSON has for other eyes: of paths of this machine, the last part."""
+    if isinstance(value, dict):
+        return {name: _without_paths(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [_without_paths(part) for part in value]
+    return Path(value).name if isinstance(value, str) and Path(value).is_absolute() else value
 
 
 def write_card(

@@ -180,7 +180,12 @@ class TestHubFolder:
     def test_paths_of_this_machine_stay_at_home(self, tmp_path):
         pytest.importorskip("huggingface_hub")
         run = make_run(tmp_path / "run", config(name="folder", path="/home/me/secret/faces", image_size=(8, 8)))
+        (run / "evaluation.json").write_text(
+            '{"reference": ["/home/me/secret/real"], "settings": {"weights": "/secret/w.pt"}, "x": "a/b"}'
+        )
         assert main(["export", str(run), "--to", "hub-folder", "--out", str(tmp_path / "out")]) == 0
+        found = json.loads((tmp_path / "out" / "evaluation.json").read_text())
+        assert found == {"reference": ["real"], "settings": {"weights": "w.pt"}, "x": "a/b"}
         assert read_config(tmp_path / "out" / "config.toml").data.path == "faces"
         for name in files(tmp_path / "out"):
             assert b"secret" not in (tmp_path / "out" / name).read_bytes(), name

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -190,9 +189,10 @@ def test_prior_of_another_shape_is_refused(heat, make_unet):
         draw(other)
 
 
-def test_missing_diffusers_says_what_to_install(tmp_path: Path):
+@pytest.mark.parametrize("package", ["diffusers", "torch"])
+def test_missing_package_says_what_to_install(package):
     code = (
-        "import sys; sys.modules['diffusers'] = None\n"
+        f"import sys; sys.modules[{package!r}] = None\n"
         "try:\n    import blurcore.diffusers\n"
         "except ImportError as error:\n    print(type(error).__name__, error)"
     )
