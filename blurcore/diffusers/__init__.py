@@ -1,7 +1,8 @@
 """Hugging Face diffusers: schedulers for the processes of this package, pipelines, and networks of runs as its models.
 
-diffusers writes the module of each class into a saved pipeline (``model_index.json``), and looks there again when it loads it;
-all public classes therefore say that they live here, whatever file they are written in. It then looks in that same module
+diffusers writes the module of each class into a saved pipeline (``model_index.json``), and looks there again when it loads it,
+provided that somebody has imported it (from 0.42.1 on): whoever loads a pipeline says ``import blurcore.diffusers`` before. All public
+classes therefore say that they live here, whatever file they are written in. It then looks in that same module
 for the names of its own base classes, to know how to load a component: they must stay here too.
 
 Alone of all that is in `blurcore`, this subpackage imports a framework. Nothing else imports it.

@@ -27,13 +27,17 @@ _PREDICTIONS = {"eps": "epsilon", "x0": "sample", "v": "v_prediction", "residual
 _VARIANCES = {"posterior": "fixed_small", "upper": "fixed_large"}
 _STEPS = 1000  # of a network that knows all times: as many as DDPM has, or a few more
 
+_THEIRS = """\
+import blurcore.diffusers  # diffusers wants to have seen it before it loads its classes
+from diffusers import DDPMPipeline"""
+
 _USAGE = """\
 ```
 pip install 'blurcore[diffusers]'
 ```
 
 ```python
-from {module} import {pipeline}
+{imports}
 
 pipeline = {pipeline}.from_pretrained("{name}")
 images = pipeline(batch_size=4, num_inference_steps={steps}{more}).images
@@ -60,8 +64,8 @@ def export_pipeline(run: Path, out: Path, *, license_id: str = "unknown") -> Non
     kind = type(pipeline)
     steps = _num_steps(read_config(run / "config.toml"))
     usage = _USAGE.format(
-        module="diffusers" if kind is DDPMPipeline else "blurcore.diffusers", pipeline=kind.__name__, name=out.name, steps=steps,
-        more="" if len(pipeline.unet.config.sample_size) == 2 else ', output_type="pt"',
+        imports=_THEIRS if kind is DDPMPipeline else f"from blurcore.diffusers import {kind.__name__}", pipeline=kind.__name__,
+        name=out.name, steps=steps, more="" if len(pipeline.unet.config.sample_size) == 2 else ', output_type="pt"',
     )  # fmt: skip
     notes = [
         "`DDIMPipeline` would put a DDIM scheduler in the place of this one, without a word: use the pipeline above."

