@@ -5,7 +5,7 @@ r"""Inverse heat dissipation in diffusers: its scheduler, and a pipeline that ca
 (Rissanen et al. 2022; SPEC 7). Level k + 1 of K is step k of diffusers.
 """
 
-from __future__ import annotations
+# No annotations from the future: diffusers reads those of a pipeline's constructor as they stand.
 
 from typing import Any
 
@@ -140,7 +140,7 @@ class BlurredDataPrior(ModelMixin, ConfigMixin):  # type: ignore[misc]
     @classmethod
     def of(
         cls, grid: tuple[int, ...], frequencies: np.ndarray[Any, Any], values: np.ndarray[Any, Any]
-    ) -> BlurredDataPrior:
+    ) -> "BlurredDataPrior":
         """Return the prior of coefficients (images, frequencies, C) at flat places `frequencies` of a grid."""
         prior: BlurredDataPrior = cls(list(grid), values.shape[2], values.shape[0], values.shape[1])
         prior.frequencies.copy_(torch.from_numpy(frequencies.astype(np.int64)))
@@ -148,7 +148,7 @@ class BlurredDataPrior(ModelMixin, ConfigMixin):  # type: ignore[misc]
         return prior
 
     @classmethod
-    def from_images(cls, images: torch.Tensor, process: Process) -> BlurredDataPrior:
+    def from_images(cls, images: torch.Tensor, process: Process) -> "BlurredDataPrior":
         """Return the prior that training images (n, C, *grid), in the range of training, make for a process."""
         grid = tuple(images.shape[2:])
         x = np.asarray(images.detach().cpu().float().movedim(1, -1))
@@ -188,7 +188,7 @@ class HeatDissipationPipeline(BlurringPipeline):
     """
 
     def __init__(
-        self, unet: Any, scheduler: Any, prior: BlurredDataPrior, data_range: str = "symmetric", num_steps: int | None = None
+        self, unet: Any, scheduler: Any, prior: BlurredDataPrior, data_range: str = "symmetric", num_steps: int = 0
     ) -> None:  # fmt: skip
         super().__init__(unet=unet, scheduler=scheduler, data_range=data_range, num_steps=num_steps)
         self.register_modules(prior=prior)

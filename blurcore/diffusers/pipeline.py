@@ -1,6 +1,6 @@
 """From noise to images: diffusers' `DDPMPipeline`, for data in any range and processes that end in noise of any colour."""
 
-from __future__ import annotations
+# No annotations from the future: diffusers reads those of a pipeline's constructor as they stand.
 
 from typing import Any
 
@@ -25,12 +25,12 @@ class BlurringPipeline(DiffusionPipeline):  # type: ignore[misc]
     data_range
         Range of the data that the network was trained on: "symmetric", [-1, 1], or "unit", [0, 1].
     num_steps
-        Calls of the network where a call of the pipeline does not say; None: one for each step of training.
+        Calls of the network where a call of the pipeline does not say; 0: one for each step of training.
     """
 
     model_cpu_offload_seq = "unet"
 
-    def __init__(self, unet: Any, scheduler: Any, data_range: str = "symmetric", num_steps: int | None = None) -> None:
+    def __init__(self, unet: Any, scheduler: Any, data_range: str = "symmetric", num_steps: int = 0) -> None:
         super().__init__()
         require(data_range in SCALES, "data_range", data_range, " or ".join(map(repr, SCALES)))
         self.register_modules(unet=unet, scheduler=scheduler)
@@ -81,8 +81,9 @@ class BlurringPipeline(DiffusionPipeline):  # type: ignore[misc]
         require(output_type in ("pil", "np", "pt"), "output_type", output_type, "'pil', 'np' or 'pt'")
         if output_type != "pt" and len(shape) != 4:
             raise ArgumentError(f"output_type must be 'pt' for data on a grid {shape[2:]}, which are no images")
-        steps = num_inference_steps or self.config.num_steps or self.scheduler.config.num_train_timesteps
-        self.scheduler.set_timesteps(steps)
+        if num_inference_steps is None:
+            num_inference_steps = self.config.num_steps or self.scheduler.config.num_train_timesteps
+        self.scheduler.set_timesteps(num_inference_steps)
         x = self._start(shape, generator) if latents is None else latents.to(self._execution_device, self.unet.dtype)
         require(tuple(x.shape) == shape, "latents", tuple(x.shape), f"of shape {shape}")
         more = {} if class_labels is None else {"class_labels": class_labels.to(x.device)}
