@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from blurcore.cli.settings import refuse_rest
-from blurcore.runs.card import numbers_of
+from blurcore.runs.card import metrics_of
 from blurcore.runs.description import describe_run
 
 
@@ -47,8 +47,7 @@ def _rows(about: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield "backend", f"{about['backend']}, blurcore {about['version'] or 'unknown'}"
     yield "samples", ", ".join([*about["samples"], *about["pictures"]]) or "none"
     yield "calibrated", "yes" if about["calibrated"] else "no"
-    numbers = [f"{name} {value:.6g}" for name, value in numbers_of(about["evaluation"])]
-    yield "evaluation", ", ".join(numbers) or "none"
+    yield "evaluation", ", ".join(map(str, metrics_of(about["evaluation"]))) or "none"
 
 
 def _in_words(settings: dict[str, Any]) -> str:

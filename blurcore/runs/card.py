@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 PICTURE = "samples.png"
 """Where the card looks for its picture."""
@@ -16,6 +16,17 @@ DATA = {
     "brain": "patches of a magnetic resonance scan that ships in nibabel as test data; licence: that package's `COPYING`",
 }
 """What the embedded data sets are, and under which licence, as far as their packages say."""
+
+
+class Metric(NamedTuple):
+    """A number that an evaluation has found, and how sure it is, in words."""
+
+    name: str
+    value: float
+    spread: str
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.value:.5g} {self.spread}".strip()
 
 
 def model_card(about: dict[str, Any], *, name: str, license_id: str, usage: str, library: str, notes: list[str]) -> str:
@@ -38,34 +49,37 @@ def model_card(about: dict[str, Any], *, name: str, license_id: str, usage: str,
     """
     from huggingface_hub import EvalResult, ModelCardData
 
-    data, numbers = about["data"]["name"], list(numbers_of(about["evaluation"]))
+    data, metrics = about["data"]["name"], metrics_of(about["evaluation"])
     image = about["image_shape"] is not None and len(about["image_shape"]) == 3
     results = [
         EvalResult(
             task_type="unconditional-image-generation" if image else "other", dataset_type=data, dataset_name=data,
-            metric_type=metric, metric_value=value,
+            metric_type=metric.name, metric_value=metric.value,
         )
-        for metric, value in numbers
+        for metric in metrics
     ]  # fmt: skip
     card = ModelCardData(
         license=license_id, library_name=library, tags=["blurcore", "diffusion", about["process"]["kind"]],
         pipeline_tag="unconditional-image-generation" if image else None,
         model_name=name if results else None, eval_results=results or None,
     )  # fmt: skip
-    return f"---\n{card.to_yaml()}\n---\n\n{_body(about, name, license_id, usage, numbers, notes)}"
+    return f"---\n{card.to_yaml()}\n---\n\n{_body(about, name, license_id, usage, metrics, notes)}"
 
 
 def _body(
-    about: dict[str, Any], name: str, license_id: str, usage: str, numbers: list[tuple[str, float]], notes: list[str]
+    about: dict[str, Any], name: str, license_id: str, usage: str, metrics: list[Metric], notes: list[str]
 ) -> str:
     parts = [f"# {name}", _summary(about)]
     if about["pictures"]:
         parts.append(f"![Samples]({PICTURE})")
     parts += ["## Use", usage.strip(), "## Data", _data(about)]
     parts += ["## Training", "\n".join(f"- {line}" for line in _training(about))]
-    if numbers:
-        rows = "\n".join(f"| {metric} | {value:.6g} |" for metric, value in numbers)
-        parts += ["## Evaluation", f"By `blurcore evaluate`:\n\n| metric | value |\n| --- | ---: |\n{rows}"]
+    if metrics:
+        rows = "\n".join(f"| {metric.name} | {metric.value:.5g} | {metric.spread} |" for metric in metrics)
+        parts += [
+            "## Evaluation",
+            f"By `blurcore evaluate`:\n\n| metric | value | interval or error |\n| --- | ---: | --- |\n{rows}",
+        ]
     else:
         parts += ["## Evaluation", "Not evaluated (`blurcore evaluate RUN` does)."]
     unknown = license_id == "unknown"
@@ -102,13 +116,25 @@ def _training(about: dict[str, Any]) -> Iterator[str]:
     yield f"process `{about['process']}`"
 
 
-def numbers_of(evaluation: dict[str, Any] | None, prefix: str = "") -> Iterator[tuple[str, float]]:
-    """Yield the numbers of an evaluation by name, as deep as they lie; of those with errors, the means."""
-    for name, value in (evaluation or {}).items():
-        path = f"{prefix}{name}"
-        if isinstance(value, dict) and isinstance(value.get("mean"), (int, float)):
-            yield path, float(value["mean"])
-        elif isinstance(value, dict) and name != "settings":
-            yield from numbers_of(value, f"{path}.")
-        elif isinstance(value, (int, float)) and not isinstance(value, bool):
-            yield path, float(value)
+def metrics_of(evaluation: dict[str, Any] | None) -> list[Metric]:
+    """Return what `blurcore evaluate` has found, by name: the bound in bits/dim, and the distances of samples."""
+    found, evaluation = [], evaluation or {}
+    bits, samples = (_table(evaluation, name) for name in ("bits_per_dim", "samples"))
+    total = _table(bits, "total")
+    if (value := total.get("mean")) is not None:
+        kind, error = _table(evaluation, "settings").get("likelihood", "likelihood"), total.get("standard_error")
+        found.append(Metric(f"bits_per_dim ({kind})", value, "" if error is None else f"+- {error:.4g}"))
+    for name in _table(samples, "metrics"):
+        result = _table(_table(samples, "metrics"), name)
+        label = name if name == "spectrum_distance" else f"{name} ({samples.get('features')} features)"
+        if (value := result.get("value")) is not None:
+            low, high = result.get("low"), result.get("high")
+            spread = "" if low is None or high is None else f"[{low:.4g}, {high:.4g}]"
+            found.append(Metric(label, value, spread))
+    return found
+
+
+def _table(values: dict[str, Any], name: str) -> dict[str, Any]:
+    """Return a part of what a file holds, empty where it has another form."""
+    part = values.get(name)
+    return part if isinstance(part, dict) else {}

@@ -24,6 +24,21 @@ from blurcore.runs import Checkpoint, RunFolder, newest_checkpoint, read_config,
 WEIGHTS = {"first.weight": np.ones((3, 2, 2), np.float32), "first.bias": np.zeros(3, np.float32)}
 
 
+EVALUATION = {
+    "bits_per_dim": {"steps": {"mean": 3.0}, "total": {"mean": 3.25, "standard_error": 0.1}},
+    "settings": {"likelihood": "discrete", "seed": 0},
+    "samples": {
+        "features": "digits",
+        "num_samples": 64,
+        "metrics": {
+            "frechet_distance": {"value": 59.8938, "low": 57.7, "high": 62.3},
+            "spectrum_distance": {"value": 19.0},
+        },
+    },
+}
+"""What `blurcore evaluate` leaves, in short."""
+
+
 def config(**data: Any) -> bc.RunConfig:
     return bc.RunConfig(
         device="cpu",
@@ -63,9 +78,7 @@ def files(folder: Path) -> set[str]:
 class TestInfo:
     def test_table_says_what_a_run_is_and_how_far_it_has_come(self, tmp_path, capsys):
         run = make_run(tmp_path / "run")
-        (run / "evaluation.json").write_text(
-            '{"bits_per_dim": {"total": {"mean": 3.25, "standard_error": 0.1}}, "step": 6}'
-        )
+        (run / "evaluation.json").write_text(json.dumps(EVALUATION))
         assert main(["info", str(run)]) == 0
         out, err = capsys.readouterr()
         assert err == ""
@@ -79,7 +92,9 @@ class TestInfo:
         assert [entry.split()[0] for entry in rows["checkpoints"].split(", ")] == ["3", "6"]
         assert rows["backend"] == "torch, blurcore 9.8.7"
         assert rows["samples"] == "samples/step-00000006.png"
-        assert rows["evaluation"] == "bits_per_dim.total 3.25, step 6"
+        assert rows["evaluation"] == (
+            "bits_per_dim (discrete) 3.25 +- 0.1, frechet_distance (digits features) 59.894 [57.7, 62.3], spectrum_distance 19"
+        )
 
     def test_json_has_the_settings_the_sizes_and_the_rest(self, tmp_path, capsys):
         run = make_run(tmp_path / "run")
@@ -98,6 +113,30 @@ class TestInfo:
             None,
             False,
         )
+
+    def test_what_blurcore_evaluate_leaves_is_understood(self, tmp_path, torch, capsys):
+        settings = replace(config(), train=replace(config().train, steps=1))
+        bc.get_backend("torch").train(settings, tmp_path / "run")
+        words = ["evaluate", str(tmp_path / "run"), "--bootstrap", "2", "--num-samples", "64", "--num-reference", "64"]
+        assert main(words) == 0
+        assert (
+            main(
+                ["evaluate", str(tmp_path / "run"), "--likelihood", "discrete", "--num-images", "2", "--num-steps", "2"]
+            )
+            == 0
+        )
+        capsys.readouterr()
+        assert main(["info", str(tmp_path / "run")]) == 0
+        row = capsys.readouterr().out.splitlines()[-1]
+        for name in ("bits_per_dim (discrete)", "frechet_distance (digits features)", "precision", "spectrum_distance"):
+            assert name in row
+
+    def test_evaluation_of_another_form_is_no_evaluation(self, tmp_path, capsys):
+        run = make_run(tmp_path / "run")
+        for text in ("[]", "{", '{"samples": 3, "bits_per_dim": {"total": 1}}'):
+            (run / "evaluation.json").write_text(text)
+            assert main(["info", str(run)]) == 0
+            assert capsys.readouterr().out.endswith("evaluation   none\n")
 
     def test_run_that_has_only_begun_is_described_too(self, tmp_path, capsys):
         with RunFolder(tmp_path / "run", config(), resume=False):
@@ -167,14 +206,17 @@ class TestHubFolder:
 
     def test_metrics_of_an_evaluation_are_in_the_card_and_its_front_matter(self, tmp_path, card_of):
         run, out = make_run(tmp_path / "run"), tmp_path / "out"
-        (run / "evaluation.json").write_text(
-            '{"bits_per_dim": {"total": {"mean": 3.25, "standard_error": 0.1}}, "settings": {"seed": 1}}'
-        )
+        (run / "evaluation.json").write_text(json.dumps(EVALUATION))
         assert main(["export", str(run), "--to", "hub-folder", "--out", str(out)]) == 0
         card = card_of(out)
         found = [(result.metric_type, result.metric_value, result.dataset_name) for result in card.data.eval_results]
-        assert found == [("bits_per_dim.total", 3.25, "digits")]
-        assert "| bits_per_dim.total | 3.25 |" in card.text
+        assert found == [
+            ("bits_per_dim (discrete)", 3.25, "digits"),
+            ("frechet_distance (digits features)", 59.8938, "digits"),
+            ("spectrum_distance", 19.0, "digits"),
+        ]
+        assert "| frechet_distance (digits features) | 59.894 | [57.7, 62.3] |" in card.text
+        assert "FID" not in card.text
         assert (out / "evaluation.json").is_file()
 
     def test_paths_of_this_machine_stay_at_home(self, tmp_path):
