@@ -63,9 +63,8 @@ def tests(session: nox.Session, cell: str) -> None:
     extras, libraries = CELLS[cell]
     install(session, "test", *extras)
     if "torch" in extras:
-        session.install(
-            "--no-deps", "azula", "einops"
-        )  # its metadata asks for torchvision, which PyPI has for CUDA alone
+        # azula's metadata ask for torchvision, which PyPI has for CUDA alone.
+        session.install("--no-deps", "azula", "einops")
     session.run("pytest", *session.posargs, env={"BLURCORE_TEST_LIBRARIES": libraries})
 
 

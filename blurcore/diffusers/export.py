@@ -68,7 +68,7 @@ def export_pipeline(run: Path, out: Path, *, license_id: str = "unknown") -> Non
         name=out.name, steps=steps, more="" if len(pipeline.unet.config.sample_size) == 2 else ', output_type="pt"',
     )  # fmt: skip
     notes = [
-        "`DDIMPipeline` would put a DDIM scheduler in the place of this one, without a word: use the pipeline above."
+        "`DDIMPipeline` would silently put a scheduler in the place of this one that knows nothing of the blur: use the pipeline above."
     ]
     if kind is HeatDissipationPipeline:
         notes.append("Sampling starts from blurred training data, which are part of the folder.")
