@@ -62,6 +62,9 @@ def tests(session: nox.Session, cell: str) -> None:
     """Run the tests with the libraries of one cell: core alone, torch, jax, both."""
     extras, libraries = CELLS[cell]
     install(session, "test", *extras)
+    if "torch" in extras:
+        # azula's metadata ask for torchvision, which PyPI has for CUDA alone.
+        session.install("--no-deps", "azula", "einops")
     session.run("pytest", *session.posargs, env={"BLURCORE_TEST_LIBRARIES": libraries})
 
 

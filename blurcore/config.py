@@ -185,6 +185,8 @@ class TrainConfig:
     """How many of the newest checkpoints to keep."""
     tensorboard: bool = False
     """Write the scalars for TensorBoard too, into RUN/tensorboard (needs the extra `tensorboard`)."""
+    wandb: bool = False
+    """Send the scalars to Weights & Biases too, by way of RUN/wandb (needs the extra `wandb`; WANDB_MODE=offline: do not send)."""
 
     def __post_init__(self) -> None:
         for name in (

@@ -18,6 +18,7 @@ _EXTRAS = {
     **dict.fromkeys(("tyro", "shtab", "tomli_w", "rich", "PIL", "matplotlib", "safetensors", "scipy"), "cli"),
     **dict.fromkeys(("mlxtend", "nibabel", "skimage", "sklearn"), "data"),
     **dict.fromkeys(("flax", "optax"), "jax"),
+    "huggingface_hub": "hub",
 }
 """The extra that brings a package: the core alone needs none of them."""
 

@@ -48,6 +48,8 @@ def build_parser() -> _Parser:
     _add_sample(commands)
     _add_evaluate(commands)
     _add_calibrate(commands)
+    _add_info(commands)
+    _add_export(commands)
     _add_figure(commands)
     _add_explore(commands)
     _add_verify(commands)
@@ -136,6 +138,25 @@ def _add_calibrate(commands: argparse._SubParsersAction[_Parser]) -> None:
     calibrate.add_argument("--num-times", type=int, default=33, help="times to measure at (default: 33)")
     calibrate.add_argument("--backend", help="backend that computes (default: the run's)")
     calibrate.add_argument("--device", default="auto", help="device (default: the accelerator where there is one)")
+
+
+def _add_info(commands: argparse._SubParsersAction[_Parser]) -> None:
+    info = _add(commands, "info", "say what a run is and how far it has come")
+    _path(info, "run", text="run folder", metavar="RUN")
+    info.add_argument("--json", action="store_true", help="as JSON")
+
+
+def _add_export(commands: argparse._SubParsersAction[_Parser]) -> None:
+    export = _add(commands, "export", "write a run as a pipeline of diffusers, or as a folder to publish")
+    _path(export, "run", text="run folder", metavar="RUN")
+    export.add_argument(
+        "--to", required=True, choices=("diffusers", "hub-folder"),
+        help="diffusers: a saved pipeline; hub-folder: weights, model card and picture, for huggingface_hub.upload_folder",
+    )  # fmt: skip
+    _path(export, "--out", text="folder to write, which must not be there or be empty", required=True)
+    export.add_argument(
+        "--license", default="unknown", help="licence of the weights, as the Hub names it (default: unknown)"
+    )
 
 
 def _add_figure(commands: argparse._SubParsersAction[_Parser]) -> None:

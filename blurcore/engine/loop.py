@@ -16,10 +16,11 @@ from typing import Any, Protocol, SupportsFloat
 
 import numpy as np
 
+from blurcore import __version__
 from blurcore._signals import Interrupted, Watch, watch_signals
 from blurcore.config import RunConfig, SampleConfig
 from blurcore.data import Dataset, Loader, load, load_labels, save_samples
-from blurcore.engine.metrics import Scalars, Totals, summary_writer
+from blurcore.engine.metrics import Scalars, Totals, summary_writer, wandb_module
 from blurcore.engine.priors import Prior, fit_prior, restore_prior, starts_from_data
 from blurcore.engine.quality import Reference, check_evaluation, evaluation_settings
 from blurcore.engine.sampling import check_sampling, objective_of
@@ -94,12 +95,14 @@ def check_config(config: RunConfig, image_shape: tuple[int, ...]) -> None:
     Raises
     ------
     ConfigError
-        Process, prediction, embedding or sampler do not go together, or TensorBoard is asked for and not installed;
+        Process, prediction, embedding or sampler do not go together, or TensorBoard or W&B is asked for and not installed;
         says what to do.
     """
     shape, process = image_shape[:-1], config.process
     if config.train.tensorboard:
         summary_writer()
+    if config.train.wandb:
+        wandb_module()
     objective_of(config)
     if starts_from_data(process):
         if config.model.embedding == "log_snr":
@@ -223,7 +226,7 @@ class _Loop:
             self.data, batch_size=settings.batch_size, seed=self.config.seed, start_step=trainer.step,
             num_workers=settings.num_workers, flip=self.config.data.flip, rows=trainer.rows,
         )  # fmt: skip
-        with loader, Scalars(self.folder, settings.tensorboard) as scalars, self._writing() as self.writer:
+        with loader, Scalars(self.folder, settings) as scalars, self._writing() as self.writer:
             if self._saved_at is None:
                 self._save()  # what is killed before its first interval can be resumed too,
                 if self.writer is not None:
@@ -324,7 +327,7 @@ class _Loop:
         trainer = self.trainer
         state = {
             "image_shape": list(self.data.image_shape), "data": self.data.fingerprint, "totals": self.totals.to_dict(),
-            "backend": trainer.backend,
+            "backend": trainer.backend, "version": __version__,
         }  # fmt: skip
         if self.writer is not None:
             self.writer.wait()  # before the arrays are copied: one copy in memory, not two

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import math
+import os
+import secrets
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -11,6 +13,8 @@ from blurcore.config import TrainConfig
 from blurcore.engine.schedule import learning_rate
 from blurcore.errors import CheckpointError, ConfigError
 from blurcore.runs import RunFolder
+from blurcore.runs.files import replace_text
+from blurcore.serial import to_dict
 
 _log = logging.getLogger(__name__)
 
@@ -73,14 +77,60 @@ def summary_writer() -> Any:
     return SummaryWriter
 
 
-class Scalars:
-    """Metrics as JSON lines, and for TensorBoard where asked for; nowhere without a run folder."""
+def wandb_module() -> Any:
+    """Return Weights & Biases.
 
-    def __init__(self, run: RunFolder | None, tensorboard: bool) -> None:
+    Raises
+    ------
+    ConfigError
+        It is not installed; says what to install.
+    """
+    try:
+        import wandb
+    except ImportError:
+        raise ConfigError("train.wandb needs wandb; try: pip install 'blurcore[wandb]'") from None
+    return wandb
+
+
+def _start_wandb(run: RunFolder) -> Any:
+    """Return a run of Weights & Biases, in RUN/wandb; one that is resumed goes on under its old number.
+
+    Raises
+    ------
+    ConfigError
+        It cannot be started: nobody is logged in, or there is no network.
+    """
+    wandb, number = wandb_module(), run.path / "wandb" / "run-id"
+    number.parent.mkdir(exist_ok=True)
+    if not number.exists():
+        replace_text(number, secrets.token_hex(4))
+    try:
+        started = wandb.init(
+            project=os.environ.get("WANDB_PROJECT", "blurcore"), name=os.environ.get("WANDB_NAME", run.path.name),
+            id=number.read_text(encoding="utf-8"), resume="allow", dir=str(run.path), config=to_dict(run.config),
+            settings=wandb.Settings(console="off"),  # stdout is ours
+        )  # fmt: skip
+    except wandb.Error as error:
+        raise ConfigError(
+            f"train.wandb: Weights & Biases does not start ({error}); WANDB_MODE=offline writes into the run folder alone"
+        ) from None
+    started.define_metric("train/*", step_metric="step")  # a resumed run goes back to its checkpoint
+    return started
+
+
+class Scalars:
+    """Metrics as JSON lines, and for TensorBoard or W&B where asked for; nowhere without a run folder."""
+
+    def __init__(self, run: RunFolder | None, settings: TrainConfig) -> None:
         self._run = run
         self._writer: Any = None
-        if tensorboard and run is not None:
+        self._wandb: Any = None
+        if run is None:
+            return
+        if settings.tensorboard:
             self._writer = summary_writer()(str(run.path / "tensorboard"))
+        if settings.wandb:
+            self._wandb = _start_wandb(run)
 
     def write(
         self, totals: Totals, settings: TrainConfig, step: int, *, seconds: float, distances: dict[str, float]
@@ -100,6 +150,8 @@ class Scalars:
         if self._writer is not None:
             for name, value in values.items():
                 self._writer.add_scalar(f"train/{name}", value, step)
+        if self._wandb is not None:
+            self._wandb.log({"step": step, **{f"train/{name}": value for name, value in values.items()}})
         return Totals(skipped=totals.skipped, skipped_in_a_row=totals.skipped_in_a_row)
 
     def __enter__(self) -> Scalars:
@@ -108,3 +160,5 @@ class Scalars:
     def __exit__(self, *exception: object) -> None:
         if self._writer is not None:
             self._writer.close()
+        if self._wandb is not None:
+            self._wandb.finish(exit_code=0 if exception[0] is None else 1)

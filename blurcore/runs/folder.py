@@ -20,8 +20,8 @@ from blurcore.serial import to_dict
 # What may change between a run and its continuation, because it does not change the weights of any step.
 _FREE = {
     "backend", "device", "sample", "data.path", "data.strict", "train.steps", "train.log_every", "train.sample_every",
-    "train.checkpoint_every", "train.keep_checkpoints", "train.num_workers", "train.tensorboard", "train.gradient_checkpointing",
-    "train.parallel", "train.sharded_checkpoints", "train.evaluate_every", "train.evaluate_samples",
+    "train.checkpoint_every", "train.keep_checkpoints", "train.num_workers", "train.tensorboard", "train.wandb",
+    "train.gradient_checkpointing", "train.parallel", "train.sharded_checkpoints", "train.evaluate_every", "train.evaluate_samples",
 }  # fmt: skip
 
 

@@ -58,7 +58,7 @@ class TestHelp:
         "words",
         [
             (), ("demo",), ("train",), ("sample",), ("figure",), ("figure", "overview"), ("figure", "snr"), ("figure", "kernels"),
-            ("figure", "trajectory"), ("figure", "losses"), ("explore",), ("verify",), ("completion",),
+            ("figure", "trajectory"), ("figure", "losses"), ("explore",), ("info",), ("export",), ("verify",), ("completion",),
         ],
         ids=" ".join,
     )  # fmt: skip

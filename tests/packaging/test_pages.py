@@ -40,7 +40,8 @@ SHORTER = {
 """What takes long because it is there to be looked at."""
 NEEDS = {
     "tutorial.md": "torch", "own_images.md": "torch", "torch_loop.md": "torch", "run_folder.md": "torch", "jax_loop.md": "optax",
-    "backends.md": "dask", "evaluation.md": "sklearn",
+    "backends.md": "dask", "evaluation.md": "sklearn", "diffusers.md": "torch diffusers",
+    "interchange.md": "torch diffusers huggingface_hub",
 }  # fmt: skip
 
 
@@ -95,8 +96,8 @@ def page_folder(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("page", EXECUTED)
 def test_page_runs(page, page_folder):
-    if page in NEEDS:
-        pytest.importorskip(NEEDS[page])
+    for needed in NEEDS.get(page, "").split():
+        pytest.importorskip(needed)
     run_page(page)
 
 

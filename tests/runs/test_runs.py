@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -276,3 +277,77 @@ def test_tensorboard_that_is_missing_is_asked_for_before_there_is_a_folder(
     code, says = train()
     assert (code, "tensorboard" in says.lower()) == (0, False)
     assert os.listdir(tmp_path / "run" / "samples") == ["step-00000008.png"]
+
+
+def test_wandb_that_is_missing_is_asked_for_before_there_is_a_folder(
+    train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    code, says = train("--train.wandb")
+    assert (code, "pip install 'blurcore[wandb]'" in says) == (2, True)
+    assert not (tmp_path / "run").exists()
+    code, says = train()
+    assert (code, "wandb" in says.lower()) == (0, False)
+
+
+class _Wandb(ModuleType):
+    """Stands in for Weights & Biases: notes what it is told, or does not start."""
+
+    class Error(Exception):
+        """As in wandb."""
+
+    def __init__(self, *, starts: bool = True) -> None:
+        super().__init__("wandb")
+        self.starts, self.told, self.lines, self.ends = starts, [], [], []
+
+    def Settings(self, **settings: Any) -> dict[str, Any]:
+        return settings
+
+    def init(self, **about: Any) -> Any:
+        if not self.starts:
+            raise self.Error("No API key configured")
+        self.told.append(about)
+        return SimpleNamespace(
+            define_metric=lambda *names, **settings: None, log=self.lines.append,
+            finish=lambda exit_code: self.ends.append(exit_code),
+        )  # fmt: skip
+
+
+def test_wandb_gets_the_metrics_and_a_resumed_run_goes_on_as_the_same(
+    train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wandb = _Wandb()
+    monkeypatch.setitem(sys.modules, "wandb", wandb)
+    monkeypatch.setenv("WANDB_PROJECT", "mine")
+    assert train("--train.wandb", "--train.steps", "4")[0] == 0
+    assert train("--train.wandb", "--train.steps", "6", "--resume")[0] == 0
+    first, second = wandb.told
+    assert (first["project"], first["name"], first["resume"]) == ("mine", "run", "allow")
+    assert first["id"] == second["id"] != ""
+    assert (first["config"]["train"]["steps"], second["config"]["train"]["steps"]) == (4, 6)
+    written = read_metrics(tmp_path / "run" / "metrics.jsonl")
+    assert [line["step"] for line in wandb.lines] == [line["step"] for line in written] != []
+    assert [line["train/loss"] for line in wandb.lines] == [line["loss"] for line in written]
+    assert wandb.ends == [0, 0]
+
+
+def test_wandb_that_does_not_start_is_a_sentence_that_says_what_works_without_network(
+    train: Train, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "wandb", _Wandb(starts=False))
+    code, says = train("--train.wandb")
+    assert code == 2
+    assert "No API key configured" in says
+    assert "WANDB_MODE=offline" in says
+    assert "Traceback" not in says
+
+
+@pytest.mark.slow
+def test_real_wandb_writes_into_the_run_folder_without_network(
+    train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("wandb")
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    assert train("--train.wandb", "--train.steps", "4")[0] == 0
+    assert list((tmp_path / "run" / "wandb").glob("offline-run-*/run-*.wandb"))

@@ -1,0 +1,66 @@
+"""`blurcore info RUN`: what a run is and how far it has come, as a table or as JSON."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from blurcore.cli.settings import refuse_rest
+from blurcore.runs.card import metrics_of
+from blurcore.runs.description import describe_run
+
+
+def run(args: argparse.Namespace, rest: list[str]) -> int:
+    """Print."""
+    refuse_rest(rest)
+    about = describe_run(args.run)
+    if args.json:
+        print(json.dumps(about, indent=1))
+        return 0
+    for name, value in _rows(about):
+        print(f"{name:<12} {value}")
+    return 0
+
+
+def _rows(about: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield the lines of the table."""
+    model, train, steps, shape = about["model"], about["train"], about["steps"], about["image_shape"]
+    count = about["parameters"]
+    yield "run", about["run"]
+    yield "process", _in_words(about["process"])
+    yield "data", about["data"]["name"] + ("" if shape is None else f", {' x '.join(map(str, shape))}")
+    yield (
+        "model",
+        (
+            f"U-Net, {model['base_channels']} x {tuple(model['channel_multipliers'])} channels, predicts {train['prediction']}, "
+            + ("an unknown number of parameters" if count is None else f"{count:,} parameters")
+        ),
+    )
+    yield "steps", f"{steps['done']:,} of {steps['planned']:,}"
+    loss = about["loss"]
+    yield "loss", "none yet" if loss is None else f"{loss['value']:.6g} at step {loss['step']:,}"
+    kept = [f"{entry['step']:,} ({human_size(entry['bytes'])})" for entry in about["checkpoints"]]
+    yield "checkpoints", ", ".join(kept) or "none"
+    yield "size", human_size(about["bytes"])
+    yield "backend", f"{about['backend']}, blurcore {about['version'] or 'unknown'}"
+    yield "samples", ", ".join([*about["samples"], *about["pictures"]]) or "none"
+    yield "calibrated", "yes" if about["calibrated"] else "no"
+    yield "evaluation", ", ".join(map(str, metrics_of(about["evaluation"]))) or "none"
+
+
+def _in_words(settings: dict[str, Any]) -> str:
+    """Return a settings dictionary on one line, as it would be written in Python."""
+    given = (f"{k}={_in_words(v) if isinstance(v, dict) else repr(v)}" for k, v in settings.items() if k != "kind")
+    return f"{settings.get('kind', '')}({', '.join(given)})"
+
+
+def human_size(count: int) -> str:
+    """Return a number of bytes in the unit that suits it."""
+    size, units = float(count), ("bytes", "KB", "MB", "GB", "TB")
+    for unit in units[:-1]:
+        if size < 1000:
+            return f"{size:.3g} {unit}" if unit != "bytes" else f"{count} bytes"
+        size /= 1000
+    return f"{size:.3g} {units[-1]}"

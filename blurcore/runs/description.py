@@ -1,0 +1,123 @@
+"""What a run is and how far it has come, from its folder alone and without a framework."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from blurcore.config import RunConfig
+from blurcore.errors import CheckpointError
+from blurcore.runs.checkpoint import complete_checkpoints
+from blurcore.runs.config import read_config
+from blurcore.runs.folder import read_metrics
+from blurcore.serial import to_dict
+
+
+def describe_run(folder: Path) -> dict[str, Any]:
+    """Return what there is to say about a run, in plain values that JSON has.
+
+    Parameters
+    ----------
+    folder
+        The run folder.
+
+    Returns
+    -------
+    dict
+        "process", "data", "model", "train", "sample" (settings), "parameters" (None: not known, without a checkpoint in one
+        piece), "image_shape", "steps" (done, and planned), "loss" (of the last line of metrics), "checkpoints" (step and
+        bytes of each), "bytes" (of the whole folder), "backend" and "version" (that wrote the newest checkpoint), "pictures",
+        "samples" (folders), "evaluation" (what `blurcore evaluate` wrote), "calibrated".
+
+    Raises
+    ------
+    ConfigError
+        It is no run folder.
+    CheckpointError
+        The newest checkpoint's state cannot be read.
+    """
+    config = read_config(Path(folder) / "config.toml")
+    checkpoints = complete_checkpoints(folder)
+    state = _read_state(checkpoints[-1]) if checkpoints else {}
+    lines = read_metrics(folder / "metrics.jsonl") if (folder / "metrics.jsonl").is_file() else []
+    lines = [line for line in lines if isinstance(line.get("step"), int)]
+    losses = [line for line in lines if isinstance(line.get("loss"), (int, float))]
+    settings = to_dict(config)
+    return {
+        "run": str(folder),
+        **{name: settings[name] for name in ("process", "data", "model", "train", "sample", "seed")},
+        "parameters": _count_parameters(checkpoints[-1] / "ema.safetensors") if checkpoints else None,
+        "image_shape": state.get("image_shape"),
+        "steps": {"done": max([state.get("step", 0), *(line["step"] for line in lines)]), "planned": config.train.steps},
+        "loss": {"step": losses[-1]["step"], "value": losses[-1]["loss"]} if losses else None,
+        "checkpoints": [{"step": int(path.name.removeprefix("step-")), "bytes": _size(path)} for path in checkpoints],
+        "bytes": _size(folder),
+        "backend": state.get("backend", config.backend),
+        "version": state.get("version"),
+        "pictures": [str(path.relative_to(folder)) for path in pictures(folder)],
+        "samples": sorted(path.parent.name for path in (folder / "samples").glob("*/samples.npz")),
+        "evaluation": read_evaluation(folder),
+        "calibrated": bool(list(folder.glob("calibration.*"))),
+    }  # fmt: skip
+
+
+def pictures(folder: Path) -> list[Path]:
+    """Return the grids of samples in a run folder, the newest last."""
+    found = [*(folder / "samples").glob("*.png"), *(folder / "samples").glob("*/grid.png")]
+    return sorted(found, key=lambda path: (path.stat().st_mtime_ns, path.name))
+
+
+def read_evaluation(folder: Path) -> dict[str, Any] | None:
+    """Return what the newest `blurcore evaluate` wrote into a run folder, if it did."""
+    try:
+        found = json.loads((folder / "evaluation.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def without_paths(config: RunConfig) -> RunConfig:
+    """Return a configuration for other eyes: of the path of the data, the last part."""
+    if config.data.path is None:
+        return config
+    return replace(config, data=replace(config.data, path=Path(config.data.path).name))
+
+
+def _read_state(checkpoint: Path) -> dict[str, Any]:
+    try:
+        state = json.loads((checkpoint / "state.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"the checkpoint file {checkpoint / 'state.json'} cannot be read: {error}") from None
+    if not isinstance(state, dict):
+        raise CheckpointError(f"the checkpoint file {checkpoint / 'state.json'} must hold a JSON object")
+    return state
+
+
+def _count_parameters(file: Path) -> int | None:
+    """Return how many numbers a file of weights holds, from its header alone."""
+    from safetensors import SafetensorError, safe_open
+
+    if not file.is_file():
+        return None
+    total = 0
+    try:
+        with safe_open(file, framework="numpy") as weights:
+            for name in weights.keys():  # noqa: SIM118 (no mapping)
+                size = 1
+                for n in weights.get_slice(name).get_shape():
+                    size *= n
+                total += size
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"the checkpoint file {file} cannot be read: {error}") from None
+    return total
+
+
+def _size(folder: Path) -> int:
+    total = 0
+    for path in folder.rglob("*"):
+        with suppress(OSError):  # an old checkpoint goes away while a run goes on
+            total += path.stat().st_size if path.is_file() else 0
+    return total
