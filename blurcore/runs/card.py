@@ -93,7 +93,7 @@ def _summary(about: dict[str, Any]) -> str:
     process, count = about["process"]["kind"], about["parameters"]
     size = "" if count is None else f" of {count:,} parameters"
     return (
-        f"A U-Net{size}, trained with [blurcore](https://pypi.org/project/blurcore/) as a `{process}` model, a diffusion process in"
+        f"A U-Net{size}, trained with `blurcore` as a `{process}` model, a diffusion process in"
         f" frequency space (Hoogeboom & Salimans 2023). It predicts `{about['train']['prediction']}`."
     )
 
