@@ -26,6 +26,17 @@ CASES: dict[str, Any] = {
 }
 
 
+@dataclass(frozen=True, kw_only=True)
+class Loud(bc.SpectralProcess):
+    """Noise beyond all numbers, as a process of somebody's own may have it."""
+
+    def logs(self, t: Any, lam: Any) -> bc.Logs[Any]:
+        return bc.Logs(alpha=0.0 * t * lam, snr=-2839.0 * t + 0.0 * lam)  # sigma = 1.5e308 at t = 1/2
+
+    def rates(self, t: Any, lam: Any) -> bc.SDE[Any]:
+        raise NotImplementedError
+
+
 def default(control: dict[str, Any]) -> dict[str, Any]:
     """Return a process's dictionary as the page makes it, with nothing touched."""
     made = {"kind": control["kind"]}
@@ -118,7 +129,7 @@ class TestLook:
             ({"seed": -1}, "seed must be from 0"),
             ({"seed": 0.5}, "seed must be from 0"),
             ({"seed": 2**31}, "seed must be from 0"),
-            ({"process": bc.HeatDissipation(sigma=1.7e308)}, "process must keep the image finite"),
+            ({"process": Loud()}, "process must keep the image finite"),
         ],
         ids=str,
     )
