@@ -76,18 +76,19 @@ def observe(images: Any, features: Features, *, step_done: Callable[[int], None]
     ArgumentError
         There are no images, they are no pixels, or the features are not one finite vector for each.
     """
-    rows, power, keys = [], [], []
+    if not len(images):
+        raise ArgumentError("images must hold at least one image; got none")
+    rows, power, keys, shape = [], [], [], ()
     for first in range(0, len(images), _BATCH):
         batch = np.ascontiguousarray(images[first : first + _BATCH])
         power.append(band_power(batch))
         rows.append(_vectors(features, batch))
         keys += [hashlib.blake2b(image.data, digest_size=16).digest() for image in batch]
+        shape = batch.shape[1:]
         step_done(len(batch))
-    if not keys:
-        raise ArgumentError("images must hold at least one image; got none")
     if len({part.shape[1] for part in rows}) > 1:
         raise ArgumentError(f"features {features.name!r} must have one dimension for all images; got several")
-    return Observation(features, tuple(batch.shape[1:]), np.concatenate(rows), np.concatenate(power), keys)
+    return Observation(features, tuple(shape), np.concatenate(rows), np.concatenate(power), keys)
 
 
 def _vectors(features: Features, batch: Array) -> Array:
