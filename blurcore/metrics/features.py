@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, cast, runtime_checkable
 
 import numpy as np
 
@@ -98,14 +98,16 @@ def get_features(name: str) -> Features:
         else:
             known = sorted({*FEATURES, "inception", *(point.name for point in entry_points(group=GROUP))})
             raise ConfigError(f"features must be one of {', '.join(known)}, or module:attribute; got {name!r}")
-        found = found() if isinstance(found, type) else found
+        function: Any = found() if isinstance(found, type) else found
     except (ImportError, AttributeError, ValueError, TypeError) as error:
         if isinstance(error, ConfigError):
             raise
         raise ConfigError(f"features {name!r} cannot be imported: {error}") from error
-    if not callable(found):
-        raise ConfigError(f"features {name!r} must be a function of images; got {type(found).__name__}")
-    return found if isinstance(found, Features) else _Named(name, found)
+    if isinstance(function, Features):
+        return function
+    if not callable(function):
+        raise ConfigError(f"features {name!r} must be a function of images; got {type(function).__name__}")
+    return _Named(name, cast("Callable[[Array], Array]", function))
 
 
 class _Named:
