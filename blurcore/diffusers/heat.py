@@ -149,7 +149,7 @@ class BlurredDataPrior(ModelMixin, ConfigMixin):  # type: ignore[misc]
 
     @classmethod
     def from_images(cls, images: torch.Tensor, process: Process) -> "BlurredDataPrior":
-        """Return the prior that training images (n, C, *grid), in the range of training, make for a process."""
+        """Return the prior that training images ``(n, C, *grid)``, in the range of training, make for a process."""
         grid = tuple(images.shape[2:])
         x = np.asarray(images.detach().cpu().float().movedim(1, -1))
         alpha = np.broadcast_to(process.marginal(1.0, shape=grid).alpha, grid)[..., None]
@@ -158,7 +158,7 @@ class BlurredDataPrior(ModelMixin, ConfigMixin):  # type: ignore[misc]
         return cls.of(grid, support.frequencies, support.take(u))
 
     def draw(self, batch_size: int, generator: torch.Generator | list[torch.Generator] | None = None) -> torch.Tensor:
-        """Return blurred images without noise, as coefficients (batch_size, C, *grid) on the prior's device."""
+        """Return blurred images without noise, as coefficients ``(batch_size, C, *grid)`` on the prior's device."""
         each = generator if isinstance(generator, list) else [generator]
         rows = [
             torch.randint(len(self.coefficients), (batch_size // len(each),), generator=g, device=g.device if g is not None else None)

@@ -66,7 +66,7 @@ class RunUNet(ModelMixin, ConfigMixin):  # type: ignore[misc]
         Parameters
         ----------
         sample
-            (B, in_channels, *grid).
+            ``(B, in_channels, *grid)``.
         timestep
             A step from 0 to N - 1, or (B,) of them.
         class_labels

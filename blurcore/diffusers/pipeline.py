@@ -58,11 +58,11 @@ class BlurringPipeline(DiffusionPipeline):  # type: ignore[misc]
         num_inference_steps
             Calls of the network.
         output_type
-            "pil", "np", (B, H, W, C) in [0, 1], or "pt", (B, C, *grid) in [0, 1].
+            "pil", "np", (B, H, W, C) in [0, 1], or "pt", ``(B, C, *grid)`` in [0, 1].
         return_dict
             Return a tuple where False.
         latents
-            The state to start from, (batch_size, C, *grid) in data space, in the place of a drawn one.
+            The state to start from, ``(batch_size, C, *grid)`` in data space, in the place of a drawn one.
         class_labels
             (batch_size,), for a network with classes.
 

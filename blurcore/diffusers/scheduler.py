@@ -243,7 +243,7 @@ class BlurringScheduler(DDPMScheduler):  # type: ignore[misc]
         Parameters
         ----------
         original_samples
-            Data (B, C, *grid); images in [-1, 1].
+            Data ``(B, C, *grid)``; images in [-1, 1].
         noise
             Standard normal, of the same shape.
         timesteps
@@ -282,7 +282,7 @@ class BlurringScheduler(DDPMScheduler):  # type: ignore[misc]
         Parameters
         ----------
         model_output
-            What the network says of `sample`, (B, C, *grid), in data space.
+            What the network says of `sample`, ``(B, C, *grid)``, in data space.
         timestep
             The step that `sample` is at.
         sample
@@ -351,6 +351,6 @@ class BlurringScheduler(DDPMScheduler):  # type: ignore[misc]
 
 
 def grid_axes(x: torch.Tensor) -> tuple[int, ...]:
-    """Return the axes of the grid of data (B, C, *grid)."""
+    """Return the axes of the grid of data ``(B, C, *grid)``."""
     require(x.ndim >= 3, "sample", tuple(x.shape), "of shape (batch, channels, *grid)")
     return tuple(range(2 - x.ndim, 0))
