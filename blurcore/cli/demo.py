@@ -11,6 +11,7 @@ from pathlib import Path
 from blurcore.cli.settings import default_folder, machinery, refuse_rest
 from blurcore.config import DataConfig, ModelConfig, RunConfig, SampleConfig, TrainConfig
 from blurcore.errors import ConfigError
+from blurcore.runs.files import is_occupied
 
 _SHOWN = 64  # digits in each grid
 
@@ -46,7 +47,7 @@ def run(args: argparse.Namespace, rest: list[str]) -> int:
     began = time.monotonic()
     trainer = machinery(args.backend)
     folder = args.out if args.out is not None else default_folder("demo")
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    if is_occupied(folder):
         raise ConfigError(f"{folder} is not empty; choose another --out")
     config = demo_config(seed=args.seed, backend=args.backend)
     if args.steps is not None:

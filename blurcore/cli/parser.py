@@ -69,6 +69,12 @@ def _path(parser: argparse.ArgumentParser, *names: str, text: str, **options: ob
     action.complete = {"bash": "_shtab_compgen_files", "zsh": "_files", "tcsh": "f"}  # type: ignore[attr-defined]
 
 
+def _machine(parser: argparse.ArgumentParser, does: str, *, default: str = "the run's") -> None:
+    """Add the options of a command that works on a run: what computes, and where."""
+    parser.add_argument("--backend", help=f"backend that {does} (default: {default})")
+    parser.add_argument("--device", default="auto", help="device (default: the accelerator where there is one)")
+
+
 def _add_demo(commands: argparse._SubParsersAction[_Parser]) -> None:
     demo = _add(commands, "demo", "verify, train a blurring diffusion model on digits, sample from it, draw pictures")
     _path(demo, "--out", text="folder for everything (default: runs/demo-TIME)")
@@ -94,9 +100,8 @@ def _add_sample(commands: argparse._SubParsersAction[_Parser]) -> None:
     sample.add_argument("-h", "--help", action="store_true", help="show this and every setting")
     _path(sample, "run", text="run folder", nargs="?", metavar="RUN")
     _path(sample, "--out", text="folder for the images (default: RUN/samples/SAMPLER-STEPS-seedSEED)")
-    sample.add_argument("--backend", help="backend that samples (default: the run's)")
     sample.add_argument("--film", action="store_true", help="keep the states on the way, as an animated film.webp")
-    sample.add_argument("--device", default="auto", help="device (default: the accelerator where there is one)")
+    _machine(sample, "samples")
 
 
 def _add_evaluate(commands: argparse._SubParsersAction[_Parser]) -> None:
@@ -125,8 +130,7 @@ def _add_evaluate(commands: argparse._SubParsersAction[_Parser]) -> None:
     text = "part of the run's data (default: train; for the likelihood test)"
     evaluate.add_argument("--split", choices=("train", "test", "all"), help=text)
     evaluate.add_argument("--seed", type=int, help="of samples, noise and resamples (default: 0, or the run's)")
-    evaluate.add_argument("--backend", help="backend that computes (default: the run's)")
-    evaluate.add_argument("--device", default="auto", help="device (default: the accelerator where there is one)")
+    _machine(evaluate, "computes")
 
 
 def _add_calibrate(commands: argparse._SubParsersAction[_Parser]) -> None:
@@ -136,8 +140,7 @@ def _add_calibrate(commands: argparse._SubParsersAction[_Parser]) -> None:
     _path(calibrate, "run", text="run folder", metavar="RUN")
     calibrate.add_argument("--num-images", type=int, default=512, help="training images to measure on (default: 512)")
     calibrate.add_argument("--num-times", type=int, default=33, help="times to measure at (default: 33)")
-    calibrate.add_argument("--backend", help="backend that computes (default: the run's)")
-    calibrate.add_argument("--device", default="auto", help="device (default: the accelerator where there is one)")
+    _machine(calibrate, "computes")
 
 
 def _add_info(commands: argparse._SubParsersAction[_Parser]) -> None:
@@ -220,8 +223,7 @@ def _add_trajectory(which: argparse._SubParsersAction[_Parser]) -> None:
     trajectory.add_argument("--fps", type=int, default=12, help="frames a second (default: 12)")
     trajectory.add_argument("--once", action="store_true", help="stop at the end (default: begin again)")
     trajectory.add_argument("--seed", type=int, default=0, help="seed of the samples (default: 0)")
-    trajectory.add_argument("--backend", help="backend that samples (default: each run's)")
-    trajectory.add_argument("--device", default="auto", help="device (default: the accelerator where there is one)")
+    _machine(trajectory, "samples", default="each run's")
 
 
 def _add_losses(which: argparse._SubParsersAction[_Parser]) -> None:
@@ -230,8 +232,7 @@ def _add_losses(which: argparse._SubParsersAction[_Parser]) -> None:
     _path(losses, "--out", text="PNG, SVG or PDF (default: losses.png)", default=Path("losses.png"))
     losses.add_argument("--num-images", type=int, default=256, help="images to measure on (default: 256)")
     losses.add_argument("--num-times", type=int, default=33, help="times to measure at (default: 33)")
-    losses.add_argument("--backend", help="backend that computes (default: the run's)")
-    losses.add_argument("--device", default="auto", help="device (default: the accelerator where there is one)")
+    _machine(losses, "computes")
 
 
 def _add_sampler_error(which: argparse._SubParsersAction[_Parser]) -> None:
@@ -257,8 +258,7 @@ def _add_explore(commands: argparse._SubParsersAction[_Parser]) -> None:
     )
     explore.add_argument("--no-browser", action="store_true", help="do not open the page, only print its address")
     _path(explore, "--run", text="a run folder, whose samples can be stepped through", dest="run_folder", metavar="RUN")
-    explore.add_argument("--backend", help="backend that samples (default: the run's)")
-    explore.add_argument("--device", default="auto", help="device (default: the accelerator where there is one)")
+    _machine(explore, "samples")
 
 
 def _add_verify(commands: argparse._SubParsersAction[_Parser]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 import math
 import os
@@ -63,22 +64,17 @@ class Totals:
 
 
 def summary_writer() -> Any:
-    """Return the class that writes TensorBoard's files.
-
-    Raises
-    ------
-    ConfigError
-        It is not installed; says what to install.
-    """
-    try:
-        from tensorboardX import SummaryWriter
-    except ImportError:
-        raise ConfigError("train.tensorboard needs tensorboardX; try: pip install 'blurcore[tensorboard]'") from None
-    return SummaryWriter
+    """Return the class that writes TensorBoard's files; refused as :func:`_package` says."""
+    return _package("tensorboardX", asked_by="tensorboard").SummaryWriter
 
 
 def wandb_module() -> Any:
-    """Return Weights & Biases.
+    """Return Weights & Biases; refused as :func:`_package` says."""
+    return _package("wandb", asked_by="wandb")
+
+
+def _package(name: str, *, asked_by: str) -> Any:
+    """Return a package that a setting of `train` asks for; the extra that brings it has the setting's name.
 
     Raises
     ------
@@ -86,10 +82,9 @@ def wandb_module() -> Any:
         It is not installed; says what to install.
     """
     try:
-        import wandb
+        return importlib.import_module(name)
     except ImportError:
-        raise ConfigError("train.wandb needs wandb; try: pip install 'blurcore[wandb]'") from None
-    return wandb
+        raise ConfigError(f"train.{asked_by} needs {name}; try: pip install 'blurcore[{asked_by}]'") from None
 
 
 def _start_wandb(run: RunFolder) -> Any:

@@ -20,7 +20,7 @@ from blurcore.engine.calibration import mean_over_images
 from blurcore.engine.sampling import objective_of
 from blurcore.objectives import at_levels
 from blurcore.protocols import RunNetwork
-from blurcore.transforms import DCT, Basis, Identity
+from blurcore.transforms import Basis, with_frequencies
 
 Array = np.ndarray[Any, Any]
 
@@ -69,7 +69,7 @@ def measure_spectral_loss(
     require(num_images >= 1, "num_images", num_images, "at least 1")
     require(num_times >= 2, "num_times", num_times, "at least 2")
     objective = objective_of(network.config)
-    basis, axes = _with_frequencies(network.config.process.basis), tuple(range(1, len(network.image_shape)))
+    basis, axes = with_frequencies(network.config.process.basis), tuple(range(1, len(network.image_shape)))
     levels = getattr(objective, "num_levels", getattr(objective, "levels", 0))
     times = np.unique(at_levels(np.linspace(0.0, 1.0, num_times), levels))
 
@@ -111,8 +111,3 @@ def octave_bands(basis: Basis, shape: tuple[int, ...]) -> Bands:
     found = np.unique(octave)[::-1]
     names = ["mean" if i == np.inf else f"{2.0**i:g} to {2.0 ** (i + 1):g} px" for i in found]
     return Bands(tuple(names), np.stack([octave == i for i in found]))
-
-
-def _with_frequencies(basis: Basis) -> Basis:
-    """Return the basis, or the DCT in the place of standard diffusion's, which knows no frequencies."""
-    return DCT() if isinstance(basis, Identity) else basis

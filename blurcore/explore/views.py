@@ -14,7 +14,7 @@ import blurcore as bc
 from blurcore._checks import require
 from blurcore.data import to_float, to_uint8
 from blurcore.errors import ArgumentError
-from blurcore.transforms import DCT, Basis, Identity
+from blurcore.transforms import Basis, with_frequencies
 
 Array = np.ndarray[Any, Any]
 
@@ -91,7 +91,7 @@ def _look(process: Any, x: Array, t: float, seed: int) -> View:
     u, n = (basis.forward(part, axes=_AXES) for part in (wide, eps))
     signal, white = alpha * u, sigma * n
     rings, frequency = _rings_of(basis, shape)
-    with_power = _with_frequencies(basis)
+    with_power = with_frequencies(basis)
 
     def power(part: Array) -> list[float | None]:
         if with_power is not basis:  # standard diffusion stays in data space, which has no frequencies
@@ -129,11 +129,7 @@ def _undone(basis: Basis, log_snr: Array, n: Array) -> tuple[Array | None, float
 
 
 def _eigenvalues(basis: Basis, shape: tuple[int, ...]) -> Array:
-    return np.asarray(_with_frequencies(basis).eigenvalues(shape))
-
-
-def _with_frequencies(basis: Basis) -> Basis:
-    return DCT() if isinstance(basis, Identity) else basis
+    return np.asarray(with_frequencies(basis).eigenvalues(shape))
 
 
 def _rings_of(basis: Basis, shape: tuple[int, ...]) -> tuple[Array, Array]:

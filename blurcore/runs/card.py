@@ -124,8 +124,8 @@ def metrics_of(evaluation: dict[str, Any] | None) -> list[Metric]:
     if (value := total.get("mean")) is not None:
         kind, error = _table(evaluation, "settings").get("likelihood", "likelihood"), total.get("standard_error")
         found.append(Metric(f"bits_per_dim ({kind})", value, "" if error is None else f"+- {error:.4g}"))
-    for name in _table(samples, "metrics"):
-        result = _table(_table(samples, "metrics"), name)
+    for name in (metrics := _table(samples, "metrics")):
+        result = _table(metrics, name)
         label = name if name == "spectrum_distance" else f"{name} ({samples.get('features')} features)"
         if (value := result.get("value")) is not None:
             low, high = result.get("low"), result.get("high")

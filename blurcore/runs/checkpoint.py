@@ -228,7 +228,14 @@ def _read_shards(shards: Path, backend: str) -> dict[str, Arrays]:
     return groups
 
 
-def _read_json(file: Path) -> dict[str, Any]:
+def read_json(file: Path) -> dict[str, Any]:
+    """Return the object that a JSON file of a checkpoint holds.
+
+    Raises
+    ------
+    CheckpointError
+        It cannot be read, or holds something else.
+    """
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
@@ -242,7 +249,7 @@ def _read_json(file: Path) -> dict[str, Any]:
 
 def _read_manifest(path: Path) -> dict[str, dict[str, Any]]:
     file = path / "manifest.json"
-    manifest = _read_json(file)
+    manifest = read_json(file)
     for name, entry in manifest.items():
         if not _FILE_NAME.fullmatch(name):
             raise CheckpointError(f"the checkpoint file {file} names {name!r}, which is outside of the checkpoint")
@@ -262,7 +269,7 @@ def _read_manifest(path: Path) -> dict[str, dict[str, Any]]:
 
 
 def _read_state(file: Path) -> dict[str, Any]:
-    state = _read_json(file)
+    state = read_json(file)
     if state.get("format") != FORMAT:
         raise CheckpointError(
             f"the checkpoint file {file} has format {state.get('format')!r}; this version reads format {FORMAT}"

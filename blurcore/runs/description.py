@@ -10,7 +10,7 @@ from typing import Any
 
 from blurcore.config import RunConfig
 from blurcore.errors import CheckpointError
-from blurcore.runs.checkpoint import complete_checkpoints
+from blurcore.runs.checkpoint import complete_checkpoints, read_json
 from blurcore.runs.config import read_config
 from blurcore.runs.folder import read_metrics
 from blurcore.serial import to_dict
@@ -41,7 +41,7 @@ def describe_run(folder: Path) -> dict[str, Any]:
     """
     config = read_config(Path(folder) / "config.toml")
     checkpoints = complete_checkpoints(folder)
-    state = _read_state(checkpoints[-1]) if checkpoints else {}
+    state = read_json(checkpoints[-1] / "state.json") if checkpoints else {}
     lines = read_metrics(folder / "metrics.jsonl") if (folder / "metrics.jsonl").is_file() else []
     lines = [line for line in lines if isinstance(line.get("step"), int)]
     losses = [line for line in lines if isinstance(line.get("loss"), (int, float))]
@@ -84,16 +84,6 @@ def without_paths(config: RunConfig) -> RunConfig:
     if config.data.path is None:
         return config
     return replace(config, data=replace(config.data, path=Path(config.data.path).name))
-
-
-def _read_state(checkpoint: Path) -> dict[str, Any]:
-    try:
-        state = json.loads((checkpoint / "state.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"the checkpoint file {checkpoint / 'state.json'} cannot be read: {error}") from None
-    if not isinstance(state, dict):
-        raise CheckpointError(f"the checkpoint file {checkpoint / 'state.json'} must hold a JSON object")
-    return state
 
 
 def _count_parameters(file: Path) -> int | None:

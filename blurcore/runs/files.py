@@ -15,6 +15,11 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
+def is_occupied(path: Path) -> bool:
+    """Return whether there is anything where a folder is to be made: a file, or a folder that holds something."""
+    return path.exists() and (not path.is_dir() or any(path.iterdir()))
+
+
 def replace_text(path: Path, text: str) -> None:
     """Write a file in the place of the one that is there, at once or not at all."""
     partial = path.with_name(f".{path.name}.partial")

@@ -14,7 +14,7 @@ from blurcore.config import RunConfig
 from blurcore.errors import CheckpointError, ConfigError
 from blurcore.runs.checkpoint import complete_checkpoints, remove_leftovers
 from blurcore.runs.config import read_config, write_config
-from blurcore.runs.files import replace_text, sync
+from blurcore.runs.files import is_occupied, replace_text, sync
 from blurcore.serial import to_dict
 
 # What may change between a run and its continuation, because it does not change the weights of any step.
@@ -77,7 +77,7 @@ class RunFolder:
         exists = (self.path / "config.toml").is_file()
         if self.resume and not exists:
             raise ConfigError(f"there is nothing to resume in {self.path}: it has no config.toml")
-        if not self.resume and self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+        if not self.resume and is_occupied(self.path):
             raise ConfigError(f"{self.path} is not empty: resume the run that is there, or choose another folder")
         if self.resume and (changed := differences(read_config(self.path / "config.toml"), self.config)):
             raise ConfigError(f"the run in {self.path} has another configuration: {'; '.join(changed)}")

@@ -13,6 +13,7 @@ from blurcore.runs.card import PICTURE, model_card
 from blurcore.runs.checkpoint import Checkpoint, newest_checkpoint, save_checkpoint
 from blurcore.runs.config import read_config, write_config
 from blurcore.runs.description import describe_run, pictures, read_evaluation, without_paths
+from blurcore.runs.files import is_occupied
 
 _USAGE = """\
 ```
@@ -106,7 +107,7 @@ def refuse_full(out: Path) -> None:
     ConfigError
         There is.
     """
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+    if is_occupied(out):
         raise ConfigError(f"--out must be a folder that is not there or is empty; {out} is not")
 
 
