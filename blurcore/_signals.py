@@ -1,4 +1,7 @@
-"""SIGINT and SIGTERM: the first is noted, or ends what may end anywhere; the second leaves at once, whatever is running.
+"""SIGINT, SIGTERM and SIGHUP: the first is noted, or ends what may end anywhere; a second SIGINT or SIGTERM leaves at once.
+
+SIGHUP, which says that the terminal has gone, may come several times (from the system, and from the shell) without anybody
+wanting anything, so it never leaves at once; and where it is ignored, as under `nohup`, it stays so.
 
 A handler in Python runs only when the interpreter gets a turn, which a long call into a library does not give it. So a
 thread listens on the wake-up descriptor, which the interpreter's own handler in C writes to.
@@ -12,10 +15,11 @@ import socket
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
-_NUMBERS = (signal.SIGINT, signal.SIGTERM)
+_URGENT = (signal.SIGINT, signal.SIGTERM)
+_HANG_UP = getattr(signal, "SIGHUP", None)  # not on every system
 
 
 class Interrupted(BaseException):
@@ -55,7 +59,7 @@ _watches: list[Watch] = []
 
 @contextmanager
 def watch_signals(*, ends: bool) -> Iterator[Watch]:
-    """Watch for SIGINT and SIGTERM.
+    """Watch for SIGINT, SIGTERM and SIGHUP.
 
     Parameters
     ----------
@@ -70,8 +74,11 @@ def watch_signals(*, ends: bool) -> Iterator[Watch]:
     if threading.current_thread() is not threading.main_thread():  # only the main thread may set handlers
         yield watch
         return
-    with _second_leaves(already=int(watch.number is not None)):
-        before = {number: signal.signal(number, watch.note) for number in _NUMBERS}
+    watched = list(_URGENT)
+    if _HANG_UP is not None and signal.getsignal(_HANG_UP) != signal.SIG_IGN:
+        watched.append(_HANG_UP)
+    with _second_leaves(already=int(watch.number in _URGENT)):
+        before = {number: signal.signal(number, watch.note) for number in watched}
         _watches.append(watch)
         try:
             yield watch
@@ -100,8 +107,9 @@ def _second_leaves(already: int) -> Iterator[None]:
 
 def _leave_at_second(reader: socket.socket, count: int) -> None:
     while received := reader.recv(1):
-        count += received[0] in _NUMBERS
-        if count == 2:
-            if sys.stderr.isatty():
-                os.write(2, b"\x1b[?25h\n")  # a progress bar hides the cursor
+        count += received[0] in _URGENT
+        if count == 2 and received[0] in _URGENT:
+            with suppress(OSError):  # the terminal may have gone
+                if sys.stderr.isatty():
+                    os.write(2, b"\x1b[?25h\n")  # a progress bar hides the cursor
             os._exit(128 + received[0])

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any, TypeAlias, TypeVar
 
 Array: TypeAlias = Any
 """An array of NumPy, PyTorch, JAX or any other library of the Array API standard."""
 Time: TypeAlias = Any
 """A time in [0, 1]: a Python number, or an array whose axes are the leading axes of the data."""
+StrPath: TypeAlias = str | os.PathLike[str]
+"""Where a file or a folder is."""
 Namespace: TypeAlias = Any
 DType: TypeAlias = Any
 Device: TypeAlias = Any

@@ -47,7 +47,7 @@ class RunStoppedError(BlurcoreError, RuntimeError):
     Attributes
     ----------
     exit_code
-        What the command line exits with: 130 after SIGINT, 143 after SIGTERM, 3 for non-finite numbers.
+        What the command line exits with: 129 after SIGHUP, 130 after SIGINT, 143 after SIGTERM, 3 for non-finite numbers.
     """
 
     def __init__(self, message: str, *, exit_code: int) -> None:

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from pathlib import Path
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
-from blurcore._typing import Array
+from blurcore._typing import Array, StrPath
 from blurcore.config import RunConfig, SampleConfig
 from blurcore.operations import CoreOperations
 
@@ -95,13 +94,13 @@ class Machinery(Protocol):
         """Join the other processes that were started to work together, if there are any, for the time of a `with` statement."""
         ...
 
-    def train(self, config: RunConfig, folder: Path, *, resume: bool = False) -> None:
+    def train(self, config: RunConfig, folder: StrPath, *, resume: bool = False) -> None:
         """Train into a run folder; with `resume`, go on from its newest checkpoint."""
         ...
 
     def sample(
         self,
-        folder: Path,
+        folder: StrPath,
         settings: SampleConfig,
         *,
         device: str = "auto",
@@ -111,6 +110,6 @@ class Machinery(Protocol):
         """Draw images from a run, uint8 (n, *grid, C); `watch` is shown the states on the way."""
         ...
 
-    def network(self, folder: Path, *, device: str = "auto") -> RunNetwork:
+    def network(self, folder: StrPath, *, device: str = "auto") -> RunNetwork:
         """Return a run's network with the averaged weights."""
         ...

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from blurcore._typing import StrPath
 from blurcore.config import RunConfig, SampleConfig
 from blurcore.operations import CORE, CoreOperations
 from blurcore.protocols import Processes, RunNetwork, Watcher
@@ -63,7 +64,7 @@ class JaxBackend:
 
         return read_shards(path)
 
-    def train(self, config: RunConfig, folder: Path, *, resume: bool = False) -> None:
+    def train(self, config: RunConfig, folder: StrPath, *, resume: bool = False) -> None:
         """Train into a run folder; see :func:`blurcore_jax.trainer.train`."""
         from blurcore_jax.trainer import train
 
@@ -71,7 +72,7 @@ class JaxBackend:
 
     def sample(
         self,
-        folder: Path,
+        folder: StrPath,
         settings: SampleConfig,
         *,
         device: str = "auto",
@@ -83,7 +84,7 @@ class JaxBackend:
 
         return sample_run(folder, settings, device=device, progress=progress, watch=watch)
 
-    def network(self, folder: Path, *, device: str = "auto") -> RunNetwork:
+    def network(self, folder: StrPath, *, device: str = "auto") -> RunNetwork:
         """Return a run's network; see :func:`blurcore_jax.sampler.run_network`."""
         from blurcore_jax.sampler import run_network
 

@@ -20,6 +20,7 @@ from jax import lax
 from jax.sharding import Mesh
 
 import blurcore as bc
+from blurcore._typing import StrPath
 from blurcore.config import DataConfig, ModelConfig, RunConfig, SampleConfig, TrainConfig
 from blurcore.data.values import to_pixels
 from blurcore.engine import (
@@ -338,7 +339,7 @@ def abstract_model(config: RunConfig, image_shape: tuple[int, ...]) -> tuple[Any
     return nnx.split(nnx.eval_shape(lambda: build_model(config, image_shape, nnx.Rngs(0))))
 
 
-def load_run(folder: Path) -> tuple[RunConfig, Any, Any, tuple[int, ...], Prior | None]:
+def load_run(folder: StrPath) -> tuple[RunConfig, Any, Any, tuple[int, ...], Prior | None]:
     """Return a run's configuration, its network with the averaged weights (on the host), the data's shape, and its prior.
 
     Raises
@@ -347,7 +348,7 @@ def load_run(folder: Path) -> tuple[RunConfig, Any, Any, tuple[int, ...], Prior 
         The folder holds no run, no complete checkpoint, or one that does not fit the configuration.
     """
     config = read_config(Path(folder) / "config.toml")
-    checkpoint = newest_checkpoint(Path(folder))
+    checkpoint = newest_checkpoint(folder)
     image_shape = tuple(checkpoint.state["image_shape"])
     graphdef, shapes = abstract_model(config, image_shape)
     params = from_layout(shapes, checkpoint.groups["ema"], what="averaged weights")
@@ -356,7 +357,12 @@ def load_run(folder: Path) -> tuple[RunConfig, Any, Any, tuple[int, ...], Prior 
 
 
 def sample_run(
-    folder: Path, settings: SampleConfig, *, device: str = "auto", progress: bool = True, watch: Watcher | None = None
+    folder: StrPath,
+    settings: SampleConfig,
+    *,
+    device: str = "auto",
+    progress: bool = True,
+    watch: Watcher | None = None,
 ) -> np.ndarray:
     """Draw images from a run's averaged weights, whichever backend trained them.
 
@@ -393,7 +399,7 @@ def sample_run(
     return to_pixels(draws, config.data.values)
 
 
-def run_network(folder: Path, *, device: str = "auto") -> RunNetwork:
+def run_network(folder: StrPath, *, device: str = "auto") -> RunNetwork:
     """Return a run's network with the averaged weights, as a function of NumPy arrays.
 
     Parameters
@@ -429,4 +435,4 @@ def run_network(folder: Path, *, device: str = "auto") -> RunNetwork:
         found = product(params, np.asarray(z, np.float32), of_time(t), np.asarray(v, np.float32))
         return np.asarray(found[0]), np.asarray(found[1])
 
-    return RunNetwork(config, image_shape, newest_checkpoint(Path(folder)).step, call, vjp)
+    return RunNetwork(config, image_shape, newest_checkpoint(folder).step, call, vjp)

@@ -20,6 +20,7 @@ from flax import nnx
 from jax import lax
 from jax.sharding import Mesh
 
+from blurcore._typing import StrPath
 from blurcore.config import DataConfig, ModelConfig, RunConfig, SampleConfig, TrainConfig
 from blurcore.data.values import SCALES, to_pixels
 from blurcore.engine import Prior, Stream, condition, ema_decay, learning_rate, objective_of, run_training
@@ -254,7 +255,7 @@ def _groups_in_layout(state: State) -> dict[str, Any]:
     return _groups(state, in_layout)
 
 
-def train(config: RunConfig, folder: Path, *, resume: bool = False) -> None:
+def train(config: RunConfig, folder: StrPath, *, resume: bool = False) -> None:
     """Train a model into a run folder, or go on with the one that is there; see :func:`blurcore.engine.run_training`."""
     with processes() as team:
         devices = pick_devices(config.device)

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from blurcore._typing import StrPath
 from blurcore.config import RunConfig, SampleConfig
 from blurcore.operations import CORE, CoreOperations
 from blurcore.protocols import Processes, RunNetwork, Watcher
@@ -61,7 +62,7 @@ class TorchBackend:
 
         return read_shards(path)
 
-    def train(self, config: RunConfig, folder: Path, *, resume: bool = False) -> None:
+    def train(self, config: RunConfig, folder: StrPath, *, resume: bool = False) -> None:
         """Train into a run folder; see :func:`blurcore_torch.trainer.train`."""
         from blurcore_torch.trainer import train
 
@@ -69,7 +70,7 @@ class TorchBackend:
 
     def sample(
         self,
-        folder: Path,
+        folder: StrPath,
         settings: SampleConfig,
         *,
         device: str = "auto",
@@ -81,7 +82,7 @@ class TorchBackend:
 
         return sample_run(folder, settings, device=device, progress=progress, watch=watch)
 
-    def network(self, folder: Path, *, device: str = "auto") -> RunNetwork:
+    def network(self, folder: StrPath, *, device: str = "auto") -> RunNetwork:
         """Return a run's network; see :func:`blurcore_torch.sampler.run_network`."""
         from blurcore_torch.sampler import run_network
 

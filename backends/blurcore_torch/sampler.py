@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 import blurcore as bc
+from blurcore._typing import StrPath
 from blurcore.config import RunConfig, SampleConfig
 from blurcore.data.values import to_pixels
 from blurcore.engine import (
@@ -232,7 +233,7 @@ def _guided(
     return plain if guidance in (0.0, 1.0) else guided
 
 
-def load_run(folder: Path, device: torch.device) -> tuple[RunConfig, nn.Module, tuple[int, ...], Prior | None]:
+def load_run(folder: StrPath, device: torch.device) -> tuple[RunConfig, nn.Module, tuple[int, ...], Prior | None]:
     """Return a run's configuration, its network with the averaged weights, the data's shape (*grid, C), and its prior.
 
     Raises
@@ -244,7 +245,7 @@ def load_run(folder: Path, device: torch.device) -> tuple[RunConfig, nn.Module, 
     from blurcore_torch.trainer import build_model
 
     config = read_config(Path(folder) / "config.toml")
-    checkpoint = newest_checkpoint(Path(folder))
+    checkpoint = newest_checkpoint(folder)
     image_shape = tuple(checkpoint.state["image_shape"])
     model = build_model(config, image_shape)
     load_module(model, checkpoint.groups["ema"], what="averaged weights")
@@ -258,7 +259,12 @@ def load_run(folder: Path, device: torch.device) -> tuple[RunConfig, nn.Module, 
 
 
 def sample_run(
-    folder: Path, settings: SampleConfig, *, device: str = "auto", progress: bool = True, watch: Watcher | None = None
+    folder: StrPath,
+    settings: SampleConfig,
+    *,
+    device: str = "auto",
+    progress: bool = True,
+    watch: Watcher | None = None,
 ) -> np.ndarray:
     """Draw images from a run's averaged weights.
 
@@ -296,7 +302,7 @@ def sample_run(
     return to_pixels(channels_last(draws).numpy(), config.data.values)
 
 
-def run_network(folder: Path, *, device: str = "auto") -> RunNetwork:
+def run_network(folder: StrPath, *, device: str = "auto") -> RunNetwork:
     """Return a run's network with the averaged weights, as a function of NumPy arrays.
 
     Parameters
@@ -333,4 +339,4 @@ def run_network(folder: Path, *, device: str = "auto") -> RunNetwork:
         (product,) = torch.autograd.grad(output, x, tensor(v))
         return output.detach().cpu().numpy(), product.cpu().numpy()
 
-    return RunNetwork(config, image_shape, newest_checkpoint(Path(folder)).step, call, vjp)
+    return RunNetwork(config, image_shape, newest_checkpoint(folder).step, call, vjp)

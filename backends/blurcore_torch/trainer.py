@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from blurcore._typing import StrPath
 from blurcore.config import RunConfig, SampleConfig
 from blurcore.data.values import SCALES, Values, to_pixels
 from blurcore.engine import (
@@ -203,7 +204,7 @@ def _to_data(images: np.ndarray, values: Values, device: torch.device) -> Tensor
     return (pixels.float() / scale.divisor + scale.low).contiguous()
 
 
-def train(config: RunConfig, folder: Path, *, resume: bool = False) -> None:
+def train(config: RunConfig, folder: StrPath, *, resume: bool = False) -> None:
     """Train a model into a run folder, or go on with the one that is there; see :func:`blurcore.engine.run_training`.
 
     Where torchrun has started several processes, all of them train the one model (:mod:`blurcore_torch.distributed`).

@@ -1,7 +1,7 @@
 """The command line: one sentence for a mistake, an exit code that scripts can trust, and a fast `--help`.
 
-Exit codes: 0 done, 1 a run or a check failed, 2 usage, 3 stopped by numbers that are not finite, 130 and 143 stopped by
-SIGINT and SIGTERM. Results go to stdout, progress and errors to stderr.
+Exit codes: 0 done, 1 a run or a check failed, 2 usage, 3 stopped by numbers that are not finite, 129, 130 and 143 stopped by
+SIGHUP, SIGINT and SIGTERM. Results go to stdout, progress and errors to stderr.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from diffusers import DDPMPipeline, DiffusionPipeline, UNet2DModel
 
+from blurcore._typing import StrPath
 from blurcore.config import RunConfig
 from blurcore.diffusers.conversion import is_unet2d, to_unet2d
 from blurcore.diffusers.heat import BlurredDataPrior, HeatDissipationPipeline, HeatDissipationScheduler
@@ -44,7 +45,7 @@ images = pipeline(batch_size=4, num_inference_steps={steps}{more}).images
 ```"""
 
 
-def export_pipeline(run: Path, out: Path, *, license_id: str = "unknown") -> None:
+def export_pipeline(run: StrPath, out: StrPath, *, license_id: str = "unknown") -> None:
     """Write a run's averaged weights and its process as a pipeline, with a model card; weights in safetensors.
 
     Parameters
@@ -59,6 +60,7 @@ def export_pipeline(run: Path, out: Path, *, license_id: str = "unknown") -> Non
     CheckpointError
         There is no checkpoint to load, or it does not fit the configuration.
     """
+    run, out = Path(run), Path(out)
     refuse_full(out)
     pipeline = pipeline_of(run)
     kind = type(pipeline)
@@ -80,9 +82,9 @@ def export_pipeline(run: Path, out: Path, *, license_id: str = "unknown") -> Non
     write_whole(out, write)
 
 
-def pipeline_of(run: Path) -> DiffusionPipeline:
+def pipeline_of(run: StrPath) -> DiffusionPipeline:
     """Return a run as a pipeline; errors as for :func:`export_pipeline`."""
-    config = read_config(run / "config.toml")
+    config = read_config(Path(run) / "config.toml")
     if isinstance(config.process, ColdDiffusion):
         raise ConfigError(
             "process must have noise for --to diffusers, whose schedulers are Gaussian; cold diffusion has none: take --to hub-folder,"

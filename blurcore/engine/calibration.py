@@ -17,6 +17,7 @@ import numpy as np
 
 import blurcore.diffusion as diffusion
 from blurcore._checks import require
+from blurcore._typing import StrPath
 from blurcore.data import Dataset, load, permutation
 from blurcore.data.values import to_data
 from blurcore.engine.priors import starts_from_data
@@ -120,7 +121,9 @@ def mean_over_images(
     return tuple(np.stack(rows, axis=1))
 
 
-def calibrate_run(folder: Path, network: RunNetwork, *, num_images: int, num_times: int, progress: bool = True) -> Path:
+def calibrate_run(
+    folder: StrPath, network: RunNetwork, *, num_images: int, num_times: int, progress: bool = True
+) -> Path:
     """Measure the error on the run's training data, and store it in the run folder; returns the file.
 
     Raises
@@ -147,7 +150,7 @@ def calibrate_run(folder: Path, network: RunNetwork, *, num_images: int, num_tim
     return path
 
 
-def read_calibration(folder: Path) -> X0Error:
+def read_calibration(folder: StrPath) -> X0Error:
     """Return the error that was measured for the run's newest checkpoint.
 
     Raises
@@ -172,7 +175,7 @@ def read_calibration(folder: Path) -> X0Error:
         step = int(about["step"])
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as problem:
         raise CheckpointError(f"the calibration {path} cannot be read: {problem}") from None
-    newest = newest_checkpoint(Path(folder)).step
+    newest = newest_checkpoint(folder).step
     if step != newest:
         raise ConfigError(
             f"{path} was measured at step {step}, the run is at step {newest}: blurcore calibrate {folder}"

@@ -7,6 +7,7 @@ on a CPU, to one that was never stopped.
 
 from __future__ import annotations
 
+import hashlib
 import signal
 import time
 from collections.abc import Callable
@@ -18,6 +19,7 @@ import numpy as np
 
 from blurcore import __version__
 from blurcore._signals import Interrupted, Watch, watch_signals
+from blurcore._typing import StrPath
 from blurcore.config import RunConfig, SampleConfig
 from blurcore.data import Dataset, Loader, load, load_labels, save_samples
 from blurcore.engine.metrics import Scalars, Totals, summary_writer, wandb_module
@@ -129,7 +131,7 @@ def check_config(config: RunConfig, image_shape: tuple[int, ...]) -> None:
 
 def run_training(
     config: RunConfig,
-    folder: Path,
+    folder: StrPath,
     make_trainer: Callable[[RunConfig, tuple[int, ...]], Trainer],
     *,
     resume: bool = False,
@@ -163,6 +165,7 @@ def run_training(
     RunStoppedError
         A signal ended the run, or too many steps in a row were not finite; a checkpoint has been written.
     """
+    folder = Path(folder)
     run = RunFolder(folder, config, resume=resume) if leads else None
     data = load(config.data)
     check_config(config, data.image_shape)
@@ -175,7 +178,10 @@ def run_training(
         loop = _Loop(config, trainer, run, folder, data, labels, prior, reference)
         if resume:
             loop.restore(newest_checkpoint(folder, reader=trainer.backend))
-        loop.run(watch, agree)
+        with Scalars(run, config.train, kept=loop.kept) as scalars:
+            if run is not None and loop.kept is not None:  # nothing is refused any more
+                run.take_over(loop.kept)
+            loop.run(scalars, watch, agree)
 
 
 class _Loop:
@@ -188,13 +194,14 @@ class _Loop:
         self.config, self.trainer, self.folder, self.data, self.prior = config, trainer, run, data, prior
         self.path, self.labels, self.reference = path, labels, reference
         self.totals = Totals()
+        self.kept: int | None = None  # the last step whose scalars stay, of a run that goes on
         self.writer: CheckpointWriter | None = None
         self._saved_at: int | None = None  # the last step of which there is, or is about to be, a checkpoint
         self._due = False  # a checkpoint waits for a step that is not skipped
         self._pending: tuple[SupportsFloat, SupportsFloat] | None = None
 
     def restore(self, checkpoint: Checkpoint) -> None:
-        """Take over a saved state."""
+        """Take over a saved state; nothing is written before it has been accepted."""
         self._check_data(checkpoint)
         self.prior = restore_prior(self.config.process, self.data.image_shape[:-1], checkpoint.groups.get("prior"))
         self.totals = Totals.from_dict(checkpoint.state["totals"])
@@ -203,21 +210,24 @@ class _Loop:
         else:
             self.trainer.load_arrays(checkpoint.groups, checkpoint.step)
         self._saved_at = checkpoint.step
-        if self.folder is not None:
-            set_aside_after(self.folder.path, checkpoint.step)
-            # What the last step of a run of fewer steps said comes again, in the mean that it was a part of.
-            self.folder.rewind_metrics(checkpoint.step - (self.totals.count > 0))
+        # What the last step of a run of fewer steps said comes again, in the mean that it was a part of.
+        self.kept = checkpoint.step - (self.totals.count > 0)
 
     def _check_data(self, checkpoint: Checkpoint) -> None:
-        now = {"image_shape": list(self.data.image_shape), "data": self.data.fingerprint}
-        changed = [f"{k}: {checkpoint.state[k]!r} -> {v!r}" for k, v in now.items() if checkpoint.state[k] != v]
+        before, now = checkpoint.state, self._data_state()
+        changed = [f"{k}: {before.get(k)!r} -> {v!r}" for k, v in now.items() if before.get(k) != v]
         if changed:
             raise CheckpointError(
                 f"the data set {self.data.name} has changed since the checkpoint of step {checkpoint.step} was written:"
                 f" {'; '.join(changed)}"
             )
 
-    def run(self, watch: Watch, agree: Callable[[int], int] | None) -> None:
+    def _data_state(self) -> dict[str, Any]:
+        """Return what a checkpoint says of the data: the shape and hash of the images, and of the labels that are trained on."""
+        state = {"image_shape": list(self.data.image_shape), "data": self.data.fingerprint}
+        return state if self.labels is None else state | {"labels": hashlib.sha256(self.labels.tobytes()).hexdigest()}
+
+    def run(self, scalars: Scalars, watch: Watch, agree: Callable[[int], int] | None) -> None:
         """Train to the last step, or to a signal."""
         settings, trainer = self.config.train, self.trainer
         self.alone = agree is None
@@ -226,7 +236,9 @@ class _Loop:
             self.data, batch_size=settings.batch_size, seed=self.config.seed, start_step=trainer.step,
             num_workers=settings.num_workers, flip=self.config.data.flip, rows=trainer.rows,
         )  # fmt: skip
-        with loader, Scalars(self.folder, settings) as scalars, self._writing() as self.writer:
+        with loader, self._writing() as self.writer:
+            if self._saved_at is not None and self.folder is not None:
+                set_aside_after(self.folder.path, self._saved_at)
             if self._saved_at is None:
                 self._save()  # what is killed before its first interval can be resumed too,
                 if self.writer is not None:
@@ -326,9 +338,11 @@ class _Loop:
             return
         trainer = self.trainer
         state = {
-            "image_shape": list(self.data.image_shape), "data": self.data.fingerprint, "totals": self.totals.to_dict(),
-            "backend": trainer.backend, "version": __version__,
-        }  # fmt: skip
+            **self._data_state(),
+            "totals": self.totals.to_dict(),
+            "backend": trainer.backend,
+            "version": __version__,
+        }
         if self.writer is not None:
             self.writer.wait()  # before the arrays are copied: one copy in memory, not two
         shards = self.path / "checkpoints" / f".partial-shards-{trainer.step:08d}"

@@ -8,10 +8,12 @@ import math
 import os
 import secrets
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any
 
 from blurcore.config import TrainConfig
 from blurcore.engine.schedule import learning_rate
+from blurcore.engine.tensorboard import rewind
 from blurcore.errors import CheckpointError, ConfigError
 from blurcore.runs import RunFolder
 from blurcore.runs.files import replace_text
@@ -87,6 +89,15 @@ def _package(name: str, *, asked_by: str) -> Any:
         raise ConfigError(f"train.{asked_by} needs {name}; try: pip install 'blurcore[{asked_by}]'") from None
 
 
+def _start_tensorboard(folder: Path, kept: int | None) -> Any:
+    """Return a writer of TensorBoard's files; a run that goes on goes back to its step, in the files and where they are shown."""
+    writer = summary_writer()
+    if kept is None:
+        return writer(str(folder))
+    rewind(folder, kept)
+    return writer(str(folder), purge_step=kept + 1)
+
+
 def _start_wandb(run: RunFolder) -> Any:
     """Return a run of Weights & Biases, in RUN/wandb; one that is resumed goes on under its old number.
 
@@ -114,18 +125,28 @@ def _start_wandb(run: RunFolder) -> Any:
 
 
 class Scalars:
-    """Metrics as JSON lines, and for TensorBoard or W&B where asked for; nowhere without a run folder."""
+    """Metrics as JSON lines, and for TensorBoard or W&B where asked for; nowhere without a run folder.
 
-    def __init__(self, run: RunFolder | None, settings: TrainConfig) -> None:
+    Parameters
+    ----------
+    run
+        The run folder.
+    settings
+        What is asked for.
+    kept
+        The last step whose scalars stay, of a run that goes on.
+    """
+
+    def __init__(self, run: RunFolder | None, settings: TrainConfig, *, kept: int | None = None) -> None:
         self._run = run
         self._writer: Any = None
         self._wandb: Any = None
         if run is None:
             return
-        if settings.tensorboard:
-            self._writer = summary_writer()(str(run.path / "tensorboard"))
-        if settings.wandb:
+        if settings.wandb:  # first, because it may refuse
             self._wandb = _start_wandb(run)
+        if settings.tensorboard:
+            self._writer = _start_tensorboard(run.path / "tensorboard", kept)
 
     def write(
         self, totals: Totals, settings: TrainConfig, step: int, *, seconds: float, distances: dict[str, float]

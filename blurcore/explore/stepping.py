@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from blurcore._typing import StrPath
 from blurcore.config import SampleConfig
 from blurcore.data import as_images
 from blurcore.data.grid import make_grid
@@ -65,10 +66,10 @@ class Stepper:
         The folder holds no run, or no complete checkpoint.
     """
 
-    def __init__(self, folder: Path, backend: Machinery, *, device: str = "auto") -> None:
-        self.folder, self.backend, self.device = folder, backend, device
-        self.config = read_config(folder / "config.toml")
-        checkpoint = newest_checkpoint(folder)
+    def __init__(self, folder: StrPath, backend: Machinery, *, device: str = "auto") -> None:
+        self.folder, self.backend, self.device = Path(folder), backend, device
+        self.config = read_config(self.folder / "config.toml")
+        checkpoint = newest_checkpoint(self.folder)
         self.step, self.image_shape = checkpoint.step, tuple(checkpoint.state["image_shape"])
         self._samples: dict[int, Sample] = {}
         self._lock = threading.Lock()

@@ -16,6 +16,7 @@ import numpy as np
 
 import blurcore as bc
 from blurcore._checks import require
+from blurcore._typing import StrPath
 from blurcore.config import ProcessConfig
 from blurcore.data import ArrayDataset, Dataset, as_images, load
 from blurcore.data.grid import make_grid
@@ -45,7 +46,7 @@ class Story(NamedTuple):
 
 
 def tell_run(
-    folder: Path, backend: Machinery, *, num_samples: int, seed: int = 0, device: str = "auto", progress: bool = True
+    folder: StrPath, backend: Machinery, *, num_samples: int, seed: int = 0, device: str = "auto", progress: bool = True
 ) -> Story:
     """Return the story of samples that are drawn from a run, with the run's own sampler.
 
@@ -54,6 +55,7 @@ def tell_run(
     ConfigError, CheckpointError, ArgumentError
         As the backend's `sample`.
     """
+    folder = Path(folder)
     config = read_config(folder / "config.toml")
     settings = replace(config.sample, num_samples=num_samples, batch_size=num_samples, seed=seed)
     film = Film(config.data.values)

@@ -24,6 +24,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from blurcore._typing import StrPath
 from blurcore.errors import CheckpointError
 from blurcore.registry import get_backend
 from blurcore.runs.files import sync
@@ -54,9 +55,9 @@ class Checkpoint(NamedTuple):
     shards: Path | None = None
 
 
-def checkpoint_path(folder: Path, step: int) -> Path:
+def checkpoint_path(folder: StrPath, step: int) -> Path:
     """Return where the checkpoint of a step lies in a run folder."""
-    return folder / "checkpoints" / f"{_PREFIX}{step:08d}"
+    return Path(folder) / "checkpoints" / f"{_PREFIX}{step:08d}"
 
 
 def _sha256(path: Path) -> str:
@@ -64,7 +65,7 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def save_checkpoint(folder: Path, checkpoint: Checkpoint, *, keep: int) -> Path:
+def save_checkpoint(folder: StrPath, checkpoint: Checkpoint, *, keep: int) -> Path:
     """Write a checkpoint so that it is there whole or not at all, then drop all but the `keep` newest.
 
     Parameters
@@ -86,6 +87,7 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, *, keep: int) -> Path:
     CheckpointError
         Writing failed (disk full, no permission); the message names the path, and earlier checkpoints are untouched.
     """
+    folder = Path(folder)
     final = checkpoint_path(folder, checkpoint.step)
     partial = final.with_name(f"{_PARTIAL}{final.name}")
     try:
@@ -152,9 +154,19 @@ def _room(folder: Path, checkpoint: Checkpoint) -> str:
     return room if limit == resource.RLIM_INFINITY else f"{room}, a file may have {limit}"
 
 
-def complete_checkpoints(folder: Path) -> list[Path]:
+def complete_checkpoints(folder: StrPath) -> list[Path]:
     """Return the finished checkpoints of a run, oldest first."""
-    return sorted(p.parent for p in (folder / "checkpoints").glob(f"{_PREFIX}*/manifest.json"))
+    return sorted(p.parent for p in (Path(folder) / "checkpoints").glob(f"{_PREFIX}*/manifest.json"))
+
+
+def is_for_sampling(folder: Path) -> bool:
+    """Return whether the newest checkpoint of a run has averaged weights alone, as an exported one has."""
+    from safetensors import SafetensorError, safe_open
+
+    for path in complete_checkpoints(folder)[-1:]:
+        with suppress(OSError, SafetensorError), safe_open(path / "model.safetensors", framework="numpy") as weights:
+            return not list(weights.keys())
+    return False
 
 
 def remove_leftovers(folder: Path) -> None:
@@ -178,7 +190,7 @@ def set_aside_after(folder: Path, step: int) -> None:
             _log.warning("%s is damaged and has been renamed to %s", path, damaged.name)
 
 
-def load_checkpoint(path: Path, *, reader: str | None = None) -> Checkpoint:
+def load_checkpoint(path: StrPath, *, reader: str | None = None) -> Checkpoint:
     """Read a checkpoint after comparing every file with the manifest.
 
     Parameters
@@ -197,6 +209,7 @@ def load_checkpoint(path: Path, *, reader: str | None = None) -> Checkpoint:
     BackendError
         The backend that wrote the shards cannot be imported.
     """
+    path = Path(path)
     manifest = _read_manifest(path)
     for name, entry in manifest.items():
         file = path / name
@@ -358,7 +371,7 @@ def _misfits(shapes: Mapping[str, tuple[int, ...]], arrays: Arrays) -> list[str]
     return problems
 
 
-def newest_checkpoint(folder: Path, *, reader: str | None = None) -> Checkpoint:
+def newest_checkpoint(folder: StrPath, *, reader: str | None = None) -> Checkpoint:
     """Read the newest checkpoint of a run that is complete and undamaged; say so where a newer one is not.
 
     Parameters

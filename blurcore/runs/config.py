@@ -6,13 +6,14 @@ import re
 import tomllib
 from pathlib import Path
 
+from blurcore._typing import StrPath
 from blurcore.config import RunConfig
 from blurcore.errors import ConfigError
 from blurcore.runs.files import replace_text
 from blurcore.serial import from_dict, to_dict
 
 
-def read_config(path: Path) -> RunConfig:
+def read_config(path: StrPath) -> RunConfig:
     """Read a configuration; what the file leaves out has its default.
 
     Raises
@@ -41,7 +42,7 @@ def _line_of(error: tomllib.TOMLDecodeError, text: str) -> str:
     return "" if place is None else f": {text.splitlines()[int(place[1]) - 1].strip()!r}"
 
 
-def write_config(config: RunConfig, path: Path) -> None:
+def write_config(config: RunConfig, path: StrPath) -> None:
     """Write a configuration with every setting spelled out; :func:`read_config` returns an equal one.
 
     A file that is there is replaced at once or not at all: without its configuration a run cannot be resumed.

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from blurcore._typing import StrPath
 from blurcore.config import RunConfig
 from blurcore.errors import CheckpointError
 from blurcore.runs.checkpoint import complete_checkpoints, read_json
@@ -16,7 +17,7 @@ from blurcore.runs.folder import read_metrics
 from blurcore.serial import to_dict
 
 
-def describe_run(folder: Path) -> dict[str, Any]:
+def describe_run(folder: StrPath) -> dict[str, Any]:
     """Return what there is to say about a run, in plain values that JSON has.
 
     Parameters
@@ -39,7 +40,8 @@ def describe_run(folder: Path) -> dict[str, Any]:
     CheckpointError
         The newest checkpoint's state cannot be read.
     """
-    config = read_config(Path(folder) / "config.toml")
+    folder = Path(folder)
+    config = read_config(folder / "config.toml")
     checkpoints = complete_checkpoints(folder)
     state = read_json(checkpoints[-1] / "state.json") if checkpoints else {}
     lines = read_metrics(folder / "metrics.jsonl") if (folder / "metrics.jsonl").is_file() else []

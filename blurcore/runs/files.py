@@ -1,16 +1,31 @@
-"""Files that are there whole or not at all, and on the disk when we say so."""
+"""Files that are there whole or not at all, on the disk when we say so, and refused before any work where they cannot be."""
 
 from __future__ import annotations
 
+import errno
 import os
+import tempfile
 from pathlib import Path
+
+from blurcore.errors import ConfigError
+
+_LOST = (errno.EIO, errno.ENOSPC, errno.EDQUOT)
+"""Errors of fsync that mean lost data; any other one means that there is no such call for this file on its file system."""
 
 
 def sync(path: Path) -> None:
-    """Wait until a file, or the entries of a folder, are on the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
+    """Wait until a file, or the entries of a folder, are on the disk, as far as the file system can say."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except OSError:
+        if path.is_dir():  # where folders cannot be opened, they cannot be waited for
+            return
+        raise
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno in _LOST:
+            raise
     finally:
         os.close(descriptor)
 
@@ -22,10 +37,72 @@ def is_occupied(path: Path) -> bool:
 
 def replace_text(path: Path, text: str) -> None:
     """Write a file in the place of the one that is there, at once or not at all."""
+    replace_bytes(path, text.encode())
+
+
+def replace_bytes(path: Path, content: bytes) -> None:
+    """As :func:`replace_text`."""
     partial = path.with_name(f".{path.name}.partial")
     try:
-        partial.write_text(text, encoding="utf-8")
+        partial.write_bytes(content)
         sync(partial)
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def require_file(what: str, path: Path) -> None:
+    """Refuse, before any work, a path at which no file can be written; missing folders above it can be made.
+
+    Parameters
+    ----------
+    what
+        The option, or what is to be written, for the message.
+    path
+        The file.
+
+    Raises
+    ------
+    ConfigError
+        There is a folder or a device, or the folder for it cannot be written.
+    """
+    if path.exists() and not path.is_file():
+        kind = "a folder" if path.is_dir() else "no ordinary file"
+        raise ConfigError(f"{what} must be a file; {str(path)!r} is {kind}")
+    if not path.name:
+        raise ConfigError(f"{what} must be a file; got {str(path)!r}")
+    if (reason := why_unwritable(path.parent)) is not None:
+        raise ConfigError(f"{what} must be a file that can be written; {str(path)!r} cannot: {reason}")
+
+
+def require_folder(what: str, path: Path) -> None:
+    """Refuse, before any work, a folder that cannot be made or written.
+
+    Parameters
+    ----------
+    what
+        The option, or what is to be written, for the message.
+    path
+        The folder, which need not be there yet.
+
+    Raises
+    ------
+    ConfigError
+        It, or the first folder above it that is there, is no folder or cannot be written.
+    """
+    if (reason := why_unwritable(path)) is not None:
+        raise ConfigError(f"{what} must be a folder that can be written; {str(path)!r} cannot: {reason}")
+
+
+def why_unwritable(folder: Path) -> str | None:
+    """Return why nothing can be written into a folder that is there or is to be made, None if it can; nothing is left behind."""
+    there = folder
+    while not os.path.lexists(there) and there != there.parent:
+        there = there.parent
+    if there.exists() and not there.is_dir():
+        return f"{os.strerror(errno.ENOTDIR)}: {str(there)!r}"
+    try:
+        tempfile.TemporaryFile(dir=there).close()  # what the system lets us do, whatever the permissions say
+    except OSError as error:
+        return f"{error.strerror or error}: {str(there)!r}"
+    return None

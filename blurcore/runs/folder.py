@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import logging
 import math
+import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
+from blurcore._typing import StrPath
 from blurcore.config import RunConfig
 from blurcore.errors import CheckpointError, ConfigError
-from blurcore.runs.checkpoint import complete_checkpoints, remove_leftovers
+from blurcore.runs.checkpoint import complete_checkpoints, is_for_sampling, remove_leftovers
 from blurcore.runs.config import read_config, write_config
-from blurcore.runs.files import is_occupied, replace_text, sync
+from blurcore.runs.files import is_occupied, replace_text, sync, why_unwritable
 from blurcore.serial import to_dict
 
 # What may change between a run and its continuation, because it does not change the weights of any step.
@@ -23,6 +27,11 @@ _FREE = {
     "train.checkpoint_every", "train.keep_checkpoints", "train.num_workers", "train.tensorboard", "train.wandb",
     "train.gradient_checkpointing", "train.parallel", "train.sharded_checkpoints", "train.evaluate_every", "train.evaluate_samples",
 }  # fmt: skip
+_PARTS = ("checkpoints", "samples")
+_MADE = ("config.toml", "metrics.jsonl", "run.lock", *_PARTS, "tensorboard", "wandb")
+_HELD = (errno.EACCES, errno.EAGAIN, errno.EWOULDBLOCK)
+"""What a lock that another process has is called; anything else says that the file system has no locks."""
+_log = logging.getLogger(__name__)
 
 
 def _flatten(table: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -49,6 +58,8 @@ def differences(old: RunConfig, new: RunConfig) -> list[str]:
 class RunFolder:
     """A run folder: looked at when it is made, held for writing within a `with` statement.
 
+    A run that fails before its first checkpoint leaves nothing behind that would be in the way of the next one.
+
     Parameters
     ----------
     path
@@ -62,13 +73,13 @@ class RunFolder:
     ------
     ConfigError
         There is a run already and `resume` is off, there is none and it is on, or the configuration differs from the
-        run's in a setting that decides what the weights become (all are listed). On entering: the folder cannot be
-        written, or the run has no checkpoint to resume from.
+        run's in a setting that decides what the weights become (all are listed), the run was exported for sampling alone, or
+        the folder cannot be written. On entering: the run has no checkpoint to resume from.
     CheckpointError
         On entering: another process is writing there.
     """
 
-    def __init__(self, path: Path, config: RunConfig, *, resume: bool) -> None:
+    def __init__(self, path: StrPath, config: RunConfig, *, resume: bool) -> None:
         self.path, self.config, self.resume = Path(path), config, resume
         self._check()
 
@@ -81,11 +92,19 @@ class RunFolder:
             raise ConfigError(f"{self.path} is not empty: resume the run that is there, or choose another folder")
         if self.resume and (changed := differences(read_config(self.path / "config.toml"), self.config)):
             raise ConfigError(f"the run in {self.path} has another configuration: {'; '.join(changed)}")
+        if self.resume and is_for_sampling(self.path):
+            raise ConfigError(
+                f"the run in {self.path} cannot be resumed: it was exported without the last weights and the optimiser's state;"
+                " resume the run that it was made of"
+            )
+        if (reason := why_unwritable(self.path)) is not None:
+            raise ConfigError(f"cannot write to the run folder {self.path}: {reason}")
 
     def __enter__(self) -> RunFolder:
         self._check()  # again: preparing the run may have taken minutes
-        try:
-            for part in ("checkpoints", "samples"):
+        self._new = not self.path.exists()
+        with self._writing():
+            for part in _PARTS:
                 (self.path / part).mkdir(parents=True, exist_ok=True)
             self._lock = self._take_lock()
             try:
@@ -93,20 +112,35 @@ class RunFolder:
             except BaseException:
                 self._lock.close()
                 raise
+        return self
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
         except OSError as error:
             raise ConfigError(f"cannot write to the run folder {self.path}: {error.strerror or error}") from None
-        return self
 
     def _prepare(self) -> None:
         remove_leftovers(self.path)
         if self.resume and not complete_checkpoints(self.path):
             raise ConfigError(f"there is nothing to resume in {self.path}: it has no checkpoint")
+        if not self.resume:
+            self._write_config()
+
+    def _write_config(self) -> None:
         write_config(self.config, self.path / "config.toml")
         for folder in (self.path, self.path.parent):
             sync(folder)
 
+    def take_over(self, step: int) -> None:
+        """Give a run that goes on its new configuration, which nothing refuses any more, and take its metrics back to a step."""
+        with self._writing():
+            self._write_config()
+        self._rewind_metrics(step)
+
     def _take_lock(self) -> IO[str]:
-        """Lock the folder; the lock goes with the process, however it ends."""
+        """Lock the folder, where its file system has locks; the lock goes with the process, however it ends."""
         lock = (self.path / "run.lock").open("a")
         try:
             import fcntl
@@ -114,15 +148,33 @@ class RunFolder:
             return lock
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.close()
-            raise CheckpointError(f"another process is writing to {self.path}") from None
+        except OSError as error:
+            if error.errno in _HELD:
+                lock.close()
+                raise CheckpointError(f"another process is writing to {self.path}") from None
+            _log.warning(
+                "the file system of %s has no locks (%s): see to it that no second process trains there",
+                self.path, error.strerror or error,
+            )  # fmt: skip
         return lock
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if error is not None and not self.resume and not complete_checkpoints(self.path):
+            self._unmake()
         self._lock.close()
+
+    def _unmake(self) -> None:
+        """Remove what a run without a checkpoint has made, which could neither be resumed nor begun again."""
+        for name in _MADE:
+            part = self.path / name
+            shutil.rmtree(part, ignore_errors=True)
+            with suppress(OSError):
+                part.unlink(missing_ok=True)
+        if self._new:
+            with suppress(OSError):
+                self.path.rmdir()
 
     @property
     def metrics_path(self) -> Path:
@@ -135,7 +187,7 @@ class RunFolder:
         with self._writing_metrics(), self.metrics_path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(clean) + "\n")
 
-    def rewind_metrics(self, step: int) -> None:
+    def _rewind_metrics(self, step: int) -> None:
         """Drop the lines after a step (and lines cut short), so that no step appears twice after resuming."""
         if not self.metrics_path.exists():
             return
@@ -151,7 +203,7 @@ class RunFolder:
             raise CheckpointError(f"cannot write the metrics {self.metrics_path}: {error.strerror or error}") from error
 
 
-def read_metrics(path: Path) -> list[dict[str, Any]]:
+def read_metrics(path: StrPath) -> list[dict[str, Any]]:
     """Return the metrics of a run, skipping lines that were cut short."""
     lines = []
     for line in Path(path).read_text(encoding="utf-8", errors="replace").splitlines():

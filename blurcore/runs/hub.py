@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from blurcore._typing import StrPath
 from blurcore.errors import ConfigError
 from blurcore.runs.card import PICTURE, model_card
 from blurcore.runs.checkpoint import Checkpoint, newest_checkpoint, save_checkpoint
@@ -35,7 +36,7 @@ images = bc.get_backend("{backend}").sample(folder, settings)  # uint8, (n, *gri
 ```"""
 
 
-def export_hub_folder(run: Path, out: Path, *, license_id: str = "unknown") -> None:
+def export_hub_folder(run: StrPath, out: StrPath, *, license_id: str = "unknown") -> None:
     """Write what `huggingface_hub.upload_folder` takes; weights in safetensors.
 
     Parameters
@@ -54,6 +55,7 @@ def export_hub_folder(run: Path, out: Path, *, license_id: str = "unknown") -> N
     CheckpointError
         There is no checkpoint to load.
     """
+    run, out = Path(run), Path(out)
     config = read_config(run / "config.toml")
     refuse_full(out)
     checkpoint = newest_checkpoint(run)

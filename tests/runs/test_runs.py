@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 from collections.abc import Callable
@@ -18,8 +20,10 @@ import pytest
 
 import blurcore.engine.loop as loop
 from blurcore.data import load
-from blurcore.runs import newest_checkpoint
+from blurcore.errors import CheckpointError
+from blurcore.runs import load_checkpoint, newest_checkpoint, read_config
 from blurcore.runs.checkpoint import checkpoint_path, complete_checkpoints
+from blurcore.runs.description import describe_run
 from blurcore.runs.folder import read_metrics
 
 Train = Callable[..., tuple[int, str]]
@@ -64,6 +68,98 @@ def test_resuming_on_changed_data_lists_what_differs(train: Train, tmp_path: Pat
     assert "image_shape" not in says
     np.save(tmp_path / "images.npy", images[:, :2])
     assert "image_shape: [4, 4, 1] -> [2, 4, 1]; data: '" in train("--resume")[1]
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+@pytest.mark.parametrize("refusal", ["data", "labels", "wandb"])
+def test_resume_that_is_refused_changes_no_file(
+    train: Train, config_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refusal: str
+) -> None:
+    """Whatever refuses it, and however late: what the run says of itself is what made it."""
+    images, labels = np.load(tmp_path / "images.npy"), np.arange(10) % 3
+    np.savez(tmp_path / "a.npz", images=images, labels=labels)
+    np.savez(tmp_path / "data.npz", images=255 - images, labels=labels)
+    np.savez(tmp_path / "labels.npz", images=images, labels=labels[::-1])
+    np.savez(tmp_path / "wandb.npz", images=images, labels=labels)
+    words = ["--model.num-classes", "3", "--data.path"]
+    assert train(*words, str(tmp_path / "a.npz"))[0] == 0
+    before = tree(tmp_path / "run")
+    monkeypatch.setitem(sys.modules, "wandb", _Wandb(starts=False))
+    words += [str(tmp_path / f"{refusal}.npz"), "--resume", "--train.steps", "12"]
+    code, says = train(*words, *(["--train.wandb"] if refusal == "wandb" else []))
+    reason = {"data": "data: '", "labels": "labels: '", "wandb": "does not start"}[refusal]
+    assert (code in (1, 2), reason in says) == (True, True), says
+    after = tree(tmp_path / "run")
+    assert {k: v for k, v in after.items() if not k.startswith("wandb")} == before
+    assert train(*words[:-4], str(tmp_path / "a.npz"), "--resume", "--train.steps", "12")[0] == 0
+
+
+@pytest.mark.parametrize("existing", [True, False])
+def test_run_that_fails_before_its_first_checkpoint_leaves_nothing_in_the_way(
+    train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, existing: bool
+) -> None:
+    if existing:
+        (tmp_path / "run").mkdir()
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, "wandb", _Wandb(starts=False))
+        assert train("--train.wandb")[0] == 2
+        patch.setattr("blurcore.runs.writer.save_checkpoint", _fails)
+        assert train()[0] == 1
+    assert (tmp_path / "run").exists() == existing
+    assert train()[0] == 0
+
+
+def _fails(*_: Any, **__: Any) -> None:
+    raise CheckpointError("the disk is full")
+
+
+def test_folder_may_be_a_string(train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import blurcore.cli.train
+
+    monkeypatch.chdir(tmp_path)
+    blurcore.cli.train.machinery("dummy").train(read_config("config.toml"), "a/b")
+    assert newest_checkpoint("a/b").step == load_checkpoint("a/b/checkpoints/step-00000008").step == 8
+    assert describe_run("a/b")["steps"]["done"] == 8
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL])
+def test_file_system_without_locks_is_said_and_trained_on(
+    train: Train, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, number: int
+) -> None:
+    monkeypatch.setattr("fcntl.flock", _raises(number))
+    assert train()[0] == 0
+    assert "has no locks" in caplog.text
+    for held in (errno.EACCES, errno.EAGAIN):
+        monkeypatch.setattr("fcntl.flock", _raises(held))
+        code, says = train("--resume")
+        assert (code, "another process is writing" in says) == (1, True)
+
+
+def _raises(number: int) -> Callable[..., None]:
+    def call(*_: Any) -> None:
+        raise OSError(number, os.strerror(number))
+
+    return call
+
+
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.EBADF, errno.ENOTSUP, errno.EACCES])
+def test_file_system_that_does_not_sync_folders_is_trained_on(
+    train: Train, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    sync = os.fsync
+
+    def files_alone(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            _raises(number)()
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", files_alone)
+    assert train()[0] == 0
+    monkeypatch.setattr(os, "fsync", _raises(errno.EIO))  # lost data are another matter
+    assert train("--resume", "--train.steps", "10")[0] != 0
 
 
 def test_run_killed_before_its_first_checkpoint_interval_is_resumed_from_its_start(
@@ -277,6 +373,30 @@ def test_tensorboard_that_is_missing_is_asked_for_before_there_is_a_folder(
     code, says = train()
     assert (code, "tensorboard" in says.lower()) == (0, False)
     assert os.listdir(tmp_path / "run" / "samples") == ["step-00000008.png"]
+
+
+def test_tensorboard_goes_back_with_a_run_that_was_killed(program: Any, train: Train, tmp_path: Path) -> None:
+    protocol = pytest.importorskip("tensorboardX.proto.event_pb2", reason="TensorBoard's own reader of its files")
+
+    def scalars() -> list[tuple[int, float]]:
+        found = []
+        for path in sorted((tmp_path / "run" / "tensorboard").iterdir()):
+            content = path.read_bytes()
+            while content:
+                size = int.from_bytes(content[:8], "little")
+                event = protocol.Event.FromString(content[12 : 12 + size])
+                found += [(event.step, v.simple_value) for v in event.summary.value if v.tag == "train/loss"]
+                content = content[16 + size :]
+        return found
+
+    assert train("--train.tensorboard", "--train.steps", "7")[0] == 0
+    torn = next((tmp_path / "run" / "tensorboard").iterdir())
+    torn.write_bytes(torn.read_bytes() + b"\0" * 5)  # a kill leaves a part of a record
+    shutil.rmtree(checkpoint_path(tmp_path / "run", 7))  # as if it had been killed before it came to that
+    assert train("--train.tensorboard", "--resume")[0] == 0
+    metrics = read_metrics(tmp_path / "run" / "metrics.jsonl")
+    assert [step for step, _ in scalars()] == [line["step"] for line in metrics] == list(range(1, 9))
+    np.testing.assert_allclose([loss for _, loss in scalars()], [line["loss"] for line in metrics], rtol=1e-6)
 
 
 def test_wandb_that_is_missing_is_asked_for_before_there_is_a_folder(

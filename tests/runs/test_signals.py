@@ -1,8 +1,9 @@
-"""SIGINT and SIGTERM wherever they come: the step ends, a checkpoint is written, the exit code says which it was."""
+"""SIGINT, SIGTERM and SIGHUP wherever they come: the step ends, a checkpoint is written, the exit code says which it was."""
 
 from __future__ import annotations
 
 import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,10 @@ from blurcore.runs import newest_checkpoint
 from blurcore.runs.folder import read_metrics
 
 BOTH = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+ALL = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 
 
-@BOTH
+@ALL
 def test_signal_in_a_step_ends_the_step_and_writes_its_checkpoint(
     program: Any, train: Callable[..., tuple[int, str]], tmp_path: Path, number: signal.Signals
 ) -> None:
@@ -29,6 +31,27 @@ def test_signal_in_a_step_ends_the_step_and_writes_its_checkpoint(
     assert newest_checkpoint(tmp_path / "run").step == 3
     assert train("--resume")[0] == 0
     assert [line["step"] for line in read_metrics(tmp_path / "run" / "metrics.jsonl")] == list(range(1, 9))
+
+
+def test_terminal_that_goes_several_times_is_no_second_signal(program: Any, tmp_path: Path) -> None:
+    """The system tells the processes of a terminal that it has gone, and the shell tells its jobs again."""
+    run = program("step")
+    for _ in range(3):
+        run.send(signal.SIGHUP)
+        time.sleep(0.05)  # the system would join them
+    run.send(signal.SIGTERM)
+    code, errors = run.ends(go_on=True)
+    assert (code, newest_checkpoint(tmp_path / "run").step) == (129, 3), errors
+
+
+def test_hang_up_that_is_ignored_stays_ignored() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+    try:
+        with watch_signals(ends=True) as watch:
+            signal.raise_signal(signal.SIGHUP)
+        assert (watch.number, signal.getsignal(signal.SIGHUP)) == (None, signal.SIG_IGN)
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_signal_in_a_save_waits_for_the_save(program: Any, tmp_path: Path) -> None:
