@@ -73,6 +73,7 @@ def render(report: Report, *, terminal: bool, width: int | None = None) -> str:
             )
         if len(report.failures) > 40:
             console.print(f"... and {len(report.failures) - 40} more failures (--json has all)")
+        console.print("SPEC n is section n of the specification, docs/specification.md.", markup=False)
         console.print(report.summary, markup=False)
     return captured.get()
 
