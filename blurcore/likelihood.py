@@ -23,14 +23,15 @@ from typing import Any
 
 import numpy as np
 
-from blurcore._arrays import align, check_step, is_number, namespace, together
+from blurcore._arrays import align, check_step, is_checkable, is_number, namespace, together
 from blurcore._checks import require, require_finite
 from blurcore._typing import Array, Time
-from blurcore.diffusion import grid_shape, marginal_for
+from blurcore.diffusion import grid_shape, marginal_for, require_noise
 from blurcore.processes import Process
 
 _NODES, _WEIGHTS = (v.tolist() for v in np.polynomial.legendre.leggauss(64))
-_REACH = 90.0  # what lies further than sqrt(c^2 + 90) from 0 is e^-45 of what lies at c
+_REACH = 90.0  # the density at sqrt(n^2 + 90) is e^-45 of that at n
+_MOST_PAIRS = 2**22  # numbers that differences from the components of a mixture may take at once
 
 
 def bits_per_dim(nats: Array | float, num_dims: int) -> Any:
@@ -55,8 +56,14 @@ def prior_kl(process: Process, u0: Array, *, axes: tuple[int, ...] = (-2, -1)) -
     -------
     Array
         (batch,), of the library of `u0`, in float32 or better.
+
+    Raises
+    ------
+    DegenerateError
+        The process has no noise at t = 1.
     """
     (u0,) = together(u0=u0)
+    require_noise("the prior", process, 1.0, shape=grid_shape(u0, axes))
     m = marginal_for(process, 1.0, u0, axes=axes)
     return 0.5 * _sum((m.alpha / m.sigma * u0) ** 2)
 
@@ -86,6 +93,8 @@ def diffusion_step(
     ------
     ArgumentError
         s > t, or a time outside [0, 1] (seen for numbers and NumPy arrays).
+    DegenerateError
+        There is no noise at s, where the SNR is infinite (seen likewise).
 
     References
     ----------
@@ -95,6 +104,7 @@ def diffusion_step(
     u0, x0 = together(u0=u0, x0=x0)
     check_step(t, s)
     shape = grid_shape(u0, axes)
+    _require_noise("the divergence of a step", process, s, shape=shape)
     gap = process.difference(t, s, shape=shape, like=u0).log_snr
     weight = -xp.exp(process.log_snr(s, shape=shape, like=u0)) * xp.expm1(gap)
     return 0.5 * _sum(align(weight, ndim=u0.ndim, axes=axes) * (u0 - x0) ** 2)
@@ -115,6 +125,13 @@ def diffusion_rate(process: Process, u0: Array, x0: Array, t: Time, *, axes: tup
     Array
         (batch,), per unit of t.
 
+    Raises
+    ------
+    ArgumentError
+        A time outside [0, 1] (seen for numbers and NumPy arrays).
+    DegenerateError
+        There is no noise at t, where the SNR is infinite (seen likewise).
+
     References
     ----------
     SPEC 6 (SNR' = -SNR g2 / sigma^2) and 8.
@@ -122,7 +139,9 @@ def diffusion_rate(process: Process, u0: Array, x0: Array, t: Time, *, axes: tup
     u0, x0 = together(u0=u0, x0=x0)
     shape = grid_shape(u0, axes)
     m = process.marginal(t, shape=shape, like=u0)
-    weight = m.alpha**2 * process.sde(t, shape=shape, like=u0).diffusion / m.sigma**4
+    _require_noise("the rate of the bound", process, t, shape=shape)
+    # By parts: sigma^4 may be less than the least number of float32 where the rate is not.
+    weight = (m.alpha / m.sigma) ** 2 * (process.sde(t, shape=shape, like=u0).diffusion / m.sigma / m.sigma)
     return 0.5 * _sum(align(weight, ndim=u0.ndim, axes=axes) * (u0 - x0) ** 2)
 
 
@@ -145,39 +164,45 @@ def reconstruction(
     Returns
     -------
     Array
-        (batch,), finite however far `mean` is from `x`.
+        (batch,), finite however far `mean` is from `x`, as long as the dtype holds its value.
 
     Raises
     ------
     ArgumentError
-        `std` is not positive, or there are fewer than 2 levels.
+        `std` is not positive and finite, there are fewer than 2 levels, or `low` is not below `high`.
     """
     xp = namespace(x=x, mean=mean)
-    require(is_number(std) and std > 0, "std", std, "a number above 0")
+    require(is_number(std) and 0 < std < math.inf, "std", std, "a number above 0")
     require(levels >= 2, "levels", levels, "at least 2")
+    require(low < high, "low", low, f"below high = {high}")
     data, centre = together(x=x, mean=mean)
     half = (high - low) / (levels - 1) / 2
-    inf = xp.full_like(data, math.inf)
-    left = xp.where(data < low + half, -inf, (data - half - centre) / std)
-    right = xp.where(data > high - half, inf, (data + half - centre) / std)
-    return -_sum(_log_normal_mass(xp, left, right))
+    # Mirrored where that brings a bin to the right of the mean: it reaches from `near` on, 2 half / std or to infinity.
+    off, width = (data - centre) / std, xp.full_like(data, 2 * half / std)
+    near = xp.abs(off) - half / std
+    for outer, mirrored in ((data < low + half, -off), (data > high - half, off)):
+        near = xp.where(outer, mirrored - half / std, near)
+        width = xp.where(outer, xp.full_like(width, math.inf), width)
+    return -_sum(_log_normal_mass(xp, near, width))
 
 
-def _log_normal_mass(xp: Any, left: Array, right: Array) -> Array:
-    """Return the log of the standard normal probability of [left, right], by Gauss-Legendre quadrature of its density.
+def _log_normal_mass(xp: Any, near: Array, width: Array) -> Array:
+    r"""Return the log of the standard normal probability of [near, near + width], by Gauss-Legendre quadrature of its density.
 
-    The Array API has no error function. The density is divided by its largest value in the interval, and the interval is
-    cut where nothing is left of it: 64 nodes then give all digits of float64, in the tails as well.
+    The Array API has no error function. The density is divided by its largest value in the interval, at n, and taken at
+    n + d with :math:`|d| \le c / (\sqrt{n^2 + c} + n) = \sqrt{n^2 + c} - n`, beyond which nothing is left of it: 64 nodes then
+    give all digits of float64. In the tails d is less than the last place of n, so that it never becomes part of a sum.
     """
-    nearest = xp.clip(xp.zeros_like(left), left, right)
-    reach = xp.sqrt(nearest**2 + _REACH)
-    left, right = xp.maximum(left, -reach), xp.minimum(right, reach)
-    middle, half = (left + right) / 2, (right - left) / 2
-    total = xp.zeros_like(left)
+    # An n beyond the dtype is its largest number, whose square is infinite, and no NaN comes of infinity times 0.
+    n = xp.clip(near, 0.0, float(xp.finfo(near.dtype).max))
+    first = xp.clip(near, -math.sqrt(_REACH), 0.0)
+    last = xp.minimum(xp.clip(near, None, 0.0) + width, _REACH / (xp.sqrt(n**2 + _REACH) + n))
+    middle, half = (first + last) / 2, (last - first) / 2
+    total = xp.zeros_like(near)
     for node, weight in zip(_NODES, _WEIGHTS, strict=True):
-        y = middle + half * node
-        total = total + weight * xp.exp((nearest - y) * (nearest + y) / 2)
-    return xp.log(total * half) - nearest**2 / 2 - 0.5 * math.log(2 * math.pi)
+        d = middle + half * node
+        total = total + weight * xp.exp(-d * (n + d / 2))
+    return xp.log(total * half) - n**2 / 2 - 0.5 * math.log(2 * math.pi)
 
 
 def heat_step(before: Array, mean: Array, *, sigma: float, delta: float) -> Array:
@@ -229,7 +254,7 @@ def mixture_kl(u: Array, mean: Array, centres: Array, *, sigma: float) -> Array:
     u, mean
         (batch, dims).
     centres
-        (components, dims).
+        (components, dims), one or more.
     sigma
         Standard deviation, > 0.
 
@@ -237,16 +262,45 @@ def mixture_kl(u: Array, mean: Array, centres: Array, *, sigma: float) -> Array:
     -------
     Array
         (batch,); at most log(components) where `mean` is one of the centres.
+
+    Raises
+    ------
+    ArgumentError
+        `sigma` is not positive and finite, or the shapes do not fit.
+
+    Notes
+    -----
+    With :math:`\delta_j = m - c_j` the logarithms of the densities differ by
+    :math:`(\|u - c_j\|^2 - \|u - m\|^2) / 2 \sigma^2 = \sum_k \delta_{jk} (2 (u - m) + \delta_j)_k / 2 \sigma^2`, which is 0 to the
+    last bit where c_j = m. Products of matrices (:math:`\|u\|^2 + \|c\|^2 - 2 u \cdot c`) are faster, and round to
+    :math:`\|u\|^2 / \sigma^2` units in the last place.
     """
     xp = namespace(u=u, mean=mean, centres=centres)
     u, mean, centres = together(u=u, mean=mean, centres=centres)
-    require(sigma > 0, "sigma", sigma, "above 0")
-    own = -xp.sum((u - mean) ** 2, axis=1) / (2 * sigma**2)
-    squares = xp.sum(u**2, axis=1)[:, None] + xp.sum(centres**2, axis=1)[None, :] - 2 * (u @ centres.T)
-    logits = -squares / (2 * sigma**2)
-    top = xp.max(logits, axis=1, keepdims=True)
-    mixture = top[:, 0] + xp.log(xp.mean(xp.exp(logits - top), axis=1))
-    return own - mixture
+    require(is_number(sigma) and 0 < sigma < math.inf, "sigma", sigma, "a number above 0")
+    require(u.ndim == 2, "u", tuple(u.shape), "of shape (batch, dims)")
+    require(mean.shape == u.shape, "mean", tuple(mean.shape), f"of the shape of u, {tuple(u.shape)}")
+    require(
+        centres.ndim == 2 and centres.shape[0] >= 1 and centres.shape[1] == u.shape[1],
+        "centres", tuple(centres.shape), f"of shape (components, {u.shape[1]})",
+    )  # fmt: skip
+    # Each factor over sigma, whose square may be less than the least number of the dtype.
+    twice = 2 * (u - mean) / sigma
+    chunk = max(1, _MOST_PAIRS // max(1, math.prod(u.shape)))
+    logits = []
+    for first in range(0, centres.shape[0], chunk):
+        some = centres[first : min(first + chunk, centres.shape[0]), :]
+        delta = (mean[:, None, :] - some[None, :, :]) / sigma
+        logits.append(xp.sum(delta * (twice[:, None, :] + delta), axis=2) / -2)
+    joined = xp.concat(logits, axis=1)
+    top = xp.max(joined, axis=1, keepdims=True)
+    return -top[:, 0] - xp.log(xp.mean(xp.exp(joined - top), axis=1))
+
+
+def _require_noise(what: str, process: Process, t: Time, *, shape: tuple[int, ...]) -> None:
+    """Refuse a time without noise where it can be seen: a number, or an array whose values may be looked at."""
+    if is_number(t) or is_checkable(namespace(t=t)):
+        require_noise(what, process, t, shape=shape)
 
 
 def _sum(x: Array) -> Array:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import mpmath
 import numpy as np
 import pytest
 import scipy.integrate
@@ -13,7 +14,7 @@ from blurcore_reference import oracle as reference
 
 import blurcore as bc
 from blurcore import likelihood, oracle
-from blurcore.errors import ArgumentError
+from blurcore.errors import ArgumentError, DegenerateError
 from blurcore.testing.assertions import assert_close
 
 SHAPE = (3, 4)
@@ -70,6 +71,32 @@ def test_reconstruction_is_the_mass_of_bins_however_far_off(xp: Any, std: float)
     assert_close(got, expected, like=data, rtol=1e-10, atol=1e-9)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("std", [1e-6, 1e-4, 0.0067, 1.0, 1e6])
+def test_reconstruction_is_exact_in_the_far_tails(xp: Any, std: float, dtype: str) -> None:
+    """The distance in units of std is right to a few units in the last place, its square to twice as many."""
+    levels = np.array([0.0, 1.0, 37.0, 63.0, 64.0]) / 32 - 1
+    x = np.tile(levels, (5, 1)).astype(dtype)
+    mean = x + np.array([[0.0], [2.0], [-3.0], [2.0**12], [-(2.0**30)]], dtype)
+    got = likelihood.reconstruction(*(xp.asarray(v, dtype) for v in (x, mean)), std, levels=65)
+    expected = [
+        sum(_precise_nll(*map(float, pair), std) for pair in zip(*rows, strict=True))
+        for rows in zip(x, mean, strict=True)
+    ]
+    eps = float(np.finfo(dtype).eps)
+    assert_close(got, np.array(expected), like=xp.asarray(x, dtype), rtol=40 * eps, atol=40 * eps)
+
+
+def _precise_nll(x: float, mean: float, std: float) -> float:
+    """Return -log of the mass of a bin of 65 on [-1, 1], by mpmath's erfc, which has no least number."""
+    with mpmath.workdps(60):
+        low, high = ((mpmath.mpf(edge) - mean) / (std * mpmath.sqrt(2)) for edge in (x - 1 / 64, x + 1 / 64))
+        low, high = -mpmath.inf if x == -1 else low, mpmath.inf if x == 1 else high
+        if low + high < 0:
+            low, high = -high, -low
+        return float(-mpmath.log((mpmath.erfc(low) - mpmath.erfc(high)) / 2))
+
+
 def test_bins_have_probability_one(xp: Any) -> None:
     levels = np.arange(256) / 255
     data = xp.asarray(levels[:, None], "float64")
@@ -99,6 +126,29 @@ def test_mixture_term_is_the_difference_of_log_densities(xp: Any) -> None:
     assert_close(likelihood.mixture_kl(*arrays, sigma=sigma), expected, like=arrays[0], rtol=1e-10, atol=1e-10)
 
 
+@pytest.mark.parametrize("sigma", [1e-3, 0.01, 1.0, 1e25])
+def test_mixture_term_of_images_in_float32_is_that_of_float64(xp: Any, sigma: float) -> None:
+    """Each of the 3,072 terms is rounded to float32, and added up pairwise or one by one: at most 3,072 half units."""
+    centres = RNG.uniform(-1, 1, (5, 3072)).astype(np.float32)
+    centres[3] = centres[1]  # an image that is there twice
+    mean = np.concatenate([centres, centres[:1] + np.float32(0.3)])
+    u = (mean + sigma * RNG.standard_normal(mean.shape)).astype(np.float32)
+    wide = [v.astype(np.float64) for v in (u, mean, centres)]
+    own = ((wide[0] - wide[1]) ** 2).sum(axis=1) / (2 * sigma**2)
+    logits = own[:, None] - ((wide[0][:, None] - wide[2]) ** 2).sum(axis=2) / (2 * sigma**2)
+    got = xp.to_numpy(likelihood.mixture_kl(*(xp.asarray(v, "float32") for v in (u, mean, centres)), sigma=sigma))
+    np.testing.assert_allclose(got, -scipy.special.logsumexp(logits - np.log(5), axis=1), rtol=2e-4, atol=2e-4)
+    assert (likelihood.mixture_kl(u, mean, mean[:1], sigma=sigma)[0]) == 0
+
+
+def test_mixture_of_many_components_is_that_of_its_parts(monkeypatch: Any) -> None:
+    monkeypatch.setattr(likelihood, "_MOST_PAIRS", 30)
+    u, mean, centres = RNG.standard_normal((5, 3)), RNG.standard_normal((5, 3)), RNG.standard_normal((7, 3))
+    got = likelihood.mixture_kl(u, mean, centres, sigma=0.5)
+    ratios = [np.exp(-likelihood.mixture_kl(u, mean, centres[i : i + 1], sigma=0.5)) for i in range(7)]
+    np.testing.assert_allclose(got, -np.log(np.mean(ratios, axis=0)), rtol=1e-12)
+
+
 def test_bits_are_nats_over_dimensions_and_log_2() -> None:
     assert likelihood.bits_per_dim(12 * np.log(2), 4) == pytest.approx(3.0)
 
@@ -111,6 +161,29 @@ def test_what_makes_no_sense_is_refused(xp: Any) -> None:
         likelihood.reconstruction(x, x, 1.0, levels=1)
     with pytest.raises(ArgumentError, match="delta must be above 0"):
         likelihood.heat_step(x, x, sigma=0.1, delta=0.0)
+
+
+@pytest.mark.parametrize("process", [bc.ColdDiffusion(), bc.GaussianDiffusion(noise=bc.LinearBeta())])
+def test_terms_without_noise_are_refused(process: bc.Process) -> None:
+    u0 = np.ones((2, *SHAPE))
+    for t in (0.0, np.array([0.0, 0.5])):
+        with pytest.raises(DegenerateError, match="rate of the bound"):
+            likelihood.diffusion_rate(process, u0, 0 * u0, t)
+    with pytest.raises(DegenerateError, match="divergence of a step"):
+        likelihood.diffusion_step(process, u0, u0, 0.5, 0.0)
+    if isinstance(process, bc.ColdDiffusion):
+        with pytest.raises(DegenerateError, match="prior"):
+            likelihood.prior_kl(process, u0)
+
+
+def test_rate_is_finite_wherever_the_ratio_of_signal_and_noise_is() -> None:
+    """sigma_0^4 = e^-110 is no number of float32; the rate, some e^82, is."""
+    process = bc.GaussianDiffusion(noise=bc.CosineLogSNR(log_snr_max=55.0))
+    u0, t = np.ones((2, *SHAPE)), 0.0
+    wide, short = (
+        likelihood.diffusion_rate(process, u.astype(d), 0 * u.astype(d), t) for u, d in ((u0, "f8"), (u0 * 1e-9, "f4"))
+    )
+    np.testing.assert_allclose(short * 1e18, wide, rtol=1e-5)
 
 
 GAUSSIAN = 0.25 / (reference.eigenvalues("DCT", SHAPE) + 0.3)
