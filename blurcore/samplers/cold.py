@@ -15,6 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import final
 
+from blurcore._arrays import is_number, namespace
 from blurcore._typing import Array, Time
 from blurcore.processes import Process
 from blurcore.samplers._base import Coefficients, LinearStepper
@@ -73,7 +74,15 @@ class ColdImproved(LinearStepper):
     def coefficients(
         self, t: Time, s: Time, *, shape: tuple[int, ...], like: Array | None = None
     ) -> Coefficients[Array]:
-        """Return 1 and what comes back of the data between t and s; see :meth:`Solver.coefficients`."""
-        before, after = (self.process.marginal(time, shape=shape, like=like).alpha for time in (t, s))
-        gained = after - before
+        r"""Return 1 and what comes back of the data between t and s; see :meth:`Solver.coefficients`.
+
+        Where sigma is the same at t and s, as in cold diffusion and heat dissipation, :math:`\alpha_t / \alpha_s = e^{D / 2}`, so
+        that the gain is :math:`-\alpha_s \, \mathrm{expm1}(D / 2)`, right to rounding however short the step is.
+        """
+        like = next((v for v in (like, t, s) if v is not None and not is_number(v)), None)
+        fall = self.process.difference(t, s, shape=shape, like=like).log_snr
+        before, after = (self.process.marginal(time, shape=shape, like=like) for time in (t, s))
+        xp = namespace(fall=fall)
+        exact = -after.alpha * xp.expm1(fall / 2)
+        gained = xp.where(before.sigma == after.sigma, exact, after.alpha - before.alpha)
         return Coefficients(z=0 * gained + 1, x0=gained)

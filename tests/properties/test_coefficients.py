@@ -189,3 +189,37 @@ def test_posterior_in_float32_stays_within_a_millionth_for_any_number_of_steps(x
             # SPEC 4's target as it stands
             got = xp.xp.broadcast_to(got, shape)
             assert_close(got, want, like=like, rtol=1e-6, atol=SMALLEST["float32"], what=f"{name} at step {k}")
+
+
+def restored(process, t, s, eigenvalue):
+    """Return alpha_s - alpha_t, what the second algorithm of cold diffusion puts back of the data."""
+    with mpmath.workdps(precise.DIGITS):
+        after, before = (precise.log_marginal(process, mpmath.mpf(v), eigenvalue)[0] for v in (t, s))
+        return (mpmath.exp(before) - mpmath.exp(after),)
+
+
+SILENT = st.one_of(
+    st.builds(bc.ColdDiffusion, blur=bst.blur_schedules(), min_scale=bst.min_scales(), basis=bst.bases()),
+    st.builds(bc.HeatDissipation, sigma=st.floats(1e-3, 1.0), blur=bst.blur_schedules(), basis=bst.bases()),
+)
+
+
+@given(st.data())
+def test_step_of_cold_diffusion_agrees_with_fifty_digits(xp, data):
+    t, s = data.draw(bst.time_pairs(least=LEAST))
+    case = Case(xp, data.draw, SILENT, st.just(t), st.just(s))
+    (desired,) = precise.on_grid(restored, case.settings, t, s, shape=case.shape)
+    step = bc.ColdImproved(process=case.process).coefficients(*case.given, **case.options)
+    rtol, atol = bounds(case.settings, t, case.shape, case.dtype, further=True)
+    case.check(step.x0, desired, rtol, atol, "x0")
+
+
+@pytest.mark.parametrize("steps", [10**3, 10**5, 10**6])
+@pytest.mark.parametrize("blur", [bc.LogLinear(), bc.SinSquared(), bc.Sin()], ids=lambda b: type(b).__name__)
+def test_step_of_cold_diffusion_in_float32_stays_within_a_millionth_for_any_number_of_steps(xp, blur, steps):
+    process, shape = bc.ColdDiffusion(blur=blur, min_scale=1e-3), (3, 4)
+    like = xp.asarray([0.0], "float32")
+    for k in (1, 2, steps // 2, steps - 1, steps):
+        (desired,) = precise.on_grid(restored, bc.to_dict(process), k / steps, (k - 1) / steps, shape=shape)
+        step = bc.ColdImproved(process=process).coefficients(k / steps, (k - 1) / steps, shape=shape, like=like)
+        assert_close(step.x0, desired, like=like, rtol=1e-6, atol=SMALLEST["float32"], what=f"x0 at step {k}")
