@@ -1,4 +1,6 @@
-"""Arrays that follow from sizes alone: worked out once on the host, in float64, and kept for each library and device.
+"""Arrays that follow from sizes alone: worked out on the host, in float64, and kept for each library and device.
+
+What is kept is bounded in bytes, and may be asked for by several threads at once.
 
 An accelerator gets each of them once, a compiled program as a constant.
 """
@@ -6,6 +8,8 @@ An accelerator gets each of them once, a compiled program as a constant.
 from __future__ import annotations
 
 import itertools
+import math
+import threading
 from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any
@@ -17,14 +21,54 @@ from blurcore._typing import Array, Device, DType, Namespace
 
 Recipe = Callable[..., "np.ndarray[Any, Any]"]
 
-_MOST = 512  # constants that are kept; a program that sees many sizes forgets the oldest
+_MOST_BYTES = 2**26
+_ENTRY = 512  # what an entry takes beside its numbers
 _recipes: dict[str, Recipe] = {}
-_places: dict[Any, str] = {}
+_programs: dict[Any, str] = {}
 _numbers = itertools.count()
+_lock = threading.RLock()
+
+
+class _Kept:
+    """Constants in the order of their last use, of no more than `_MOST_BYTES` together; for several threads."""
+
+    def __init__(self) -> None:
+        self.arrays: dict[Any, Any] = {}
+        self.bytes = 0
+
+    def find(self, key: Any) -> Any:
+        """Return a constant, or None."""
+        with _lock:
+            array = self.arrays.pop(key, None)
+            if array is not None:
+                self.arrays[key] = array
+            return array
+
+    def keep(self, key: Any, array: Any) -> None:
+        """Keep a constant, and drop those that were not used for longest; one above the bound is not kept."""
+        size = _size(array)
+        with _lock:
+            if size > _MOST_BYTES or key in self.arrays:
+                return
+            self.arrays[key] = array
+            self.bytes += size
+            while self.bytes > _MOST_BYTES:
+                self.bytes -= _size(self.arrays.pop(next(iter(self.arrays))))
+
+
+_kept = _Kept()
+
+
+def _size(array: Any) -> int:
+    """Return the bytes of an array, at 16 a number where its library does not say."""
+    return int(getattr(array, "nbytes", 16 * math.prod(array.shape))) + _ENTRY
 
 
 class _Shelf:
-    """Holds each constant as an attribute, which `torch.compile` looks up when it comes to it (a dictionary it reads whole)."""
+    """Holds what compiled programs use, for as long as they may be called, each constant as an attribute.
+
+    `torch.compile` looks an attribute up when it comes to it (a dictionary it reads whole).
+    """
 
 
 _shelf = _Shelf()
@@ -45,27 +89,39 @@ def constant(name: str, sizes: tuple[int, ...], xp: Namespace, dtype: DType, dev
     if compat.is_jax_namespace(
         xp
     ):  # what JAX makes within a trace must not outlive it, so that it gets the host's array
-        return xp.asarray(getattr(_shelf, _make(name, sizes, np, np.dtype(dtype).name, None)))
-    return getattr(_shelf, _make(name, sizes, xp, dtype, device))
+        return xp.asarray(_find(name, sizes, np, np.dtype(dtype).name, None))
+    if compat.is_torch_namespace(xp) and xp.compiler.is_dynamo_compiling():
+        return getattr(_shelf, _place_for_program(name, sizes, xp, dtype, device))
+    return _find(name, sizes, xp, dtype, device)
 
 
-def _make(name: str, sizes: tuple[int, ...], xp: Any, dtype: DType, device: Device) -> str:
-    """See to it that a constant is on the shelf, and return where."""
-    key: Any = (name, sizes, xp.__name__, dtype, device)
-    place = _places.get(key)
-    if place is None:
-        number = next(_numbers)
-        place = f"constant_{number}"
+def _find(name: str, sizes: tuple[int, ...], xp: Any, dtype: DType, device: Device) -> Array:
+    """Return what is kept, or make it, outside of the lock: where two threads make it, the first one's is kept."""
+    key = (name, sizes, xp.__name__, dtype, device)
+    array = _kept.find(key)
+    if array is None:
         # A tensor of PyTorch's inference mode could never be part of a training step.
         with xp.inference_mode(False) if compat.is_torch_namespace(xp) else nullcontext():
             array = xp.asarray(_recipes[name](*sizes), dtype=dtype, device=device)
-        if compat.is_torch_array(array) and not _is_real(array, xp):
-            key = number  # the next call must not find it
-        while len(_places) >= _MOST:
-            delattr(_shelf, _places.pop(next(iter(_places))))
-        setattr(_shelf, place, array)
-        _places[key] = place
-    return place
+        if compat.is_numpy_array(array):
+            array.setflags(write=False)
+        if not compat.is_torch_array(array) or _is_real(array, xp):
+            _kept.keep(key, array)
+    return array
+
+
+def _place_for_program(name: str, sizes: tuple[int, ...], xp: Any, dtype: DType, device: Device) -> str:
+    """See to it that a constant is on the shelf of compiled programs, and return where."""
+    key: Any = (name, sizes, xp.__name__, dtype, device)
+    with _lock:
+        place = _programs.get(key)
+        if place is None:
+            place = f"constant_{next(_numbers)}"
+            array = _find(name, sizes, xp, dtype, device)
+            setattr(_shelf, place, array)
+            if _is_real(array, xp):  # another program must not find it
+                _programs[key] = place
+        return place
 
 
 def _is_real(tensor: Any, xp: Any) -> bool:
@@ -79,7 +135,7 @@ def _is_real(tensor: Any, xp: Any) -> bool:
 
 # What `torch.compiler.assume_constant_result` sets, without a need to import torch: Dynamo calls the function while it
 # traces, and takes its word as a constant.
-_make._dynamo_marked_constant = True  # type: ignore[attr-defined]
+_place_for_program._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 def fixed(n: int) -> int:
