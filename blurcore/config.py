@@ -36,6 +36,9 @@ class DataConfig:
     """(height, width) to resize and crop to; the natural size where not given (required for `folder`)."""
     channels: Literal[1, 3] | None = None
     """1 (grey) or 3 (RGB); the natural number where not given (folder: 3)."""
+    bits: int | None = None
+    """Bits of a pixel of an `array`, and of pictures of more than 8 in a `folder`: 2^bits - 1 is white. Not given: 8 for uint8, 16
+    for uint16, 1 for bool, what the file says for pictures."""
     split: Literal["train", "test", "all"] = "train"
     """Part of the set; folders and arrays have only `all`, which `train` also means there."""
     values: Literal["symmetric", "unit"] = "symmetric"
@@ -49,13 +52,13 @@ class DataConfig:
         if self.image_size is not None:
             require(len(self.image_size) == 2, "image_size", self.image_size, "two numbers, (height, width)")
             require(min(self.image_size) >= 1, "image_size", self.image_size, "at least 1 x 1")
-        needs_path = self.name in ("folder", "array")
+        yours = self.name in ("folder", "array")
+        require(not yours or bool(self.path), "data.path", self.path, f"a path, because data.name = {self.name!r}")
         require(
-            not needs_path or self.path is not None,
-            "data.path",
-            self.path,
-            f"a path, because data.name = {self.name!r}",
-        )
+            self.bits is None or yours, "data.bits", self.bits,
+            f"not given for data.name = {self.name!r}, which has 8; it is for 'folder' and 'array'",
+        )  # fmt: skip
+        require(self.bits is None or 1 <= self.bits <= 32, "data.bits", self.bits, "from 1 to 32")
 
 
 @dataclass(frozen=True, kw_only=True)

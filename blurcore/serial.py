@@ -84,6 +84,11 @@ _PROTOCOLS: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
 )
 
 
+def classes_for(field: str) -> list[type]:
+    """Return the classes that a field of this name may hold, by their kinds; none for a field of plain values."""
+    return list(_KINDS.get(field, {}).values())
+
+
 def _has_kind(cls: type) -> bool:
     return any(cls in registry.values() for registry in _KINDS.values())
 

@@ -65,10 +65,10 @@ def _written(words: list[str]) -> int:
 
 def _run(words: list[str]) -> int:
     """Run one command; every mistake of a user's becomes a sentence and a code."""
-    from blurcore.cli.parser import build_parser
+    from blurcore.cli.order import parse
 
     try:
-        args, rest = build_parser().parse_known_args(words)
+        args, rest = parse(words)
         command = importlib.import_module(f"blurcore.cli.{args.command}")
         return int(command.run(args, rest))
     except SystemExit as stop:  # argparse and tyro have said what was wrong

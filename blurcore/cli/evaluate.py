@@ -66,12 +66,14 @@ def _likelihood(args: argparse.Namespace, rest: list[str]) -> int:
     for name in _OF_SAMPLES:
         if getattr(args, name) is not None:
             raise ConfigError(f"--{name.replace('_', '-')} is for samples; the likelihood does not take it")
-    given = {name: getattr(args, name) for name in ("likelihood", "num_images", "split", "seed")}
-    default = replace(EvaluateConfig(), **{name: value for name, value in given.items() if value is not None})
-    settings = override(default, rest, prog=f"blurcore evaluate {args.run}")
-    config = read_config(args.run / "config.toml")
+    from blurcore.data.loading import has_test_part, load
 
-    from blurcore.data import load
+    config = read_config(args.run / "config.toml")
+    given = {name: getattr(args, name) for name in ("likelihood", "num_images", "split", "seed")}
+    default = EvaluateConfig(split="test" if has_test_part(config.data) else "all")
+    default = replace(default, **{name: value for name, value in given.items() if value is not None})
+    settings = override(default, rest, prog=f"blurcore evaluate {args.run}")
+
     from blurcore.engine import evaluate, restore_prior
 
     data = load(replace(config.data, split=settings.split))
@@ -85,6 +87,8 @@ def _likelihood(args: argparse.Namespace, rest: list[str]) -> int:
             print(
                 f"{settings.likelihood} likelihood of {len(images)} images ({data.name}, {settings.split}), bits/dim at most:"
             )
+            if not has_test_part(config.data):
+                print(f"  ({data.name} has no test part: the run was trained on these images)")
             _report(terms, network.step, settings, args.run / "evaluation.json")
     return 0
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from blurcore.cli.settings import refuse_rest
+from blurcore.data.folder import in_words
 from blurcore.runs.card import metrics_of
 from blurcore.runs.description import describe_run
 
@@ -30,7 +31,10 @@ def _rows(about: dict[str, Any]) -> Iterator[tuple[str, str]]:
     count = about["parameters"]
     yield "run", about["run"]
     yield "process", _in_words(about["process"])
-    yield "data", about["data"]["name"] + ("" if shape is None else f", {' x '.join(map(str, shape))}")
+    yield (
+        "data",
+        ", ".join([about["data"]["name"], *([] if shape is None else [" x ".join(map(str, shape))]), *_amount(about)]),
+    )
     yield (
         "model",
         (
@@ -48,6 +52,14 @@ def _rows(about: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield "samples", ", ".join([*about["samples"], *about["pictures"]]) or "none"
     yield "calibrated", "yes" if about["calibrated"] else "no"
     yield "evaluation", ", ".join(map(str, metrics_of(about["evaluation"]))) or "none"
+
+
+def _amount(about: dict[str, Any]) -> Iterator[str]:
+    """Yield how many images there are, and what was left out."""
+    if (count := about["images"]) is not None:
+        yield f"{count:,} image{'' if count == 1 else 's'}"
+    if left_out := about["left_out"]:
+        yield f"{sum(left_out.values()):,} files left out ({in_words(left_out)})"
 
 
 def _in_words(settings: dict[str, Any]) -> str:

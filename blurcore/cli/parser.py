@@ -127,7 +127,7 @@ def _add_evaluate(commands: argparse._SubParsersAction[_Parser]) -> None:
     evaluate.add_argument("--likelihood", choices=("discrete", "continuous", "ode"), help=text)
     text = "held-out images whose likelihood is taken; implies --likelihood discrete"
     evaluate.add_argument("--num-images", type=int, metavar="N", help=text)
-    text = "part of the run's data (default: train; for the likelihood test)"
+    text = "part of the run's data (default: train; for the likelihood test, or all where there is none)"
     evaluate.add_argument("--split", choices=("train", "test", "all"), help=text)
     evaluate.add_argument("--seed", type=int, help="of samples, noise and resamples (default: 0, or the run's)")
     _machine(evaluate, "computes")

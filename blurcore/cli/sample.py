@@ -28,8 +28,11 @@ def run(args: argparse.Namespace, rest: list[str]) -> int:
         return show_help("sample", config.sample)
     settings = override(config.sample, rest, prog=f"blurcore sample {args.run}")
 
+    from blurcore.data.loading import refuse_inside
     from blurcore.figures.film import Film
 
+    if args.out is not None:
+        refuse_inside(config.data, args.out)
     film = Film(config.data.values) if args.film else None
     backend = machinery(args.backend or config.backend)
     with backend.processes(args.device) as team:

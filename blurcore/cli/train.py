@@ -13,10 +13,6 @@ from blurcore.runs.config import read_config
 
 def run(args: argparse.Namespace, rest: list[str]) -> int:
     """Train, or go on training."""
-    if args.config is not None and args.config.suffix != ".toml":  # the value of a flag that came before it
-        raise ConfigError(
-            f"the configuration comes first and is a TOML file: blurcore train CONFIG.toml --data.name ...; got {str(args.config)!r}"
-        )
     default = read_config(args.config) if args.config is not None else RunConfig()
     if args.help:
         return show_help("train", default)

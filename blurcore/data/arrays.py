@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from blurcore.data.dataset import refuse_missing
+from blurcore.data.levels import check_whole_numbers
 from blurcore.errors import DataError
 
 KEYS = ("images", "x", "arr_0")
@@ -18,7 +21,7 @@ MAX_NPZ_BYTES = 2**32
 """Largest array that is taken from an `.npz` (4 GiB), which has to be read into memory as a whole."""
 
 
-def read_array(path: str, *, dims: int = 2) -> tuple[npt.NDArray[np.uint8], str]:
+def read_array(path: str, *, dims: int = 2, bits: int | None = None) -> tuple[npt.NDArray[Any], str]:
     """Open the images of a NumPy file.
 
     Parameters
@@ -27,85 +30,111 @@ def read_array(path: str, *, dims: int = 2) -> tuple[npt.NDArray[np.uint8], str]
         An `.npy` or `.npz` file.
     dims
         Axes of the grid: 2 for images; for 1 and 3 the array is ``(n, *grid)`` or ``(n, *grid, C)``, with any number of channels.
+    bits
+        Bits of a pixel, as the user says; see :class:`blurcore.data.ArrayDataset`, which scales them.
 
     Returns
     -------
-    uint8 (n, H, W, C), C = 1 or 3, a memory map for `.npy`; and the line for the run's record.
+    Whole numbers or bool (n, H, W, C), C = 1 or 3, a memory map for `.npy`; and the line for the run's record.
 
     Raises
     ------
     DataError
-        The file is missing, damaged, pickled, or holds no images of uint8.
+        The file is missing, damaged, pickled, or holds no images of whole numbers.
     """
     place = Path(path).expanduser()
     refuse_missing(place, "a .npy or .npz file", place.is_file())
     suffix = place.suffix.lower()
     if suffix not in (".npy", ".npz"):
         raise DataError(f"data.path must end in .npy or .npz for the data set 'array'; got {str(place)!r}")
-    try:
-        key, array = _read_npz(place, dims) if suffix == ".npz" else ("", np.lib.format.open_memmap(place, mode="r"))
-    except DataError:
-        raise
-    except Exception as error:  # a damaged or hostile file fails in many ways; each means that there are no images
-        raise DataError(
-            f"{str(place)!r} is not a readable NumPy file of numbers (pickled data are never read): {error}"
-        ) from error
-    images = images_of(array, str(place)) if dims == 2 else _grids_of(array, dims, str(place))
+
+    def check(shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+        check_whole_numbers(dtype, bits, str(place))
+        if dims == 2:
+            layout_of(shape, str(place))
+        else:
+            check_grids(shape, dims, str(place))
+
+    if suffix == ".npz":
+        with open_npz(place) as archive:
+            key = archive.key_of_images()
+            array = archive.read(key, check)
+    else:
+        key = ""
+        with named_errors(place):
+            array = np.lib.format.open_memmap(place, mode="r")
+        check(array.shape, array.dtype)
+    images = images_of(array, str(place)) if dims == 2 else array if array.ndim == dims + 2 else array[..., None]
     return images, f"{place.name}{f'[{key}]' if key else ''}, an array of {array.shape}"
 
 
-def _grids_of(array: npt.NDArray[Any], dims: int, name: str) -> npt.NDArray[np.uint8]:
-    """View an array as uint8 (n, *grid, C); :class:`DataError` where it is none."""
-    check_grids(array.shape, array.dtype, dims, name)
-    return array if array.ndim == dims + 2 else array[..., None]
-
-
-def check_grids(shape: tuple[int, ...], dtype: np.dtype[Any], dims: int, name: str) -> None:
-    """Refuse by :class:`DataError` what is not uint8 of signals (`dims` 1) or volumes (3), with or without channels."""
-    if dtype != np.uint8 or len(shape) not in (dims + 1, dims + 2) or min(shape) < 1:
-        axes = "n, D, H, W" if dims == 3 else "n, L"
+@contextmanager
+def named_errors(place: Path) -> Iterator[None]:
+    """Turn what a damaged or hostile file raises, which is many things, into a :class:`DataError` that names the file."""
+    try:
+        yield
+    except DataError:
+        raise
+    except Exception as error:
         raise DataError(
-            f"{name!r} must hold uint8 of the shape ({axes}) or ({axes}, C), as data.dims = {dims} says, none of them 0;"
-            f" got {dtype} of shape {shape}"
-        )
+            f"{str(place)!r} is not a readable NumPy file of numbers (pickled data are never read): {error}"
+        ) from error
 
 
-def _read_npz(place: Path, dims: int) -> tuple[str, npt.NDArray[Any]]:
-    with zipfile.ZipFile(place) as archive:
-        members = [name for name in archive.namelist() if name.endswith(".npy")]
-        keys = [name.removesuffix(".npy") for name in members]
-        key = next((name for name in KEYS if name in keys), keys[0] if len(keys) == 1 else None)
+class Npz:
+    """The arrays of an open `.npz` file: the one reader of the format, for images and for labels."""
+
+    def __init__(self, place: Path, archive: zipfile.ZipFile) -> None:
+        self.place, self._archive = place, archive
+        self.keys = [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
+
+    def key_of_images(self) -> str:
+        """Return the name of the images: one of `KEYS`, or that of the only array."""
+        key = next((name for name in KEYS if name in self.keys), self.keys[0] if len(self.keys) == 1 else None)
         if key is None:
             raise DataError(
-                f"{str(place)!r} must hold one array, or one named {', '.join(KEYS)}; it holds {keys or 'none'}"
+                f"{str(self.place)!r} must hold one array, or one named {', '.join(KEYS)}; it holds {self.keys or 'none'}"
             )
-        with archive.open(f"{key}.npy") as member:
+        return key
+
+    def read(self, key: str, check: Callable[[tuple[int, ...], np.dtype[Any]], None]) -> npt.NDArray[Any]:
+        """Return an array, after its header was shown to `check`, and found to fit into memory."""
+        with self._archive.open(f"{key}.npy") as member:
             header = np.lib.format.read_magic(member)
             reader = np.lib.format.read_array_header_1_0 if header == (1, 0) else np.lib.format.read_array_header_2_0
             shape, _, dtype = reader(member)
-        if dims == 2:
-            check_layout(shape, dtype, str(place))
-        else:
-            check_grids(shape, dtype, dims, str(place))
+        check(shape, dtype)
         size = dtype.itemsize * int(np.prod(shape, dtype=object))
         if size > MAX_NPZ_BYTES:
             raise DataError(
-                f"the array {key!r} in {str(place)!r} has {size} bytes, more than {MAX_NPZ_BYTES}; "
+                f"the array {key!r} in {str(self.place)!r} has {size} bytes, more than {MAX_NPZ_BYTES}; "
                 f"save it as .npy, which is read without loading it into memory"
             )
-        with archive.open(f"{key}.npy") as member:
-            return key, np.lib.format.read_array(member, allow_pickle=False)
+        with self._archive.open(f"{key}.npy") as member:
+            array: npt.NDArray[Any] = np.lib.format.read_array(member, allow_pickle=False)
+            member.read(1)  # the end, where zipfile compares the checksum
+            return array
 
 
-def check_layout(shape: tuple[int, ...], dtype: np.dtype[Any], name: str) -> str:
-    """Layout of an array of images, `NHW`, `NHWC` or `NCHW`; :class:`DataError` for anything else."""
-    if np.issubdtype(dtype, np.floating):
+@contextmanager
+def open_npz(place: Path) -> Iterator[Npz]:
+    """Open an `.npz` file; whatever is wrong with it is a :class:`DataError` that names it."""
+    with named_errors(place), zipfile.ZipFile(place) as archive:
+        yield Npz(place, archive)
+
+
+def check_grids(shape: tuple[int, ...], dims: int, name: str) -> None:
+    """Refuse by :class:`DataError` what has not the shape of signals (`dims` 1) or volumes (3), with or without channels."""
+    if len(shape) not in (dims + 1, dims + 2) or min(shape) < 1:
+        axes = "n, D, H, W" if dims == 3 else "n, L"
         raise DataError(
-            f"{name!r} must hold uint8 pixels; got {dtype}, whose range is not known: "
-            f"convert it, for [0, 1] by np.rint(x * 255).astype(np.uint8), for [-1, 1] by blurcore.data.to_uint8(x)"
+            f"{name!r} must hold uint8 of the shape ({axes}) or ({axes}, C), as data.dims = {dims} says, none of them 0;"
+            f" got the shape {shape}"
         )
-    if dtype != np.uint8:
-        raise DataError(f"{name!r} must hold uint8 pixels in 0..255; got {dtype}: convert it by .astype(np.uint8)")
+
+
+def layout_of(shape: tuple[int, ...], name: str) -> str:
+    """Layout of an array of images, `NHW`, `NHWC` or `NCHW`; :class:`DataError` for anything else."""
     if len(shape) not in (3, 4):
         raise DataError(f"{name!r} must have the shape (n, H, W), (n, H, W, C) or (n, C, H, W); got {shape}")
     if min(shape) < 1:
@@ -125,9 +154,9 @@ def check_layout(shape: tuple[int, ...], dtype: np.dtype[Any], name: str) -> str
     return "NHWC" if last else "NCHW"
 
 
-def images_of(array: npt.NDArray[Any], name: str) -> npt.NDArray[np.uint8]:
-    """View an array as uint8 (n, H, W, C); :class:`DataError` where that is not clear."""
-    layout = check_layout(array.shape, array.dtype, name)
+def images_of(array: npt.NDArray[Any], name: str) -> npt.NDArray[Any]:
+    """View an array as (n, H, W, C); :class:`DataError` where that is not clear."""
+    layout = layout_of(array.shape, name)
     if layout == "NHW":
         return array[..., None]
     return array if layout == "NHWC" else np.moveaxis(array, 1, -1)

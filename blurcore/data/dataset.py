@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
@@ -10,16 +11,13 @@ import numpy.typing as npt
 
 from blurcore._checks import require
 from blurcore.data.images import check_image_size, convert_channels, resize_and_crop
+from blurcore.data.levels import CHUNK, bits_of, representatives, to_eight_bits
 from blurcore.errors import ArgumentError, DataError
 
 Indices: TypeAlias = int | slice | npt.NDArray[np.integer[Any]]
 
 MEMORY_LIMIT = 2**30
 """Images that were decoded or resized are kept in memory where all of them fit into so many bytes (1 GiB)."""
-FULL_HASH_LIMIT = 2**28
-"""Arrays of at most so many bytes (256 MiB) are hashed completely, larger ones by `SAMPLED_IMAGES` images."""
-SAMPLED_IMAGES = 1024
-"""Evenly spaced images, the first and the last among them, that stand for a large array in its fingerprint."""
 
 
 @runtime_checkable
@@ -43,7 +41,17 @@ class Dataset(Protocol):
 
     @property
     def source(self) -> str:
-        """Where the images come from, one line for the run's record."""
+        """Where the images come from and what was left out, one line for the run's record."""
+        ...
+
+    @property
+    def left_out(self) -> Mapping[str, int]:
+        """How many files beside the images were left out: by suffix, and those "hidden", "unreadable" or in "run folders"."""
+        ...
+
+    @property
+    def files(self) -> Mapping[str, str]:
+        """A hash of the contents of each image file, by its path in the folder; empty for what is no folder."""
         ...
 
     def __len__(self) -> int:
@@ -82,56 +90,57 @@ def positions(indices: Indices, num_items: int) -> tuple[npt.NDArray[np.int64], 
     return np.where(chosen < 0, chosen + num_items, chosen), found.ndim == 0
 
 
-def fingerprint_of(images: npt.NDArray[np.uint8], image_shape: tuple[int, ...]) -> str:
-    """sha256 of the number and shape of the images, the shape they are brought to, and their pixels.
+def fingerprint_of(images: npt.NDArray[Any], image_shape: tuple[int, ...], bits: int = 8) -> str:
+    """sha256 of the number and shape of the images, the shape they are brought to, and their pixels in 8 bits.
 
-    All pixels where the array has at most `FULL_HASH_LIMIT` bytes, else those of `SAMPLED_IMAGES` images. Paths and
-    times do not enter: data that were moved or copied are the same data.
+    All pixels of an array of at most 2^28, else those of 1024 evenly spaced images. Paths and times do not enter: data
+    that were moved or copied are the same data.
     """
     digest = hashlib.sha256(f"blurcore images {images.shape} {image_shape}\n".encode())
-    count = len(images)
-    if images.nbytes > FULL_HASH_LIMIT and count > SAMPLED_IMAGES:
-        chosen = np.unique(np.linspace(0, count - 1, SAMPLED_IMAGES).astype(np.int64))
-    else:
-        chosen = np.arange(count)
-    for start in range(0, len(chosen), 256):
-        digest.update(np.ascontiguousarray(images[chosen[start : start + 256]]).data)
+    chosen = representatives(images)
+    for start in range(0, len(chosen), CHUNK):
+        chunk = np.asarray(images[chosen[start : start + CHUNK]])
+        digest.update(np.ascontiguousarray(to_eight_bits(chunk, bits)).data)
     return digest.hexdigest()
 
 
 class ArrayDataset:
-    """A data set over one uint8 array, in memory or memory-mapped.
+    """A data set over one array, in memory or memory-mapped.
 
     Parameters
     ----------
     images
-        uint8 (n, H, W, C), n >= 1, C = 1 or 3; not copied. Or ``(n, *grid, C)`` with 1 or 3 axes and any C.
+        uint8 (n, H, W, C), n >= 1, C = 1 or 3; not copied. Or ``(n, *grid, C)`` with 1 or 3 axes and any C. Other whole
+        numbers and booleans are scaled to 0..255.
     name, source
         For the run's record.
     image_size
         (height, width) to resize and crop to. Done at once where the result fits `MEMORY_LIMIT`, else on access.
     channels
         1 or 3 to convert to.
+    bits
+        Bits of a pixel, whose white is 2^bits - 1. None: 8 for uint8, 16 for uint16, 1 for bool.
 
     Raises
     ------
     ArgumentError
         The array, `image_size` or `channels` makes no sense.
     DataError
-        Pillow is needed for resizing and missing.
+        Pixels do not fit into `bits`, or their range is not known. Pillow is needed for resizing and missing.
     """
 
     def __init__(
         self,
-        images: npt.NDArray[np.uint8],
+        images: npt.NDArray[Any],
         *,
         name: str = "array",
         source: str = "an array in memory",
         image_size: tuple[int, int] | None = None,
         channels: int | None = None,
+        bits: int | None = None,
     ) -> None:
         require(
-            images.dtype == np.uint8 and (images.ndim in (3, 5) or (images.ndim == 4 and images.shape[-1] in (1, 3))) and images.size > 0,
+            images.dtype.kind in "bui" and (images.ndim in (3, 5) or (images.ndim == 4 and images.shape[-1] in (1, 3))) and images.size > 0,
             "images", (str(images.dtype), images.shape), "uint8 of shape (n, H, W, C), not empty, with C = 1 or 3",
         )  # fmt: skip
         require(channels in (None, 1, 3), "channels", channels, "1 (grey), 3 (RGB) or None")
@@ -144,10 +153,15 @@ class ArrayDataset:
         grid = image_size or images.shape[1:-1]
         self.name, self.source = name, source
         self.image_shape: tuple[int, ...] = (*map(int, grid), int(channels or images.shape[-1]))
-        self.fingerprint = fingerprint_of(images, self.image_shape)
-        self._images = images
-        if images.shape[1:] != self.image_shape and len(images) * int(np.prod(self.image_shape)) <= MEMORY_LIMIT:
-            self._images = self._fit(images)
+        self.left_out: dict[str, int] = {}
+        self.files: dict[str, str] = {}
+        self._bits = bits_of(images, bits, source)
+        if self._bits != 8:
+            self.source = f"{source}, scaled to 8 bits from the {self._bits} of its {images.dtype.name}"
+        self.fingerprint = fingerprint_of(images, self.image_shape, self._bits)
+        self._images, self._fits = images, images.shape[1:] == self.image_shape and self._bits == 8
+        if not self._fits and len(images) * int(np.prod(self.image_shape)) <= MEMORY_LIMIT:
+            self._images, self._fits = self._converted(images), True
 
     def __len__(self) -> int:
         return len(self._images)
@@ -159,7 +173,17 @@ class ArrayDataset:
         batch = np.ascontiguousarray(self._fit(np.asarray(self._images[chosen])))
         return batch[0] if single else batch
 
-    def _fit(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    def _converted(self, images: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+        """Return all images as they are asked for, a part at a time: what is in between takes several times the memory."""
+        fitting = np.empty((len(images), *self.image_shape), dtype=np.uint8)
+        for start in range(0, len(images), CHUNK):
+            fitting[start : start + CHUNK] = self._fit(np.asarray(images[start : start + CHUNK]))
+        return fitting
+
+    def _fit(self, images: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+        if self._fits:
+            return images
+        images = to_eight_bits(images, self._bits)
         if images.shape[1:] == self.image_shape:
             return images
         height, width, channels = self.image_shape

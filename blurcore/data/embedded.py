@@ -27,7 +27,8 @@ import numpy as np
 import numpy.typing as npt
 
 from blurcore.data.embedded_nd import brain, membrane
-from blurcore.data.images import UnreadableError, decode, read_bytes, resize_and_crop
+from blurcore.data.formats import UnreadableError
+from blurcore.data.images import decode, read_bytes, resize_and_crop
 from blurcore.data.packages import package_file, shuffled, version
 from blurcore.errors import DataError
 
@@ -108,7 +109,7 @@ def photos(split: str) -> tuple[npt.NDArray[np.uint8], str]:
     for name in names:
         path = package_file("skimage", "scikit-image", f"data/{name}")
         try:
-            full = decode(read_bytes(path), None, 3)
+            full = decode(read_bytes(path), None, 3).pixels
         except UnreadableError as error:
             raise DataError(f"{name} inside scikit-image cannot be read ({error}); reinstall the package") from error
         picture = resize_and_crop(full, (full.shape[0] // 2, full.shape[1] // 2))

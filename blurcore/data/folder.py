@@ -10,7 +10,8 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -21,27 +22,29 @@ import numpy.typing as npt
 from blurcore._checks import require
 from blurcore.data import dataset
 from blurcore.data.dataset import Indices, positions, refuse_missing
-from blurcore.data.images import UnreadableError, check_image_size, decode, pillow, read_bytes
+from blurcore.data.formats import SUFFIXES, UnreadableError, pillow
+from blurcore.data.images import Picture, check_image_size, decode, read_bytes
 from blurcore.errors import DataError, UnreadableDataError
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
-"""Suffixes of image files, in lower or upper case; other files are not looked at."""
 _DECODERS = min(4, os.cpu_count() or 1)  # threads of the first pass: bounded memory, Pillow decodes without the lock
 _CHUNK = 256
 _SHOWN = 5
+_RUN = {"config.toml", "checkpoints"}
+"""What a folder of a run holds."""
 
 logger = logging.getLogger(__name__)
 
 
-def find_images(root: Path) -> tuple[list[str], list[tuple[str, str]], int]:
-    """Relative paths of the image files, the folders that cannot be read, and the number of other files.
+def find_images(root: Path) -> tuple[list[str], list[tuple[str, str]], Counter[str]]:
+    """Relative paths of the image files, the folders that cannot be read, and the numbers of what else is there.
 
-    Links are followed; a folder that is reached twice (a loop of links, too) is read once.
+    Links are followed; a folder that is reached twice (a loop of links, too) is read once. What is hidden, and folders
+    of runs, whose pictures are samples, are not looked into.
     """
     found: list[str] = []
     unreadable: list[tuple[str, str]] = []
     seen: set[tuple[int, int]] = set()
-    others = 0
+    others: Counter[str] = Counter()
     pending = [""]
     while pending:
         relative = pending.pop()
@@ -55,15 +58,35 @@ def find_images(root: Path) -> tuple[list[str], list[tuple[str, str]], int]:
         except OSError as error:
             unreadable.append((relative or ".", error.strerror or str(error)))
             continue
+        if relative and {entry.name for entry in listed} >= _RUN:
+            others["run folders"] += 1
+            continue
         for entry in listed:
             path = f"{relative}/{entry.name}" if relative else entry.name
-            if _is_folder(entry):
+            if entry.name.startswith("."):
+                others["hidden"] += 1
+            elif _is_folder(entry):
                 pending.append(path)
             elif entry.name.lower().endswith(SUFFIXES):
                 found.append(path)
             else:
-                others += 1
+                others[_suffix(entry.name)] += 1
     return sorted(found), sorted(unreadable), others
+
+
+def _suffix(name: str) -> str:
+    """Return what comes after the last dot, in words where it is no suffix to speak of."""
+    suffix = os.path.splitext(name)[1].lower()
+    return suffix if suffix[1:].isalnum() and suffix.isascii() and len(suffix) <= 9 else "without a suffix"
+
+
+def in_words(counts: Mapping[str, int]) -> str:
+    """Return numbers of files as "30 .gif, 2 hidden", the most frequent first."""
+    ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    more = sum(count for _, count in ranked[_SHOWN:])
+    return ", ".join(
+        [*(f"{count:,} {kind}" for kind, count in ranked[:_SHOWN]), *([f"{more:,} others"] if more else [])]
+    )
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
@@ -74,7 +97,7 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 
 
 class FolderDataset:
-    """Images of a folder (PNG, JPEG, WebP), resized and cropped to one size.
+    """Images of a folder (PNG, JPEG, WebP, TIFF, BMP, AVIF), resized and cropped to one size.
 
     The fingerprint is the sha256 of the image shape and of the relative path and the contents of each image file that
     was accepted; it does not change when the folder is moved or copied.
@@ -89,11 +112,17 @@ class FolderDataset:
         1 (grey) or 3 (RGB). None: grey if all images are, else RGB.
     strict
         Refuse the folder where an image file cannot be read, instead of leaving it out.
+    bits
+        Bits of a pixel, of grey pictures that have more than 8; None for what each file says.
 
     Attributes
     ----------
     rejected
         (relative path, reason) of each image file that was left out.
+    left_out
+        How many files were left out: by suffix, and those that are "hidden", "unreadable" or in "run folders".
+    files
+        The first 16 digits of the SHA-256 of each image file, by its relative path.
 
     Raises
     ------
@@ -106,23 +135,31 @@ class FolderDataset:
     """
 
     def __init__(
-        self, path: str | os.PathLike[str], *, image_size: tuple[int, int] | None, channels: int | None = 3, strict: bool = False
-    ) -> None:  # fmt: skip
+        self,
+        path: str | os.PathLike[str],
+        *,
+        image_size: tuple[int, int] | None,
+        channels: int | None = 3,
+        strict: bool = False,
+        bits: int | None = None,
+    ) -> None:
         if image_size is not None:
             check_image_size("image_size", image_size)
         require(channels in (None, 1, 3), "channels", channels, "1 (grey) or 3 (RGB)")
         pillow()
         self.root = Path(path).expanduser()
         refuse_missing(self.root, "a folder", self.root.is_dir())
-        self.name = "folder"
+        self.name, self._bits = "folder", bits
         candidates, self.rejected, others = find_images(self.root)
         if not candidates:
             raise DataError(
                 f"the folder {str(self.root)!r} holds no image files ({', '.join(SUFFIXES)}); "
-                f"it holds {others} other files{self._reasons()}"
+                f"it holds {others.total()} other files{f' ({in_words(others)})' if others else ''}{self._reasons()}"
             )
         self.image_shape = self._shape(candidates, image_size, channels)
         self.paths: list[str] = []
+        self.files: dict[str, str] = {}
+        self._num_pages = 0  # files of several pages
         self._images: npt.NDArray[np.uint8] | None = None
         self.fingerprint = self._read_all(candidates)
         if not self.paths:
@@ -135,7 +172,8 @@ class FolderDataset:
             logger.warning(
                 "%s cannot be read and are left out%s; data.strict names all, and stops", self._count(), self._reasons()
             )
-        self.source = f"folder {str(self.root)!r}, {len(self.paths)} images, {len(self.rejected)} left out"
+        self.left_out = dict(others) | ({"unreadable": len(self.rejected)} if self.rejected else {})
+        self.source = self._described()
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -150,6 +188,15 @@ class FolderDataset:
                 batch[row] = self._decode_again(self.paths[position])
         return batch[0] if single else batch
 
+    def _described(self) -> str:
+        count, skipped = len(self.paths), sum(self.left_out.values())
+        parts = [f"folder {str(self.root)!r}, {count:,} image{'' if count == 1 else 's'}", f"{skipped:,} left out"]
+        if skipped:
+            parts[-1] += f" ({in_words(self.left_out)})"
+        if self._num_pages:
+            parts.append(f"the first page of each of {self._num_pages:,} TIFF of several")
+        return ", ".join(parts)
+
     def _shape(
         self, candidates: list[str], image_size: tuple[int, int] | None, channels: int | None
     ) -> tuple[int, int, int]:
@@ -159,7 +206,7 @@ class FolderDataset:
         shapes: dict[tuple[int, ...], str] = {}
         for path, _, result in self._decoded(candidates, image_size, channels):
             if not isinstance(result, str):
-                shapes.setdefault(result.shape, path)
+                shapes.setdefault(result.pixels.shape, path)
         sizes = {shape[:2]: path for shape, path in shapes.items()}
         if len(sizes) > 1:
             (one, first), (other, second) = list(sizes.items())[:2]
@@ -173,7 +220,8 @@ class FolderDataset:
 
     def _read_all(self, candidates: list[str]) -> str:
         """Decode each file once; fill `paths`, `rejected` and perhaps the images; return the fingerprint."""
-        digest = hashlib.sha256(f"blurcore folder {self.image_shape}\n".encode())
+        depth = "" if self._bits is None else f" {self._bits} bits"
+        digest = hashlib.sha256(f"blurcore folder {self.image_shape}{depth}\n".encode())
         keep = len(candidates) * int(np.prod(self.image_shape)) <= dataset.MEMORY_LIMIT
         images = np.empty((len(candidates), *self.image_shape), dtype=np.uint8) if keep else None
         for path, content_hash, result in self._decoded(candidates, self.image_shape[:2], self.image_shape[2]):
@@ -181,15 +229,17 @@ class FolderDataset:
                 self.rejected.append((path, result))
                 continue
             if images is not None:
-                images[len(self.paths)] = result
+                images[len(self.paths)] = result.pixels
             self.paths.append(path)
+            self.files[path] = content_hash.hex()[:16]
+            self._num_pages += result.has_more_pages
             digest.update(os.fsencode(path) + b"\0" + content_hash)
         self._images = None if images is None else images[: len(self.paths)]
         return digest.hexdigest()
 
     def _decoded(
         self, candidates: list[str], image_size: tuple[int, int] | None, channels: int | None
-    ) -> Iterator[tuple[str, bytes, npt.NDArray[np.uint8] | str]]:
+    ) -> Iterator[tuple[str, bytes, Picture | str]]:
         decode_one = partial(self._decode, image_size=image_size, channels=channels)
         with ThreadPoolExecutor(_DECODERS, thread_name_prefix="blurcore-decode") as pool:
             for start in range(0, len(candidates), _CHUNK):
@@ -197,16 +247,17 @@ class FolderDataset:
 
     def _decode(
         self, path: str, image_size: tuple[int, int] | None, channels: int | None
-    ) -> tuple[str, bytes, npt.NDArray[np.uint8] | str]:
+    ) -> tuple[str, bytes, Picture | str]:
         try:
             content = read_bytes(self.root / path)
-            return path, hashlib.sha256(content).digest(), decode(content, image_size, channels)
+            return path, hashlib.sha256(content).digest(), decode(content, image_size, channels, self._bits)
         except UnreadableError as error:
             return path, b"", str(error)
 
     def _decode_again(self, path: str) -> npt.NDArray[np.uint8]:
         try:
-            return decode(read_bytes(self.root / path), self.image_shape[:2], self.image_shape[2])
+            content = read_bytes(self.root / path)
+            return decode(content, self.image_shape[:2], self.image_shape[2], self._bits).pixels
         except UnreadableError as error:
             raise UnreadableDataError(
                 f"the image {str(self.root / path)!r} could be read when the folder was loaded and cannot now: {error}"

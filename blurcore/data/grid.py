@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from blurcore._checks import require
-from blurcore.data.images import MAX_PIXELS, pillow
+from blurcore.data.formats import pillow
+from blurcore.data.images import MAX_PIXELS
 from blurcore.errors import DataError
 
 

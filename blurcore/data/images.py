@@ -1,6 +1,7 @@
 """Pictures of unknown origin to uint8 arrays: safe decoding, resizing, grey and RGB.
 
-PNG, JPEG and WebP are decoded, whatever the file is called, and nothing else is tried. A picture of more than
+PNG, JPEG, WebP, TIFF, BMP and, where Pillow has it, AVIF are decoded, whatever the file is called, and nothing else is tried. A
+picture of more than
 `MAX_PIXELS` pixels or a file of more than `MAX_FILE_BYTES` is refused before its pixels are touched.
 """
 
@@ -12,20 +13,19 @@ import stat
 import threading
 from contextlib import nullcontext, suppress
 from pathlib import Path
-from types import ModuleType
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from blurcore._checks import require
+from blurcore.data.depth import eight_bits, stored_pixels
+from blurcore.data.formats import UnreadableError, formats, in_words, pillow
 from blurcore.errors import DataError
 
 if TYPE_CHECKING:
     from PIL import Image
 
-FORMATS = ("PNG", "JPEG", "WEBP")
-"""Pillow's names of the formats that are decoded."""
 MAX_PIXELS = 2**26
 """Largest picture, in pixels (8192 x 8192): up to 1.1 GiB while it is decoded, with its transparency on white."""
 LARGE_PIXELS = 2**24
@@ -33,19 +33,6 @@ LARGE_PIXELS = 2**24
 MAX_FILE_BYTES = 2**28
 """Largest image file, in bytes (256 MiB)."""
 _one_large_picture = threading.Lock()
-
-
-def pillow() -> ModuleType:
-    """Return the module `PIL.Image`; a :class:`DataError` says what to install where Pillow is missing."""
-    try:
-        from PIL import Image
-    except ImportError as error:
-        raise DataError(f"decoding images needs Pillow ({error}); try: pip install 'blurcore[data]'") from error
-    return Image
-
-
-class UnreadableError(Exception):
-    """Why one picture is not taken; the caller adds its path."""
 
 
 def read_bytes(path: str | os.PathLike[str]) -> bytes:
@@ -64,41 +51,56 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
     return content
 
 
-def decode(content: bytes, image_size: tuple[int, int] | None, channels: int | None) -> npt.NDArray[np.uint8]:
-    """Decode one picture completely: first frame, upright by its EXIF, transparency on white, 16 bits to 8.
+class Picture(NamedTuple):
+    """A decoded picture, and whether it is the first page of several."""
+
+    pixels: npt.NDArray[np.uint8]
+    has_more_pages: bool
+
+
+def decode(
+    content: bytes, image_size: tuple[int, int] | None, channels: int | None, bits: int | None = None
+) -> Picture:
+    """Decode one picture completely: first frame, upright by its EXIF, transparency on white, scaled to 8 bits.
 
     Parameters
     ----------
     content
-        A PNG, JPEG or WebP file.
+        A file of one of the `FORMATS`.
     image_size
         (height, width) to resize and crop to, or None for the size of the picture.
     channels
         1 (grey), 3 (RGB), or None for grey where the picture is grey and RGB where not.
+    bits
+        Bits of a pixel, of grey pictures that have more than 8; None for what the file says.
 
     Returns
     -------
-    uint8 (H, W, C).
+    Picture
+        uint8 (H, W, C).
 
     Raises
     ------
     UnreadableError
-        The picture is damaged, too large, or of another format.
+        The picture is damaged, too large, of another format, or of numbers whose white is not known.
     """
     opener = pillow()
     try:
-        with opener.open(io.BytesIO(content), formats=FORMATS) as image:
+        with opener.open(io.BytesIO(content), formats=formats()) as image:
             width, height = image.size
             if width * height > MAX_PIXELS:
                 raise UnreadableError(f"{width} x {height} pixels are more than {MAX_PIXELS}")
             with _one_large_picture if width * height > LARGE_PIXELS else nullcontext():
+                stored = stored_pixels(image)
                 image.load()
                 _turn_upright(image)
-                return convert_channels(_cover(_eight_bits(image), image_size), channels)
+                flat = eight_bits(image, stored, bits)
+                pixels = convert_channels(_cover(flat, image_size), channels)
+                return Picture(pixels, image.format == "TIFF" and bool(image.is_animated))
     except UnreadableError:
         raise
     except opener.UnidentifiedImageError as error:
-        raise UnreadableError("not a PNG, JPEG or WebP image, or damaged at its start") from error
+        raise UnreadableError(f"not a {in_words()} image that Pillow can read, or damaged at its start") from error
     except (opener.DecompressionBombError, opener.DecompressionBombWarning) as error:
         raise UnreadableError(f"too many pixels: {error}") from error
     except Exception as error:  # decoders fail in many ways on damaged files; each means that there is no picture
@@ -111,26 +113,6 @@ def _turn_upright(image: Image.Image) -> None:
 
     with suppress(Exception):
         ImageOps.exif_transpose(image, in_place=True)
-
-
-def _eight_bits(image: Image.Image) -> Image.Image:
-    """Mode L or RGB: 16-bit grey scaled (Pillow's own conversion clips), transparency composited on white."""
-    opener = pillow()
-    if image.mode.startswith("I"):  # I;16, I;16B, or I in older versions: grey PNG of 16 bits
-        grey = np.clip(np.asarray(image), 0, 65535).astype(np.uint32)
-        return opener.fromarray(((grey + 128) // 257).astype(np.uint8))  # type: ignore[no-any-return]
-    if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
-        is_grey = image.mode in ("1", "L", "LA", "La")
-        colour = _as_mode(image, "RGBA")
-        white = opener.new("RGBA", colour.size, (255, 255, 255, 255))
-        flat = opener.alpha_composite(white, colour)
-        return flat.convert("L" if is_grey else "RGB")  # type: ignore[no-any-return]
-    return _as_mode(image, "L" if image.mode in ("1", "L") else "RGB")
-
-
-def _as_mode(image: Image.Image, mode: str) -> Image.Image:
-    """Return the picture in a mode, itself where it is in it: Pillow's conversion would copy it."""
-    return image if image.mode == mode else image.convert(mode)
 
 
 def _cover(image: Image.Image, image_size: tuple[int, int] | None) -> npt.NDArray[np.uint8]:
@@ -215,7 +197,7 @@ def load_image(
     Parameters
     ----------
     path
-        A PNG, JPEG or WebP file.
+        A PNG, JPEG, WebP, TIFF, BMP or AVIF file.
     image_size
         (height, width) to resize and crop to; None keeps the size of the picture.
     channels
@@ -237,6 +219,6 @@ def load_image(
         check_image_size("image_size", image_size)
     place = Path(path).expanduser()
     try:
-        return decode(read_bytes(place), image_size, channels)
+        return decode(read_bytes(place), image_size, channels).pixels
     except UnreadableError as error:
         raise DataError(f"the image {str(place)!r} cannot be read: {error}") from error

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
+from dataclasses import replace
+from pathlib import Path
+
 from blurcore._checks import require
+from blurcore._typing import StrPath
 from blurcore.config import DataConfig
 from blurcore.data.arrays import read_array
 from blurcore.data.dataset import ArrayDataset, Dataset
 from blurcore.data.embedded import EMBEDDED
 from blurcore.data.folder import FolderDataset
 from blurcore.data.images import check_image_size
-from blurcore.errors import ArgumentError
+from blurcore.errors import ArgumentError, ConfigError
 
 NAMES = (*EMBEDDED, "folder", "array")
 """Names of the data sets: five that ship inside packages, and yours."""
@@ -56,6 +61,40 @@ def load(config: DataConfig) -> Dataset:
             raise ArgumentError(
                 "data.image_size must be (height, width) for 'folder', whose images may differ in size; got None"
             )
-        return FolderDataset(path, image_size=size, channels=config.channels or 3, strict=config.strict)
-    images, source = read_array(path, dims=config.dims)
-    return ArrayDataset(images, name="array", source=source, image_size=size, channels=config.channels)
+        return FolderDataset(
+            path, image_size=size, channels=config.channels or 3, strict=config.strict, bits=config.bits
+        )
+    images, source = read_array(path, dims=config.dims, bits=config.bits)
+    return ArrayDataset(
+        images, name="array", source=source, image_size=size, channels=config.channels, bits=config.bits
+    )
+
+
+def has_test_part(config: DataConfig) -> bool:
+    """Return whether there are images that a run of these data was not trained on; folders and arrays have none."""
+    return config.name in EMBEDDED
+
+
+def with_absolute_path(config: DataConfig) -> DataConfig:
+    """Return the configuration with a path that is the same from every working directory."""
+    if config.path is None:
+        return config
+    return replace(config, path=os.path.abspath(Path(config.path).expanduser()))
+
+
+def refuse_inside(config: DataConfig, out: StrPath) -> None:
+    """Refuse, as a place for output, a folder inside the folder of the data: what lies there is data.
+
+    Raises
+    ------
+    ConfigError
+        It lies there, whatever links lead to it.
+    """
+    if config.name != "folder" or config.path is None:
+        return
+    root, place = Path(config.path).expanduser(), Path(os.path.realpath(out))
+    if root.is_dir() and any(folder.exists() and folder.samefile(root) for folder in (place, *place.parents)):
+        raise ConfigError(
+            f"--out must not lie inside the folder of the data, whose pictures are all taken for data; got {str(out)!r}, inside"
+            f" {str(root)!r}"
+        )

@@ -15,6 +15,7 @@ from diffusers.configuration_utils import register_to_config
 from diffusers.models.unets.unet_2d import UNet2DOutput
 
 from blurcore.config import ModelConfig
+from blurcore.diffusers.class_labels import as_class_labels
 from blurcore.engine import condition
 from blurcore.processes import Process
 from blurcore.serial import from_dict
@@ -58,7 +59,7 @@ class RunUNet(ModelMixin, ConfigMixin):  # type: ignore[misc]
         self,
         sample: torch.Tensor,
         timestep: torch.Tensor | float | int,
-        class_labels: torch.Tensor | None = None,
+        class_labels: Any = None,
         return_dict: bool = True,
     ) -> UNet2DOutput | tuple[torch.Tensor]:
         """Return the prediction.
@@ -70,11 +71,17 @@ class RunUNet(ModelMixin, ConfigMixin):  # type: ignore[misc]
         timestep
             A step from 0 to N - 1, or (B,) of them.
         class_labels
-            (B,), for a network with classes; None: the unconditional network.
+            (B,), a tensor, an array or a list, or one number for all, for a network with classes; None: the unconditional network.
         return_dict
             Return a tuple where False.
+
+        Raises
+        ------
+        ArgumentError
+            `class_labels` are not one of the network's classes for each sample.
         """
+        labels = as_class_labels(class_labels, len(sample), num_classes=self._config.num_classes, device=sample.device)
         steps = torch.as_tensor(timestep, device=sample.device).float().flatten()
         t = (steps.expand(len(sample)) + 1) / self.config.num_train_timesteps
-        output = self.network(sample, condition(self._process, t, self._config.embedding), class_labels)
+        output = self.network(sample, condition(self._process, t, self._config.embedding), labels)
         return UNet2DOutput(sample=output) if return_dict else (output,)

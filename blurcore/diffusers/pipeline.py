@@ -10,6 +10,7 @@ from diffusers.utils.torch_utils import randn_tensor
 
 from blurcore._checks import require
 from blurcore.data.values import SCALES
+from blurcore.diffusers.class_labels import as_class_labels
 from blurcore.errors import ArgumentError
 
 
@@ -45,7 +46,7 @@ class BlurringPipeline(DiffusionPipeline):  # type: ignore[misc]
         output_type: str = "pil",
         return_dict: bool = True,
         latents: torch.Tensor | None = None,
-        class_labels: torch.Tensor | None = None,
+        class_labels: Any = None,
     ) -> ImagePipelineOutput | tuple[Any]:
         """Draw images.
 
@@ -64,7 +65,7 @@ class BlurringPipeline(DiffusionPipeline):  # type: ignore[misc]
         latents
             The state to start from, ``(batch_size, C, *grid)`` in data space, in the place of a drawn one.
         class_labels
-            (batch_size,), for a network with classes.
+            (batch_size,), a tensor, an array or a list of whole numbers, or one for all, for a network with classes.
 
         Returns
         -------
@@ -74,24 +75,34 @@ class BlurringPipeline(DiffusionPipeline):  # type: ignore[misc]
         Raises
         ------
         ArgumentError
-            `output_type` is unknown, or "pil" or "np" for what is no image; `latents` has another shape.
+            `output_type` is unknown, or "pil" or "np" for what is no image; `latents` has another shape;
+            `class_labels` are not one of the network's classes for each image.
         """
         size = self.unet.config.sample_size
         shape = (batch_size, self.unet.config.in_channels, *([size, size] if isinstance(size, int) else size))
         require(output_type in ("pil", "np", "pt"), "output_type", output_type, "'pil', 'np' or 'pt'")
         if output_type != "pt" and len(shape) != 4:
             raise ArgumentError(f"output_type must be 'pt' for data on a grid {shape[2:]}, which are no images")
+        labels = as_class_labels(
+            class_labels, batch_size, num_classes=self._num_classes(), device=self._execution_device
+        )
         if num_inference_steps is None:
             num_inference_steps = self.config.num_steps or self.scheduler.config.num_train_timesteps
         self.scheduler.set_timesteps(num_inference_steps)
         x = self._start(shape, generator) if latents is None else latents.to(self._execution_device, self.unet.dtype)
         require(tuple(x.shape) == shape, "latents", tuple(x.shape), f"of shape {shape}")
-        more = {} if class_labels is None else {"class_labels": class_labels.to(x.device)}
+        more = {} if labels is None else {"class_labels": labels}
         for t in self.progress_bar(self.scheduler.timesteps):
             x = self.scheduler.step(self.unet(x, t, **more).sample, t, x, generator=generator).prev_sample
         self.maybe_free_model_hooks()
         images = self._shown(x, output_type)
         return ImagePipelineOutput(images=images) if return_dict else (images,)
+
+    def _num_classes(self) -> int | None:
+        """Return how many classes the network has, None where its configuration does not say."""
+        model = self.unet.config.get("model", {})
+        count: int | None = model.get("num_classes", self.unet.config.get("num_class_embeds"))
+        return count
 
     def _start(self, shape: tuple[int, ...], generator: Any) -> torch.Tensor:
         noise = randn_tensor(shape, generator=generator, device=self._execution_device, dtype=self.unet.dtype)

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import signal
+import sys
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol, SupportsFloat
 
@@ -22,6 +24,7 @@ from blurcore._signals import Interrupted, Watch, watch_signals
 from blurcore._typing import StrPath
 from blurcore.config import RunConfig, SampleConfig
 from blurcore.data import Dataset, Loader, load, load_labels, save_samples
+from blurcore.data.loading import refuse_inside, with_absolute_path
 from blurcore.engine.metrics import Scalars, Totals, summary_writer, wandb_module
 from blurcore.engine.priors import Prior, fit_prior, restore_prior, starts_from_data
 from blurcore.engine.quality import Reference, check_evaluation, evaluation_settings
@@ -31,6 +34,8 @@ from blurcore.errors import CheckpointError, ConfigError, DataError, DegenerateE
 from blurcore.losses import check_prediction
 from blurcore.runs import Checkpoint, RunFolder, newest_checkpoint
 from blurcore.runs.checkpoint import Arrays, set_aside_after
+from blurcore.runs.files import changed_files
+from blurcore.runs.folder import read_files
 from blurcore.runs.progress import TrainingProgress
 from blurcore.runs.writer import CheckpointWriter
 
@@ -159,13 +164,15 @@ def run_training(
     Raises
     ------
     ConfigError, DataError, CheckpointError
-        Before the first step: the settings, the data or the folder do not serve.
+        Before the first step: the settings, the data or the folder do not serve, or the folder lies inside the data.
     CheckpointError
         A checkpoint or the metrics cannot be written.
     RunStoppedError
         A signal ended the run, or too many steps in a row were not finite; a checkpoint has been written.
     """
     folder = Path(folder)
+    config = replace(config, data=with_absolute_path(config.data))  # for later commands, wherever they are given
+    refuse_inside(config.data, folder)
     run = RunFolder(folder, config, resume=resume) if leads else None
     data = load(config.data)
     check_config(config, data.image_shape)
@@ -178,9 +185,13 @@ def run_training(
         loop = _Loop(config, trainer, run, folder, data, labels, prior, reference)
         if resume:
             loop.restore(newest_checkpoint(folder, reader=trainer.backend))
-        with Scalars(run, config.train, kept=loop.kept) as scalars:
-            if run is not None and loop.kept is not None:  # nothing is refused any more
-                run.take_over(loop.kept)
+        with Scalars(run, config.train, num_images=len(data), kept=loop.kept) as scalars:
+            if run is not None:
+                _say_data(data)
+                if loop.kept is not None:  # nothing is refused any more
+                    run.take_over(loop.kept)
+                else:
+                    run.write_files(data.files)
             loop.run(scalars, watch, agree)
 
 
@@ -217,9 +228,12 @@ class _Loop:
         before, now = checkpoint.state, self._data_state()
         changed = [f"{k}: {before.get(k)!r} -> {v!r}" for k, v in now.items() if before.get(k) != v]
         if changed:
+            if "images" in before and before["images"] != len(self.data):
+                changed.insert(0, f"{before['images']} images -> {len(self.data)}")
+            files = changed_files(read_files(self.path), self.data.files)
             raise CheckpointError(
                 f"the data set {self.data.name} has changed since the checkpoint of step {checkpoint.step} was written:"
-                f" {'; '.join(changed)}"
+                f" {'; '.join([*files, *changed])}"
             )
 
     def _data_state(self) -> dict[str, Any]:
@@ -339,6 +353,8 @@ class _Loop:
         trainer = self.trainer
         state = {
             **self._data_state(),
+            "images": len(self.data),
+            "left_out": dict(self.data.left_out),
             "totals": self.totals.to_dict(),
             "backend": trainer.backend,
             "version": __version__,
@@ -376,6 +392,14 @@ class _Loop:
                 return self.trainer.sample(settings, self.prior)
         except Interrupted:
             return None
+
+
+def _say_data(data: Dataset) -> None:
+    """Say what a run trains on, before it does: too few images are a mistake that nothing else shows."""
+    count, shape = len(data), " x ".join(map(str, data.image_shape))
+    print(
+        f"training on {count:,} image{'' if count == 1 else 's'}, {shape}: {data.source}", file=sys.stderr, flush=True
+    )
 
 
 def _labels(config: RunConfig, count: int) -> Labels | None:

@@ -133,12 +133,16 @@ class Scalars:
         The run folder.
     settings
         What is asked for.
+    num_images
+        How many images the run trains on.
     kept
         The last step whose scalars stay, of a run that goes on.
     """
 
-    def __init__(self, run: RunFolder | None, settings: TrainConfig, *, kept: int | None = None) -> None:
-        self._run = run
+    def __init__(
+        self, run: RunFolder | None, settings: TrainConfig, *, num_images: int, kept: int | None = None
+    ) -> None:
+        self._run, self._num_images = run, num_images
         self._writer: Any = None
         self._wandb: Any = None
         if run is None:
@@ -162,7 +166,7 @@ class Scalars:
             **distances,
         }
         if self._run is not None:
-            self._run.log(step=step, **values)
+            self._run.log(step=step, images=self._num_images, **values)
         if self._writer is not None:
             for name, value in values.items():
                 self._writer.add_scalar(f"train/{name}", value, step)

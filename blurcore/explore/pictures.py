@@ -16,7 +16,8 @@ import numpy.typing as npt
 
 from blurcore.config import DataConfig
 from blurcore.data import load, load_image, resize_and_crop
-from blurcore.data.images import UnreadableError, decode, pillow
+from blurcore.data.formats import UnreadableError, pillow
+from blurcore.data.images import decode
 from blurcore.errors import DataError
 
 Image = npt.NDArray[np.uint8]
@@ -59,7 +60,7 @@ class Gallery:
             It cannot be read; the message says why.
         """
         try:
-            pixels = decode(content, None, None)
+            pixels = decode(content, None, None).pixels
         except UnreadableError as error:
             raise DataError(f"this cannot be shown: {error}; bring a PNG, JPEG or WebP image") from None
         picture = Picture("your image", _fit(pixels))

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from blurcore.data.formats import pillow
 from blurcore.data.grid import make_grid
-from blurcore.data.images import pillow
 from blurcore.data.pictures import as_images
 from blurcore.data.values import Values, to_pixels
 from blurcore.errors import DataError

@@ -10,6 +10,7 @@ import numpy as np
 
 from blurcore.config import DataConfig
 from blurcore.data import Dataset, load
+from blurcore.data.loading import has_test_part
 from blurcore.engine import SpectralLoss, octave_bands
 from blurcore.figures.canvas import PAGE, in_style, new_figure, save_figure
 
@@ -24,7 +25,7 @@ def held_out(config: DataConfig) -> tuple[Dataset, str]:
     DataError, ArgumentError
         As :func:`blurcore.data.load`.
     """
-    if config.name in ("folder", "array"):
+    if not has_test_part(config):
         return load(config), "training"
     return load(replace(config, split="test")), "held-out"
 

@@ -14,7 +14,8 @@ from importlib.resources import files
 
 import numpy as np
 
-from blurcore.data.images import convert_channels, pillow
+from blurcore.data.formats import pillow
+from blurcore.data.images import convert_channels
 from blurcore.errors import ArgumentError, CheckpointError
 from blurcore.metrics._inputs import Array
 

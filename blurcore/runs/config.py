@@ -23,7 +23,7 @@ def read_config(path: StrPath) -> RunConfig:
         names the file and the setting.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        text = Path(path).read_text(encoding="utf-8-sig")  # Windows puts a mark before it
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(
             f"cannot read the configuration {path}: {getattr(error, 'strerror', None) or error}"

@@ -29,9 +29,10 @@ def describe_run(folder: StrPath) -> dict[str, Any]:
     -------
     dict
         "process", "data", "model", "train", "sample" (settings), "parameters" (None: not known, without a checkpoint in one
-        piece), "image_shape", "steps" (done, and planned), "loss" (of the last line of metrics), "checkpoints" (step and
-        bytes of each), "bytes" (of the whole folder), "backend" and "version" (that wrote the newest checkpoint), "pictures",
-        "samples" (folders), "evaluation" (what `blurcore evaluate` wrote), "calibrated".
+        piece), "image_shape", "images" (how many it trains on) and "left_out" (how many files of a folder it does not, by
+        suffix), "steps" (done, and planned), "loss" (of the last line of metrics), "checkpoints" (step and bytes of each),
+        "bytes" (of the whole folder), "backend" and "version" (that wrote the newest checkpoint), "pictures", "samples"
+        (folders), "evaluation" (what `blurcore evaluate` wrote), "calibrated".
 
     Raises
     ------
@@ -53,6 +54,8 @@ def describe_run(folder: StrPath) -> dict[str, Any]:
         **{name: settings[name] for name in ("process", "data", "model", "train", "sample", "seed")},
         "parameters": _count_parameters(checkpoints[-1] / "ema.safetensors") if checkpoints else None,
         "image_shape": state.get("image_shape"),
+        "images": images if isinstance(images := state.get("images"), int) else None,
+        "left_out": _counts(state.get("left_out")),
         "steps": {"done": max([state.get("step", 0), *(line["step"] for line in lines)]), "planned": config.train.steps},
         "loss": {"step": losses[-1]["step"], "value": losses[-1]["loss"]} if losses else None,
         "checkpoints": [{"step": int(path.name.removeprefix("step-")), "bytes": _size(path)} for path in checkpoints],
@@ -105,6 +108,12 @@ def _count_parameters(file: Path) -> int | None:
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"the checkpoint file {file} cannot be read: {error}") from None
     return total
+
+
+def _counts(value: Any) -> dict[str, int] | None:
+    """Return what a checkpoint says was left out, None where it says nothing of that kind."""
+    fits = isinstance(value, dict) and all(isinstance(count, int) for count in value.values())
+    return value if fits else None
 
 
 def _size(folder: Path) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from blurcore.errors import ConfigError
@@ -49,6 +50,22 @@ def replace_bytes(path: Path, content: bytes) -> None:
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def changed_files(before: Mapping[str, str], now: Mapping[str, str], *, most: int = 5) -> list[str]:
+    """Return how files differ by their hashes, as "added: 'a.png'", "gone: ..." and "changed: ..."; nothing if one is empty."""
+    if not before or not now:
+        return []
+    parts = {
+        "added": sorted(now.keys() - before.keys()),
+        "gone": sorted(before.keys() - now.keys()),
+        "changed": sorted(path for path in before.keys() & now.keys() if before[path] != now[path]),
+    }
+    return [
+        f"{what}: {', '.join(map(repr, paths[:most]))}{f' and {len(paths) - most} more' if len(paths) > most else ''}"
+        for what, paths in parts.items()
+        if paths
+    ]
 
 
 def require_file(what: str, path: Path) -> None:

@@ -7,7 +7,7 @@ import json
 import logging
 import math
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
@@ -28,7 +28,8 @@ _FREE = {
     "train.gradient_checkpointing", "train.parallel", "train.sharded_checkpoints", "train.evaluate_every", "train.evaluate_samples",
 }  # fmt: skip
 _PARTS = ("checkpoints", "samples")
-_MADE = ("config.toml", "metrics.jsonl", "run.lock", *_PARTS, "tensorboard", "wandb")
+_FILES = "data.json"
+_MADE = ("config.toml", _FILES, "metrics.jsonl", "run.lock", *_PARTS, "tensorboard", "wandb")
 _HELD = (errno.EACCES, errno.EAGAIN, errno.EWOULDBLOCK)
 """What a lock that another process has is called; anything else says that the file system has no locks."""
 _log = logging.getLogger(__name__)
@@ -133,6 +134,12 @@ class RunFolder:
         for folder in (self.path, self.path.parent):
             sync(folder)
 
+    def write_files(self, files: Mapping[str, str]) -> None:
+        """Keep the hashes of the image files, so that a resume can name those that have changed; nothing where there are none."""
+        if files:
+            with self._writing():
+                replace_text(self.path / _FILES, json.dumps(dict(files), indent=0) + "\n")
+
     def take_over(self, step: int) -> None:
         """Give a run that goes on its new configuration, which nothing refuses any more, and take its metrics back to a step."""
         with self._writing():
@@ -201,6 +208,15 @@ class RunFolder:
             yield
         except OSError as error:
             raise CheckpointError(f"cannot write the metrics {self.metrics_path}: {error.strerror or error}") from error
+
+
+def read_files(folder: StrPath) -> dict[str, str]:
+    """Return the hashes of the image files that a run was begun with, by their paths; empty where they are not known."""
+    try:
+        found = json.loads((Path(folder) / _FILES).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def read_metrics(path: StrPath) -> list[dict[str, Any]]:

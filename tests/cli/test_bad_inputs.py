@@ -12,7 +12,7 @@ import blurcore as bc
 from blurcore.cli import main
 from blurcore.data import dataset
 from blurcore.engine import loop
-from blurcore.runs import write_config
+from blurcore.runs import read_config, write_config
 
 
 @pytest.fixture
@@ -52,7 +52,10 @@ class TestFolders:
     ):
         assert train(config, tmp_path) == 0
         assert "2 of 4 image files" in caplog.text
-        assert "'empty.png': the file is empty; 'text\\n.jpg': not a PNG, JPEG or WebP image" in caplog.text
+        assert (
+            "'empty.png': the file is empty; 'text\\n.jpg': not a PNG, JPEG, WebP, TIFF, BMP or AVIF image"
+            in caplog.text
+        )
         assert "run:" in capsys.readouterr().out
 
     @pytest.mark.parametrize("by", ["flag", "file"])
@@ -83,12 +86,25 @@ class TestFolders:
 
         monkeypatch.setattr(loop, "check_config", check_and_lose)
         assert train(config, tmp_path, "--train.num-workers", str(num_workers)) == 1
-        (line,) = capsys.readouterr().err.splitlines()
+        first, line = capsys.readouterr().err.splitlines()
+        assert first.startswith("training on 2 images, 8 x 8 x 1: folder ")
         assert "the batch of step 0 cannot be read" in line
         assert "180.png' could be read when the folder was loaded and cannot now: No such file or directory" in line
 
 
 class TestConfigurations:
+    def test_mark_of_windows_before_the_text_is_no_part_of_it(self, config, tmp_path):
+        write_config(config, tmp_path / "plain.toml")
+        text = (tmp_path / "plain.toml").read_text(encoding="utf-8").replace("\n", "\r\n")
+        (tmp_path / "marked.toml").write_bytes(b"\xef\xbb\xbf" + text.encode())
+        assert read_config(tmp_path / "marked.toml") == config
+
+    def test_empty_path_is_refused(self, tmp_path, capsys):
+        """It would be the working folder."""
+        (tmp_path / "x.toml").write_text("[data]\nname = 'folder'\npath = ''\nimage_size = [8, 8]\n")
+        assert main(["train", str(tmp_path / "x.toml"), "--out", str(tmp_path / "run")]) == 2
+        assert "data.path must be a path, because data.name = 'folder'; got ''" in capsys.readouterr().err
+
     @pytest.mark.parametrize(
         ("text", "names"),
         [

@@ -116,7 +116,7 @@ class TestUsage:
             (("demo", "--backend", "numpy"), "backend 'numpy' cannot train or sample"),
             (("train",), "train needs a configuration"),
             (("train", "nowhere.toml"), "nowhere.toml"),
-            (("train", "--data.name", "digits", "run.toml"), "the configuration comes first and is a TOML file"),
+            (("train", "--data.name", "digits", "nowhere.toml"), "cannot read the configuration nowhere.toml"),
             (("sample",), "sample needs a run folder"),
             (("sample", "nowhere"), "nowhere"),
             (("verify", "--backend", "mlx"), "mlx"),

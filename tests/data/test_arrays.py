@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import blurcore as bc
-from blurcore.data import arrays, load
+from blurcore.data import arrays, load, load_labels
 from blurcore.errors import DataError
 
 RNG = np.random.default_rng(0)
@@ -118,8 +118,8 @@ def test_npz_with_a_header_of_the_second_version_is_read(tmp_path):
     ("stored", "message"),
     [
         (COLOUR / np.float32(255), r"must hold uint8 pixels; got float32, whose range is not known: convert it"),
-        (COLOUR.astype(np.int64), r"must hold uint8 pixels in 0..255; got int64: convert it by .astype\(np.uint8\)"),
-        (COLOUR > 128, "got bool"),
+        (COLOUR.astype(np.int64), r"got int64, whose range is not known: say how many bits a pixel has by data\.bits"),
+        (COLOUR.astype("S3"), r"must hold pixels, whole numbers such as uint8; got \|S3"),
         (COLOUR[0, :, :, 0], r"must have the shape \(n, H, W\), .* got \(6, 7\)"),
         (COLOUR[None], r"must have the shape \(n, H, W\), .* got \(1, 5, 6, 7, 3\)"),
         (COLOUR[0], r"\(6, 7, 3\), which may be one image \(H, W, C\) or 6 images of width 3: add the missing axis"),
@@ -127,7 +127,7 @@ def test_npz_with_a_header_of_the_second_version_is_read(tmp_path):
         (COLOUR[..., :2], r"must have 1 or 3 channels, in its last axis or in axis 1; got the shape \(5, 6, 7, 2\)"),
         (COLOUR[:0], r"at least one image of at least one pixel; got the shape \(0, 6, 7, 3\)"),
     ],
-    ids=["float", "int", "bool", "2-d", "5-d", "one-image", "ambiguous", "two-channels", "no-image"],
+    ids=["float", "int", "bytes", "2-d", "5-d", "one-image", "ambiguous", "two-channels", "no-image"],
 )
 def test_array_of_another_kind_is_refused(stored, message, tmp_path):
     np.savez(tmp_path / "x.npz", stored)
@@ -196,7 +196,7 @@ def test_file_of_another_suffix_is_refused(tmp_path):
 
 def test_layout_of_a_negative_shape_is_refused():
     with pytest.raises(DataError, match="at least one image"):
-        arrays.check_layout((-1, 4, 4), np.dtype(np.uint8), "x")
+        arrays.layout_of((-1, 4, 4), "x")
 
 
 @pytest.mark.parametrize("suffix", [".npy", ".npz"])
@@ -211,9 +211,65 @@ def test_signals_and_volumes_are_read_with_and_without_channels(dims, shape, suf
 
 @pytest.mark.parametrize("suffix", [".npy", ".npz"])
 @pytest.mark.parametrize(
-    "stored", [np.zeros((5, 4), np.float32), np.zeros((5, 3, 4, 2), np.uint8), np.zeros((0, 4), np.uint8)]
+    "stored", [np.zeros((5, 4, 3, 2), np.uint8), np.zeros(5, np.uint8), np.zeros((0, 4), np.uint8)]
 )
-def test_signals_of_another_kind_or_rank_are_refused(stored, suffix, tmp_path):
+def test_signals_of_another_rank_are_refused(stored, suffix, tmp_path):
     (np.save if suffix == ".npy" else np.savez)(tmp_path / f"x{suffix}", stored)
     with pytest.raises(DataError, match=r"must hold uint8 of the shape \(n, L\) or \(n, L, C\), as data.dims = 1 says"):
         open_array(tmp_path / f"x{suffix}", dims=1)
+
+
+class TestLabels:
+    """They are read as the images are."""
+
+    def labels_of(self, path, **arrays):
+        with open(path, "wb") as file:
+            np.savez(file, images=COLOUR, **arrays)
+        return load_labels(bc.DataConfig(name="array", path=str(path)))
+
+    @pytest.mark.parametrize("dtype", ["u1", ">i4", "i8"])
+    @pytest.mark.parametrize("name", ["x.npz", "M.NPZ"])
+    def test_labels_are_found_where_the_images_are(self, name, dtype, tmp_path):
+        found = self.labels_of(tmp_path / name, labels=np.arange(5, dtype=dtype))
+        assert found.dtype == np.int64
+        assert found.tolist() == [0, 1, 2, 3, 4]
+        assert len(open_array(tmp_path / name)) == 5
+
+    @pytest.mark.parametrize(
+        ("labels", "message"),
+        [
+            (
+                np.arange(5)[:, None],
+                r"labels in '.*x\.npz' must have the shape \(n,\), one for each image; got \(5, 1\)",
+            ),
+            (np.asarray(3), r"must have the shape \(n,\), one for each image; got \(\)"),
+            (np.arange(5.0), r"must be whole numbers, 0 or more; got float64"),
+            (np.arange(5) > 2, r"must be whole numbers, 0 or more; got bool"),
+            (np.arange(5) - 1, r"must be whole numbers, 0 or more; got -1"),
+            (np.asarray([2**63], np.uint64), r"must be whole numbers, 0 or more; got 9223372036854775808"),
+        ],
+    )
+    def test_labels_of_another_kind_are_refused_by_what_is_wrong(self, labels, message, tmp_path):
+        with pytest.raises(DataError, match=message):
+            self.labels_of(tmp_path / "x.npz", labels=labels)
+
+    @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+    def test_any_flipped_bit_is_a_data_error(self, save, tmp_path):
+        """Of the labels, in the file: wherever it is, what is read is right or refused."""
+        labels = np.arange(300, dtype=np.int64)
+        save(tmp_path / "x.npz", labels=labels, images=COLOUR)
+        content = (tmp_path / "x.npz").read_bytes()
+        for place in np.random.default_rng(0).integers(0, len(content), size=60):
+            harmed = bytearray(content)
+            harmed[place] ^= 1
+            (tmp_path / "x.npz").write_bytes(harmed)
+            try:
+                found = load_labels(bc.DataConfig(name="array", path=str(tmp_path / "x.npz")))
+            except DataError as error:
+                assert "x.npz" in str(error) or "has no labels" in str(error)  # noqa: PT017
+            else:
+                np.testing.assert_array_equal(found, labels)
+
+    def test_labels_that_are_pickled_are_refused(self, tmp_path):
+        with pytest.raises(DataError, match=r"x\.npz"):
+            self.labels_of(tmp_path / "x.npz", labels=np.asarray([None], dtype=object))

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import blurcore as bc
-from blurcore.data import ArrayDataset, Dataset, dataset, load
+from blurcore.data import ArrayDataset, Dataset, dataset, levels, load
 from blurcore.errors import ArgumentError
 
 IMAGES = np.random.default_rng(0).integers(0, 256, size=(7, 4, 5, 3), dtype=np.uint8)
@@ -104,8 +104,8 @@ def test_fingerprint_does_not_depend_on_the_memory_layout():
 
 
 def test_fingerprint_of_a_large_array_sees_its_ends(monkeypatch):
-    monkeypatch.setattr(dataset, "FULL_HASH_LIMIT", 0)
-    monkeypatch.setattr(dataset, "SAMPLED_IMAGES", 3)
+    monkeypatch.setattr(levels, "FULL_HASH_LIMIT", 0)
+    monkeypatch.setattr(levels, "SAMPLED_IMAGES", 3)
     base = ArrayDataset(IMAGES).fingerprint
     for image, seen in [(0, True), (3, True), (6, True), (1, False)]:
         changed = IMAGES.copy()

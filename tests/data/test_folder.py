@@ -42,7 +42,7 @@ def test_folder_is_read_in_the_order_of_relative_paths(pictures):
     np.testing.assert_allclose(data[:].mean(axis=(1, 2, 3)), [10, 180, 60, 120, 240], atol=3)
     assert data.rejected == []
     assert (data.name, data.image_shape, len(data)) == ("folder", (8, 12, 3), 5)
-    assert "5 images, 0 left out" in data.source
+    assert "5 images, 1 left out (1 .txt)" in data.source
 
 
 def test_folder_is_read_in_grey(pictures):
@@ -74,8 +74,8 @@ def test_unreadable_files_are_skipped_counted_and_named_in_one_warning(pictures,
     assert record.name.startswith("blurcore")
     text = record.getMessage()
     assert "4 of 9 image files" in text
-    assert "'b/text.jpg': not a PNG, JPEG or WebP image" in text
-    assert "4 left out" in data.source
+    assert "'b/text.jpg': not a PNG, JPEG, WebP, TIFF, BMP or AVIF image" in text
+    assert "5 left out (4 unreadable, 1 .txt)" in data.source
 
 
 def test_warning_names_only_the_first_few(pictures, caplog):
@@ -197,14 +197,16 @@ def test_file_instead_of_a_folder_is_refused(pictures):
 
 
 def test_empty_folder_is_refused(tmp_path):
-    with pytest.raises(DataError, match=r"holds no image files \(.png, .jpg, .jpeg, .webp\); it holds 0 other files"):
+    with pytest.raises(
+        DataError, match=r"holds no image files \(.png, .jpg, .jpeg, .jfif, .webp, .tif,.*; it holds 0 other files"
+    ):
         open_folder(tmp_path)
 
 
 def test_folder_of_other_files_is_refused_with_their_number(tmp_path):
-    for name in ("x.gif", "y.bmp"):
+    for name in ("x.gif", "y.ico"):
         Image.new("RGB", (8, 8)).save(tmp_path / name)
-    with pytest.raises(DataError, match="it holds 2 other files"):
+    with pytest.raises(DataError, match=r"it holds 2 other files \(1 .gif, 1 .ico\)"):
         open_folder(tmp_path)
 
 
@@ -275,8 +277,8 @@ def one_of_each(root):
 
 BAD = {
     "bomb.png": "too many pixels", "cut.jpg": "runcated", "empty.png": "the file is empty",
-    "gone.png": "No such file", "itself.png": "symbolic links", "moving.png": "not a PNG, JPEG or WebP",
-    "pipe.png": "not a regular file", "text.png": "not a PNG, JPEG or WebP", "zeros.png": "not a regular file",
+    "gone.png": "No such file", "itself.png": "symbolic links", "moving.png": "not a PNG, JPEG, WebP, TIFF",
+    "pipe.png": "not a regular file", "text.png": "not a PNG, JPEG, WebP, TIFF", "zeros.png": "not a regular file",
 }  # fmt: skip
 
 
@@ -356,3 +358,49 @@ def test_folder_of_fewer_pictures_than_a_batch_repeats_them_equally_often(number
     assert {int(grey): int(count) for grey, count in zip(*np.unique(greys, return_counts=True), strict=True)} == {
         50 * grey: 12 // number for grey in range(number)
     }
+
+
+def test_what_is_hidden_is_not_data(pictures):
+    clean = open_folder(pictures)
+    for name in (
+        ".ipynb_checkpoints/a-checkpoint.png",
+        "b/.trash/deep/x.png",
+        "__MACOSX/._a.png",
+        "b/._c.JPG",
+        ".hidden.png",
+    ):
+        (pictures / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (9, 9)).save(pictures / name)
+    data = open_folder(pictures)
+    assert data.paths == clean.paths
+    assert data.fingerprint == clean.fingerprint
+    assert data.left_out == {"hidden": 5, ".txt": 1}
+
+
+def test_folder_that_is_hidden_itself_is_read(pictures):
+    shutil.copytree(pictures, pictures / ".hidden")
+    assert len(open_folder(pictures / ".hidden")) == 5
+
+
+def test_folders_of_runs_are_not_data(pictures, tmp_path):
+    clean = open_folder(pictures)
+    for root in (pictures / "runs" / "one", tmp_path / "two"):
+        (root / "checkpoints").mkdir(parents=True)
+        (root / "samples").mkdir()
+        (root / "config.toml").touch()
+        Image.new("RGB", (9, 9)).save(root / "samples" / "step-00000001.png")
+    (pictures / "link").symlink_to(tmp_path / "two")
+    data = open_folder(pictures)
+    assert data.fingerprint == clean.fingerprint
+    assert data.left_out == {"run folders": 2, ".txt": 1}
+
+
+def test_other_files_are_counted_by_their_suffixes(pictures):
+    names = ["1.gif", "2.GIF", "3.gif", "4.heic", "5.heic", "6.psd", "7.svg", "8.xcf", "9.csv", "none", "bad.a b", "x."]
+    for name in names:
+        (pictures / name).touch()
+    data = open_folder(pictures)
+    assert data.left_out == {
+        ".gif": 3, ".heic": 2, ".psd": 1, ".svg": 1, ".xcf": 1, ".csv": 1, ".txt": 1, "without a suffix": 3
+    }  # fmt: skip
+    assert "5 images, 13 left out (3 .gif, 3 without a suffix, 2 .heic, 1 .csv, 1 .psd, 3 others)" in data.source

@@ -12,11 +12,13 @@ import pytest
 
 import blurcore as bc
 from blurcore.cli import main
+from blurcore.errors import ArgumentError
 from blurcore.runs import Checkpoint, RunFolder, newest_checkpoint, save_checkpoint
 
 torch: Any = pytest.importorskip("torch")
 diffusers: Any = pytest.importorskip("diffusers")
 bd: Any = pytest.importorskip("blurcore.diffusers")
+pipeline_of: Any = pytest.importorskip("blurcore.diffusers.export").pipeline_of
 
 HEAT = bc.HeatDissipation(sigma=0.05, blur=bc.LogLinear(num_levels=4, sigma_blur_max=4.0))
 BASE = bc.RunConfig(
@@ -135,6 +137,41 @@ def test_exported_run_draws_what_the_run_draws_from_the_same_noise(name, tmp_pat
     assert float(expected.std()) > 0.02
     # float32; DDPMPipeline starts from noise 2.3e-5 stronger.
     np.testing.assert_allclose(got, expected, atol=1e-4)
+
+
+def test_class_labels_may_be_anything_that_holds_whole_numbers(tmp_path):
+    run = make_run(RUNS["classes"], tmp_path / "run")
+    pipeline = pipeline_of(run)
+    pipeline.set_progress_bar_config(disable=True)
+
+    def draw(labels: Any) -> Any:
+        settings = {"num_inference_steps": 2, "output_type": "pt", "class_labels": labels}
+        return pipeline(2, generator=torch.Generator().manual_seed(0), **settings).images
+
+    expected = draw(torch.tensor([3, 7]))
+    for given in (
+        [3, 7],
+        (3, 7),
+        np.array([3, 7]),
+        np.array([3, 7], np.uint8),
+        torch.tensor([3, 7], dtype=torch.int32),
+    ):
+        assert torch.equal(draw(given), expected)
+    assert torch.equal(draw(3), draw([3, 3]))
+    assert torch.equal(draw(10), draw(None))
+    z, t = torch.zeros(2, 1, 8, 8), torch.tensor(5)
+    assert torch.equal(pipeline.unet(z, t, [3, 7]).sample, pipeline.unet(z, t, torch.tensor([3, 7])).sample)
+    wrong = {
+        "from 0 to 9, or 10 for no class; got 11": [3, 11], "got -1": [-1, 2], "must be 2, one for each sample": [1, 2, 3],
+        "must be whole numbers": [1.0, 2.0], "got 'cat'": "cat", r"the shape \(2, 1\)": [[1], [2]],
+    }  # fmt: skip
+    for message, labels in wrong.items():
+        for call in (draw, lambda labels: pipeline.unet(z, t, labels)):
+            with pytest.raises(ArgumentError, match=message):
+                call(labels)
+    other = pipeline_of(make_run(RUNS["log-SNR shown, patches"], tmp_path / "other"))
+    with pytest.raises(ArgumentError, match="class_labels must be None for a network without classes"):
+        other.unet(z, t, [1, 2])
 
 
 def _after(noise: list[Any]) -> Any:

@@ -204,6 +204,22 @@ def test_likelihood_of_a_run_from_the_command_line(
     assert totals["ode"] > 0
 
 
+def test_likelihood_of_a_run_on_data_without_a_test_part_is_that_of_its_own(
+    machine: Any, config: bc.RunConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    np.save(tmp_path / "x.npy", pixels(8))
+    data = bc.DataConfig(name="array", path=str(tmp_path / "x.npy"))
+    machine.train(replace(config, data=data), tmp_path / "run")
+    words = ["evaluate", str(tmp_path / "run"), "--likelihood", "discrete", "--num-images", "2", "--num-steps", "2"]
+    words += ["--backend", machine.name, "--device", "cpu"]
+    assert main(words) == 0
+    said = capsys.readouterr().out
+    assert "likelihood of 2 images (array, all)" in said
+    assert "(array has no test part: the run was trained on these images)" in said
+    assert main([*words, "--split", "test"]) == 2
+    assert "data.split must be 'all' for 'array', which has no test part; got 'test'" in capsys.readouterr().err
+
+
 def test_product_with_the_jacobian_is_that_of_finite_differences(
     machine: Any, config: bc.RunConfig, tmp_path: Path
 ) -> None:
