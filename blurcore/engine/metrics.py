@@ -95,7 +95,8 @@ def _start_tensorboard(folder: Path, kept: int | None) -> Any:
     if kept is None:
         return writer(str(folder))
     rewind(folder, kept)
-    return writer(str(folder), purge_step=kept + 1)
+    # Its files are named after the second: one of a run that is resumed within it must not take the place of the first.
+    return writer(str(folder), purge_step=kept + 1, filename_suffix=f".{kept + 1}")
 
 
 def _start_wandb(run: RunFolder) -> Any:
