@@ -1,4 +1,4 @@
-"""Which way a cosine transform goes: a product with the matrix, or an FFT. All that was measured to decide it is here.
+"""Which way a transform goes: a product with the matrix, or an FFT. All that was measured to decide it is here.
 
 The figures are those of `benchmarks/choice.py` on two cores (docs/speed.md has the table). For accelerators, where
 nothing could be measured yet, the length is that at which the product's arithmetic takes as long as the FFT's passes over
@@ -26,18 +26,18 @@ THREADED_BYTES = 2**19
 """NumPy arrays from this size on are worth several threads of SciPy's."""
 
 
-def fft_axes(x: Array, axes: tuple[int, ...], *, inverse: bool) -> tuple[int, ...]:
-    """Return those of the axes that an FFT serves better."""
+def fft_axes(x: Array, axes: tuple[int, ...], *, inverse: bool, at_once: bool = False) -> tuple[int, ...]:
+    """Return those of the axes that an FFT serves better; `at_once` says that one call of SciPy's serves all of them."""
     if 0 in x.shape:  # some FFTs refuse an empty batch
         return ()
-    longest = _longest_product(x, inverse=inverse)
+    longest = 0 if at_once and x.size <= FEW_NUMBERS else _longest_product(x, inverse=inverse)
     return tuple(axis for axis in axes if _takes_fft(x.shape[axis], longest))
 
 
 def _longest_product(x: Array, *, inverse: bool) -> float:
     xp = compat.array_namespace(x)
     if compat.is_numpy_namespace(xp):
-        return 0 if x.size <= FEW_NUMBERS and has_scipy() else LONGEST_PRODUCT["numpy"]
+        return LONGEST_PRODUCT["numpy"]
     if compat.is_torch_namespace(xp):
         if x.device.type != "cpu":
             return LONGEST_PRODUCT["accelerator"]
@@ -45,7 +45,7 @@ def _longest_product(x: Array, *, inverse: bool) -> float:
     if compat.is_jax_namespace(xp):
         platforms = {getattr(device, "platform", "cpu") for device in xp.__array_namespace_info__().devices()}
         return LONGEST_PRODUCT["jax" if platforms == {"cpu"} else "accelerator"]
-    return math.inf
+    return LONGEST_PRODUCT["accelerator"] if hasattr(xp, "fft") else math.inf
 
 
 def _takes_fft(n: int, longest: float) -> bool:

@@ -17,6 +17,7 @@ from typing import Any
 import array_api_compat as compat
 import numpy as np
 
+from blurcore._arrays import device_beside
 from blurcore._typing import Array, Device, DType, Namespace
 
 Recipe = Callable[..., "np.ndarray[Any, Any]"]
@@ -136,6 +137,25 @@ def _is_real(tensor: Any, xp: Any) -> bool:
 # What `torch.compiler.assume_constant_result` sets, without a need to import torch: Dynamo calls the function while it
 # traces, and takes its word as a constant.
 _place_for_program._dynamo_marked_constant = True  # type: ignore[attr-defined]
+
+
+def where(x: Array) -> tuple[Namespace, DType, Device]:
+    """Return the library, dtype and device of an array."""
+    xp = compat.array_namespace(x)
+    return xp, x.dtype, device_beside(xp, x)
+
+
+def constant_beside(name: str, x: Array, dtype: DType) -> Array:
+    """Return a constant for the last axis of x, with as many axes before its own as x has (and its first, if it has two)."""
+    xp, _, device = where(x)
+    array = constant(name, (fixed(x.shape[-1]),), xp, dtype, device)
+    return xp.reshape(array, (*array.shape[:-1], *[1] * (x.ndim - 1), array.shape[-1]))
+
+
+def complex_constant(name: str, x: Array) -> Array:
+    """Return a complex constant beside real x, as precise as x."""
+    xp = compat.array_namespace(x)
+    return constant_beside(name, x, xp.complex128 if x.dtype == xp.float64 else xp.complex64)
 
 
 def fixed(n: int) -> int:

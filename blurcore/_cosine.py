@@ -1,4 +1,4 @@
-r"""The orthonormal DCT-II and its inverse by one real FFT of the same length (Makhoul 1980), for long axes.
+r"""The orthonormal DCT-II, DST-II and their inverses by one real FFT of the same length (Makhoul 1980), for long axes.
 
 With the even samples in order and the odd ones backwards, :math:`v = (x_0, x_2, .., x_3, x_1)`, and their FFT V,
 
@@ -6,6 +6,10 @@ With the even samples in order and the odd ones backwards, :math:`v = (x_0, x_2,
     w_k = \sqrt{2 / N} \, e^{-i \pi k / 2N}, \quad w_0 = \sqrt{1 / N},
 
 so that half of the spectrum is enough; and back, :math:`V_k = (u_k - i u_{N-k}) / w_k` with :math:`u_N = 0`.
+
+The DST-II of x is the DCT-II of :math:`(-1)^i x_i` backwards, as
+
+.. math:: \sin \frac{\pi (k + 1) (2 i + 1)}{2N} = (-1)^i \cos \frac{\pi (N - 1 - k) (2 i + 1)}{2N} .
 """
 
 from __future__ import annotations
@@ -15,8 +19,7 @@ from typing import Any
 import array_api_compat as compat
 import numpy as np
 
-from blurcore._arrays import device_beside
-from blurcore._constants import constant, fixed, recipe
+from blurcore._constants import complex_constant, constant_beside, recipe
 from blurcore._typing import Array
 
 
@@ -38,7 +41,7 @@ def dct(x: Array) -> Array:
     """Return the DCT-II along the last axis of float32 or float64 data."""
     xp, n = compat.array_namespace(x), x.shape[-1]
     v = xp.concat((x[..., 0::2], xp.flip(x[..., 1::2], axis=-1)), axis=-1)
-    z = xp.fft.rfft(v, axis=-1) * _constant("DCT.twiddles", x)
+    z = xp.fft.rfft(v, axis=-1) * complex_constant("DCT.twiddles", x)
     return xp.concat((xp.real(z), -xp.flip(xp.imag(z)[..., 1 : (n + 1) // 2], axis=-1)), axis=-1)
 
 
@@ -46,7 +49,8 @@ def idct(u: Array) -> Array:
     """Return the inverse of :func:`dct` along the last axis."""
     xp, n = compat.array_namespace(u), u.shape[-1]
     half = n // 2
-    own, other = _constant("DCT.untwiddles", u)
+    back = complex_constant("DCT.untwiddles", u)
+    own, other = back[0, ...], back[1, ...]
     mirrored = xp.concat((u[..., :1], xp.flip(u[..., n - half :], axis=-1)), axis=-1)
     near, far = (xp.astype(part, own.dtype) for part in (u[..., : half + 1], mirrored))
     v = xp.fft.irfft(near * own + far * other, n=n, axis=-1)
@@ -55,9 +59,18 @@ def idct(u: Array) -> Array:
     return x if n % 2 == 0 else xp.concat((x, v[..., half : half + 1]), axis=-1)
 
 
-def _constant(name: str, x: Array) -> Array:
-    """Return a constant for the last axis of x, with as many axes before its own as x has (and its first, if it is a pair)."""
+def dst(x: Array) -> Array:
+    """Return the DST-II along the last axis of float32 or float64 data."""
     xp = compat.array_namespace(x)
-    dtype = xp.complex128 if x.dtype == xp.float64 else xp.complex64
-    array = constant(name, (fixed(x.shape[-1]),), xp, dtype, device_beside(xp, x))
-    return xp.reshape(array, (*array.shape[:-1], *[1] * (x.ndim - 1), array.shape[-1]))
+    return xp.flip(dct(x * constant_beside("DST.signs", x, x.dtype)), axis=-1)
+
+
+def idst(u: Array) -> Array:
+    """Return the inverse of :func:`dst` along the last axis."""
+    xp = compat.array_namespace(u)
+    return idct(xp.flip(u, axis=-1)) * constant_beside("DST.signs", u, u.dtype)
+
+
+@recipe("DST.signs")
+def _alternating(n: int) -> np.ndarray[Any, Any]:
+    return 1.0 - 2.0 * (np.arange(n) % 2)

@@ -27,14 +27,17 @@ from typing import Any, Protocol, final
 import array_api_compat as compat
 import numpy as np
 
-from blurcore._arrays import Frame, device_beside, frame, normalize_axes, require_floating, upcast
+from blurcore._arrays import Frame, frame, normalize_axes, require_floating, upcast
 from blurcore._checks import require
 from blurcore._choice import fft_axes, has_scipy, threads
-from blurcore._constants import constant, fixed, recipe
-from blurcore._cosine import dct, idct
+from blurcore._constants import constant, fixed, recipe, where
+from blurcore._cosine import dct, dst, idct, idst
+from blurcore._fourier import inverse_real_fourier, real_fourier
 from blurcore._products import multiply
-from blurcore._typing import Array, Device, DType, Namespace
+from blurcore._typing import Array
 from blurcore.errors import ArgumentError
+
+Transform = Callable[[Array], Array]
 
 
 class Basis(Protocol):
@@ -76,12 +79,6 @@ def _groups(shape: tuple[int, ...], axes: tuple[int, ...]) -> list[tuple[int, in
         else:
             groups.append((axis, axis))
     return groups
-
-
-def _where(x: Array) -> tuple[Namespace, DType, Device]:
-    """Return the library, dtype and device of an array."""
-    xp = compat.array_namespace(x)
-    return xp, x.dtype, device_beside(xp, x)
 
 
 class _Separable:
@@ -142,15 +139,38 @@ class _Separable:
         result = self._along(upcast(x), normalize_axes(axes, x.ndim), inverse=inverse)
         return result if result.dtype == x.dtype else xp.astype(result, x.dtype)
 
+    def _fast(self, *, inverse: bool) -> Transform | None:
+        """Return the transform of a last axis by an FFT, or None where there is none."""
+        del inverse
+        return None
+
+    def _scipy(self, *, inverse: bool) -> Callable[..., Array] | None:
+        """Return SciPy's function for all axes of a NumPy array at once, or None where there is none."""
+        del inverse
+        return None
+
     def _along(self, x: Array, axes: tuple[int, ...], *, inverse: bool) -> Array:
-        """Transform axes of float32 or float64 data; by matrices, unless the basis knows better."""
+        """Transform axes of float32 or float64 data: long ones by an FFT, where the basis has one, the others by matrices."""
+        fast = self._fast(inverse=inverse)
+        if fast is None:
+            return self._by_matrices(x, axes, inverse=inverse)
+        whole = self._scipy(inverse=inverse) if compat.is_numpy_array(x) and has_scipy() else None
+        by_fft = fft_axes(x, axes, inverse=inverse, at_once=whole is not None)
+        x = self._by_matrices(x, tuple(axis for axis in axes if axis not in by_fft), inverse=inverse)
+        if by_fft and whole is not None:
+            return whole(x, axes=by_fft, norm="ortho", workers=threads(x))
+        for axis in by_fft:
+            x = _on_last_axis(fast, x, axis)
+        return x
+
+    def _by_matrices(self, x: Array, axes: tuple[int, ...], *, inverse: bool) -> Array:
         for first, last in _groups(tuple(x.shape), axes):
             matrix = self._matrix_of(tuple(fixed(n) for n in x.shape[first : last + 1]), x)
             x = multiply(matrix.T if inverse else matrix, x, first, last)
         return x
 
     def _matrix_of(self, sizes: tuple[int, ...], x: Array) -> Array:
-        return constant(type(self).__name__, sizes, *_where(x))
+        return constant(type(self).__name__, sizes, *where(x))
 
     def eigenvalues(self, shape: tuple[int, ...], *, like: Array | None = None) -> Array:
         r"""Return :math:`\lambda` on the grid, in units of 1 / pixel^2 (SPEC 1).
@@ -188,31 +208,25 @@ class DCT(_Separable):
     def analysis(self, n: int) -> np.ndarray[Any, Any]:
         """Return sqrt(2 / N) cos(pi k (2 i + 1) / 2N), with sqrt(1 / N) for k = 0."""
         # The argument is a multiple of pi / 2N: taking the integer modulo 4N first keeps the cosine's argument small
-        # and exact, whatever N.
+        # and exact, whatever N, and leaves 4N cosines to be worked out.
         k, i = np.ogrid[:n, :n]
-        rows = np.cos((2 * i + 1) * k % (4 * n) * (math.pi / (2 * n)))
+        rows = np.cos(np.arange(4 * n) * (math.pi / (2 * n)))[(2 * i + 1) * k % (4 * n)]
         return np.where(k == 0, math.sqrt(1 / n), rows * math.sqrt(2 / n))
 
     def _axis_eigenvalues(self, n: int) -> np.ndarray[Any, Any]:
         return (np.arange(n) * (math.pi / n)) ** 2
 
-    def _along(self, x: Array, axes: tuple[int, ...], *, inverse: bool) -> Array:
-        by_fft = fft_axes(x, axes, inverse=inverse)
-        if not by_fft:
-            return super()._along(x, axes, inverse=inverse)
-        x = super()._along(x, tuple(axis for axis in axes if axis not in by_fft), inverse=inverse)
-        if compat.is_numpy_array(x) and has_scipy():
-            from scipy import fft
+    def _fast(self, *, inverse: bool) -> Transform:
+        return idct if inverse else dct
 
-            transform = fft.idctn if inverse else fft.dctn
-            spectrum: Array = transform(x, axes=by_fft, norm="ortho", workers=threads(x))
-            return spectrum
-        for axis in by_fft:
-            x = _on_last_axis(idct if inverse else dct, x, axis)
-        return x
+    def _scipy(self, *, inverse: bool) -> Callable[..., Array]:
+        from scipy import fft
+
+        whole: Callable[..., Array] = fft.idctn if inverse else fft.dctn
+        return whole
 
 
-def _on_last_axis(transform: Callable[[Array], Array], x: Array, axis: int) -> Array:
+def _on_last_axis(transform: Transform, x: Array, axis: int) -> Array:
     last, xp = x.ndim - 1, compat.array_namespace(x)
     if axis == last:
         return transform(x)
@@ -228,11 +242,20 @@ class DST(_Separable):
     def analysis(self, n: int) -> np.ndarray[Any, Any]:
         """Return sqrt(2 / N) sin(pi (k + 1) (2 i + 1) / 2N), with sqrt(1 / N) for k = N - 1."""
         k, i = np.ogrid[1 : n + 1, :n]
-        rows = np.sin((2 * i + 1) * k % (4 * n) * (math.pi / (2 * n)))
+        rows: np.ndarray[Any, Any] = np.sin(np.arange(4 * n) * (math.pi / (2 * n)))[(2 * i + 1) * k % (4 * n)]
         return rows * np.where(k == n, math.sqrt(1 / n), math.sqrt(2 / n))
 
     def _axis_eigenvalues(self, n: int) -> np.ndarray[Any, Any]:
         return (np.arange(1, n + 1) * (math.pi / n)) ** 2
+
+    def _fast(self, *, inverse: bool) -> Transform:
+        return idst if inverse else dst
+
+    def _scipy(self, *, inverse: bool) -> Callable[..., Array]:
+        from scipy import fft
+
+        whole: Callable[..., Array] = fft.idstn if inverse else fft.dstn
+        return whole
 
 
 @final
@@ -244,13 +267,17 @@ class RealFourier(_Separable):
         """Return 1 / sqrt(N), then sqrt(2 / N) cos(2 pi f i / N) and the sine by turns."""
         j, i = np.ogrid[:n, :n]
         freq = (j + 1) // 2
-        angle = freq * i % n * (2 * math.pi / n)
-        rows = np.where((j > 0) & (j % 2 == 0), np.sin(angle), np.cos(angle))
+        angles, place = np.arange(n) * (2 * math.pi / n), freq * i % n
+        rows: np.ndarray[Any, Any] = np.cos(angles)[place]
+        rows[2::2] = np.sin(angles)[place[2::2]]
         unpaired = (j == 0) | (2 * freq == n)  # the constant and, for even N, the Nyquist cosine
         return rows * np.where(unpaired, math.sqrt(1 / n), math.sqrt(2 / n))
 
     def _axis_eigenvalues(self, n: int) -> np.ndarray[Any, Any]:
         return ((np.arange(n) + 1) // 2 * (2 * math.pi / n)) ** 2
+
+    def _fast(self, *, inverse: bool) -> Transform:
+        return inverse_real_fourier if inverse else real_fourier
 
 
 @final
@@ -328,7 +355,7 @@ class Dense(_Separable):
         return x
 
     def _matrix_of(self, sizes: tuple[int, ...], x: Array) -> Array:
-        xp, dtype, device = _where(x)
+        xp, dtype, device = where(x)
         return xp.asarray(self.analysis(*sizes), dtype=dtype, device=device)
 
     def _axis_eigenvalues(self, n: int) -> np.ndarray[Any, Any]:

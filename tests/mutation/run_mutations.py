@@ -42,6 +42,7 @@ LIKELY = {
     "transforms.py": ("tests/core/test_transforms.py", "tests/properties/test_transforms.py"),
     "_products.py": ("tests/core/test_transforms.py",),
     "_cosine.py": ("tests/core/test_transforms.py",),
+    "_fourier.py": ("tests/core/test_transforms.py",),
     "_constants.py": ("tests/core/test_constants.py",),
     "schedules.py": ("tests/core/test_schedules.py", "tests/properties/test_coefficients.py"),
     "processes/spectral.py": ("tests/core/test_spectral.py",),
