@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import array_api_compat as compat
+import numpy as np
 
 from blurcore._typing import Array, Namespace
 
@@ -15,6 +16,8 @@ _FEWEST_COLUMNS = 8
 def multiply(matrix: Array, x: Array, first: int, last: int) -> Array:
     """Multiply the vectors that run over the neighbouring axes `first` .. `last` of x, taken together, by a matrix."""
     xp, shape = compat.array_namespace(x), tuple(x.shape)
+    if compat.is_numpy_namespace(xp):  # before 2.3 NumPy rounds a product by the layout of its operands
+        x = np.ascontiguousarray(x)
     n, outer, inner = math.prod(shape[first : last + 1]), math.prod(shape[:first]), math.prod(shape[last + 1 :])
     if inner == 1:
         return xp.reshape(_matmul(xp, xp.reshape(x, (outer, n)), matrix.T), shape)

@@ -62,7 +62,7 @@ def at_levels(t: Array, levels: int) -> Array:
     if levels == 0:
         return t
     xp = namespace(t=t)
-    return xp.clip(xp.floor(t * levels) + 1, 1, levels) / levels
+    return xp.clip(xp.floor(t * levels) + 1, 1.0, float(levels)) / levels
 
 
 @final
@@ -224,4 +224,4 @@ def _levels(process: HeatDissipation) -> int:
 def _level_before(t: Array, levels: int) -> Array:
     """Return (k - 1) / K from k / K, never below 0 by rounding."""
     xp = namespace(t=t)
-    return xp.clip(xp.round(t * levels) - 1, 0, levels) / levels
+    return xp.clip(xp.round(t * levels) - 1, 0.0, float(levels)) / levels

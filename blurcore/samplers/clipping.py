@@ -51,7 +51,7 @@ class Clip:
         """Return data brought into the range, (batch, ...)."""
         xp = require_floating("x", x)
         if self.quantile is None:
-            return xp.clip(x, self.low, self.high)
+            return xp.clip(x, float(self.low), float(self.high))
         middle, half = (self.high + self.low) / 2, (self.high - self.low) / 2
         y = (x - middle) / half
         size = xp.reshape(xp.abs(y), (y.shape[0], math.prod(y.shape[1:])))
