@@ -5,7 +5,8 @@
     python -m blurcore.testing.soak --minutes 60 --kill-every 60
 
 A run of the tiny network is ended by SIGKILL, SIGTERM or SIGINT at random moments (importing, compiling, in a step, in a
-save) and resumed each time. When the time is up a last SIGTERM ends it, and a second run is taken to the same step
+save) and resumed each time. The moments are counted from what the run has done, not from its start, so that a slow machine
+is disturbed in all of these places too. When the time is up a last SIGTERM ends it, and a second run is taken to the same step
 without a break. Weights, average, optimiser and metrics must agree to the last bit.
 """
 
@@ -32,6 +33,8 @@ from blurcore.runs.folder import read_metrics
 _STEPS = 10_000_000  # more than any soak gets to: what ends a run is a signal
 _NUMBERS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 _TIMING = "images_per_s"
+_EARLY = 0.25  # share of the signals that come before the run is at work
+_GLANCE = 0.2  # seconds between two looks at what the run has written
 _PATIENCE = 300.0  # seconds in which a run must have stopped after a signal
 
 
@@ -69,18 +72,22 @@ class Soak:
         self.folder, self.random = folder, random.Random(seed)
         self.disturbed, self.steady = folder / "disturbed", folder / "steady"
         self.survived: Counter[str] = Counter()
+        self._start_took: float | None = None  # seconds from the last start to the first thing that the run wrote
         write_config(soak_config(backend), folder / "config.toml")
 
     def disturb(self, seconds: float, kill_every: float) -> int:
-        """Train for some seconds under random signals, stop, and return the step."""
+        """Train for some seconds under random signals, at least one of them while it is at work; stop, and return the step."""
         end = time.monotonic() + seconds
-        while (left := end - time.monotonic()) > 0:
+        while self._start_took is None or time.monotonic() < end:
             process = self._start(self.disturbed)
-            wait = self.random.uniform(0.0, 2.0 * kill_every)
-            if self._ends_within(process, min(wait, left)):
-                raise SoakError(f"the run ended by itself with code {process.returncode}:\n{self._errors(process)}")
+            if self._start_took is not None and self.random.random() < _EARLY:
+                wait = self.random.uniform(0.0, self._start_took)
+            else:
+                self._start_took = self._wait_for_work(process)
+                wait = min(self.random.uniform(0.0, 2.0 * kill_every), max(0.0, end - time.monotonic()))
+            self._go_on(process, wait)
             self._end(process, self.random.choice(_NUMBERS))
-        return self._stop_at_next_checkpoint(self.disturbed)
+        return self._stop_at_next_checkpoint()
 
     def compare(self, step: int) -> None:
         """Train a second run to the same step without a break, and compare."""
@@ -118,6 +125,23 @@ class Soak:
         process.wait()
         return (self.folder / "stderr.txt").read_text(encoding="utf-8", errors="replace")
 
+    def _go_on(self, process: subprocess.Popen[bytes], seconds: float) -> None:
+        """Leave the run alone for some seconds, in which it must not end."""
+        if self._ends_within(process, seconds):
+            raise SoakError(f"the run ended by itself with code {process.returncode}:\n{self._errors(process)}")
+
+    def _wait_for_work(self, process: subprocess.Popen[bytes]) -> float:
+        """Wait until the run has written something, a checkpoint or metrics, and return the seconds that it took."""
+        began, before = time.monotonic(), self._written()
+        while self._written() == before:
+            self._go_on(process, _GLANCE)
+        return time.monotonic() - began
+
+    def _written(self) -> tuple[int, int]:
+        """Return the step of the newest checkpoint and the time of the newest metrics, -1 where there are none."""
+        metrics = self.disturbed / "metrics.jsonl"
+        return self._saved(), metrics.stat().st_mtime_ns if metrics.exists() else -1
+
     def _ends_within(self, process: subprocess.Popen[bytes], seconds: float) -> bool:
         try:
             process.wait(seconds)
@@ -151,18 +175,17 @@ class Soak:
         except CheckpointError:
             return -1
 
-    def _stop_at_next_checkpoint(self, run: Path) -> int:
-        """Take the run some steps further, end it by SIGTERM, and return the step that it stopped at."""
-        before = self._saved()
-        process = self._start(run)
+    def _stop_at_next_checkpoint(self) -> int:
+        """Take the run to its next checkpoint after a step, end it by SIGTERM, and return the step that it stopped at."""
+        before = max(self._saved(), 0)  # the checkpoint before the first step has nothing to compare, and no metrics
+        process = self._start(self.disturbed)
         while self._saved() <= before:
-            if self._ends_within(process, 0.2):
-                raise SoakError(f"the run ended by itself with code {process.returncode}:\n{self._errors(process)}")
+            self._go_on(process, _GLANCE)
         process.send_signal(signal.SIGTERM)
         process.wait()
         if process.returncode != 128 + signal.SIGTERM:
             raise SoakError(f"the last SIGTERM gave code {process.returncode}:\n{self._errors(process)}")
-        return newest_checkpoint(run).step
+        return newest_checkpoint(self.disturbed).step
 
 
 def run_soak(folder: Path, *, seconds: float, kill_every: float, backend: str, seed: int) -> str:
@@ -195,9 +218,11 @@ def main() -> int:
         "--minutes", type=float, default=60.0, help="time under kills; the steady run takes as long again (default: 60)"
     )
     parser.add_argument(
-        "--kill-every", type=float, default=60.0, help="mean seconds from a start to the kill (default: 60)"
+        "--kill-every", type=float, default=60.0, help="mean seconds at work before a kill (default: 60)"
     )
-    parser.add_argument("--backend", default="torch", help="backend that trains (default: torch)")
+    parser.add_argument(
+        "--backend", default="auto", help="backend that trains (default: torch, or jax where that alone is installed)"
+    )
     parser.add_argument("--seed", type=int, default=0, help="seed of signals and moments (default: 0)")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:

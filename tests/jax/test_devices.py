@@ -120,13 +120,13 @@ def test_two_processes_give_what_one_gives_and_stop_together(config: bc.RunConfi
     )  # fmt: skip
     words, run = command(replace(config, train=train), tmp_path, "two"), tmp_path / "two"
     processes = two_processes(words, words)
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while not checkpoint_path(run, 2).exists():
         assert processes[0].poll() is None, processes[0].communicate()
         assert time.monotonic() < deadline
         time.sleep(0.02)
     processes[1].send_signal(signal.SIGTERM)
-    errors = [process.communicate(timeout=60)[1] for process in processes]
+    errors = [process.communicate(timeout=300)[1] for process in processes]
     assert [process.returncode for process in processes] == [143, 143], errors
     steps = [re.findall(r"blurcore: error: SIGTERM after step (\d+)", error) for error in errors]
     assert steps[0] == steps[1] == [str(newest_checkpoint(run).step)]
@@ -145,7 +145,7 @@ def test_two_processes_give_what_one_gives_and_stop_together(config: bc.RunConfi
 def test_two_processes_draw_and_evaluate_as_one_and_do_not_outlive_each_other(one: Path, tmp_path: Path) -> None:
     words = [sys.executable, str(Path(__file__).with_name("two_processes.py")), str(one), str(tmp_path)]
     processes = two_processes(words, words)
-    out, errors = zip(*(process.communicate(timeout=120) for process in processes), strict=True)
+    out, errors = zip(*(process.communicate(timeout=300) for process in processes), strict=True)
     assert processes[1].returncode == -signal.SIGKILL, errors[1]
     assert processes[0].returncode not in (0, None)
     assert "another process of this run has gone" in errors[0]

@@ -375,7 +375,9 @@ def test_tensorboard_that_is_missing_is_asked_for_before_there_is_a_folder(
     assert os.listdir(tmp_path / "run" / "samples") == ["step-00000008.png"]
 
 
-def test_tensorboard_goes_back_with_a_run_that_was_killed(program: Any, train: Train, tmp_path: Path) -> None:
+def test_tensorboard_goes_back_with_a_run_that_was_killed(
+    program: Any, train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     protocol = pytest.importorskip("tensorboardX.proto.event_pb2", reason="TensorBoard's own reader of its files")
 
     def scalars() -> list[tuple[int, float]]:
@@ -389,6 +391,8 @@ def test_tensorboard_goes_back_with_a_run_that_was_killed(program: Any, train: T
                 content = content[16 + size :]
         return found
 
+    # As on a fast machine: the run goes on within the second in which it began.
+    monkeypatch.setattr("tensorboardX.event_file_writer.time", SimpleNamespace(time=lambda: 1e9))
     assert train("--train.tensorboard", "--train.steps", "7")[0] == 0
     torn = next((tmp_path / "run" / "tensorboard").iterdir())
     torn.write_bytes(torn.read_bytes() + b"\0" * 5)  # a kill leaves a part of a record
@@ -471,3 +475,15 @@ def test_real_wandb_writes_into_the_run_folder_without_network(
     monkeypatch.setenv("WANDB_SILENT", "true")
     assert train("--train.wandb", "--train.steps", "4")[0] == 0
     assert list((tmp_path / "run" / "wandb").glob("offline-run-*/run-*.wandb"))
+
+
+def test_first_line_says_what_trains_and_what_has_trained(
+    train: Train, monkeypatch: pytest.MonkeyPatch, trainer: Any
+) -> None:
+    code, said = train("--train.steps", "4")
+    assert (code, said.partition(" on 10 images, ")[0]) == (0, "training with dummy")
+    monkeypatch.setattr(trainer, "backend", "other")
+    code, said = train("--resume")
+    assert (code, said.partition(" on 10 images, ")[0]) == (0, "training with other, where dummy did before,")
+    code, said = train("--resume")
+    assert (code, said.partition(" on 10 images, ")[0]) == (0, "training with other")

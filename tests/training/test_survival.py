@@ -138,9 +138,9 @@ def stopped(process: subprocess.Popen[str], word: str, number: signal.Signals) -
     """Send a signal when a process has said a word; check how it ends, and return its stderr."""
     try:
         line = process.stdout.readline()  # type: ignore[union-attr]
-        assert line == f"{word}\n", process.communicate(timeout=60)
+        assert line == f"{word}\n", process.communicate(timeout=300)
         process.send_signal(number)
-        _, errors = process.communicate(timeout=120)
+        _, errors = process.communicate(timeout=300)
     finally:
         process.kill()
     assert process.returncode == 128 + number, errors
