@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from blurcore.config import DataConfig
 from blurcore.data import load, load_image, resize_and_crop
-from blurcore.data.formats import UnreadableError, pillow
+from blurcore.data.formats import UnreadableError, in_words, pillow
 from blurcore.data.images import decode
 from blurcore.errors import DataError
 
@@ -62,7 +62,7 @@ class Gallery:
         try:
             pixels = decode(content, None, None).pixels
         except UnreadableError as error:
-            raise DataError(f"this cannot be shown: {error}; bring a PNG, JPEG or WebP image") from None
+            raise DataError(f"this cannot be shown: {error}; bring a {in_words()} image") from None
         picture = Picture("your image", _fit(pixels))
         key = hashlib.sha256(picture.pixels.tobytes() + str(picture.pixels.shape).encode()).hexdigest()[:16]
         with self._lock:

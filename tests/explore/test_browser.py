@@ -18,6 +18,7 @@ import pytest
 from PIL import Image
 
 import blurcore as bc
+from blurcore.data.formats import in_words
 from blurcore.explore.stepping import Stepper
 
 pytestmark = pytest.mark.slow
@@ -208,7 +209,7 @@ def test_bad_upload_is_refused_kindly_and_a_good_one_is_taken(browser, client, t
     browser.find("#file").send_keys(str(tmp_path / "picture.png"))
     browser.wait(browser.errors)
     (said,) = browser.errors()
-    assert said.startswith("“picture.png” was not taken: this cannot be shown: not a PNG, JPEG or WebP image")
+    assert said.startswith(f"“picture.png” was not taken: this cannot be shown: not a {in_words()} image")
     assert browser.source() == before
     Image.new("RGB", (50, 40), "red").save(tmp_path / "good.png")
     browser.find("#file").send_keys(str(tmp_path / "good.png"))

@@ -25,6 +25,7 @@ from PIL import Image
 
 import blurcore as bc
 from blurcore.cli import main
+from blurcore.data.formats import in_words
 from blurcore.errors import ArgumentError, CheckpointError, ConfigError
 from blurcore.explore import server as module
 from blurcore.explore.server import ExploreServer
@@ -186,6 +187,8 @@ class TestUpload:
             ("L", (1000, 500), "JPEG", (128, 64)),
             ("RGBA", (128, 300), "WEBP", (55, 128)),
             ("P", (3, 3), "PNG", (8, 8)),
+            ("RGB", (40, 30), "BMP", (40, 30)),
+            ("L", (40, 30), "TIFF", (40, 30)),
             ("I;16", (2000, 4), "PNG", (128, 8)),
         ],
     )
@@ -201,23 +204,22 @@ class TestUpload:
     @pytest.mark.parametrize(
         ("content", "reason"),
         [
-            (b"just some text in a file that is named .png", "not a PNG, JPEG or WebP image"),
-            (b"", "not a PNG, JPEG or WebP image"),
+            (b"just some text in a file that is named .png", f"not a {in_words()} image"),
+            (b"", f"not a {in_words()} image"),
             (encoded()[:60], ""),
             (encoded(size=(300, 300), form="JPEG")[:-400], ""),
             (bomb(), "pixels"),
             (bomb(9000, 9000), "9000 x 9000 pixels are more than"),
-            (encoded(form="GIF", mode="L"), "not a PNG, JPEG or WebP image"),
-            (encoded(form="BMP"), "not a PNG, JPEG or WebP image"),
-            (bytes(range(256)) * 40, "not a PNG, JPEG or WebP image"),
+            (encoded(form="GIF", mode="L"), f"not a {in_words()} image"),
+            (bytes(range(256)) * 40, f"not a {in_words()} image"),
         ],
-        ids=["text", "empty", "cut PNG", "cut JPEG", "bomb", "large", "GIF", "BMP", "noise"],
+        ids=["text", "empty", "cut PNG", "cut JPEG", "bomb", "large", "GIF", "noise"],
     )
     def test_what_is_no_image_is_refused_kindly(self, client, content, reason):
         reply = client.ask("/api/upload", content)
         assert reply.status == 400
         assert reply.json["error"].startswith("this cannot be shown: ")
-        assert reply.json["error"].endswith("; bring a PNG, JPEG or WebP image")
+        assert reply.json["error"].endswith(f"; bring a {in_words()} image")
         assert reason in reply.json["error"]
 
     def test_old_uploads_make_room_for_new_ones(self, client):
@@ -430,7 +432,8 @@ class TestRun:
             assert reply.status == 400
             assert "blurcore explore --run RUN" in reply.json["error"]
 
-    def test_folder_without_a_checkpoint_is_refused(self, tmp_path, capsys):
+    def test_folder_without_a_checkpoint_is_refused(self, tmp_path, capsys, monkeypatch):
+        monkeypatch.setattr("blurcore.cli.explore.machinery_of", lambda folder, name: FakeBackend())
         (tmp_path / "config.toml").write_bytes((RUN / "config.toml").read_bytes())
         assert main(["explore", "--no-browser", "--port", "0", "--run", str(tmp_path)]) == 1
         assert "checkpoint" in capsys.readouterr().err
