@@ -293,8 +293,8 @@ class RunConfig:
 
     seed: int = 0
     """Seed of the weights, the order of the data, the times and the noise."""
-    backend: str = "torch"
-    """A name of `blurcore.available()`."""
+    backend: str = "auto"
+    """A name of `blurcore.available()`; auto: the one that trained the run, if it is installed, else torch, else jax."""
     device: str = "auto"
     """`auto` takes the accelerator where there is one."""
     process: ProcessConfig = field(default_factory=BlurringDiffusion)

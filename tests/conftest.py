@@ -23,13 +23,18 @@ import numpy as np
 import pytest
 
 import blurcore as bc
+from blurcore.registry import choose_backend
 from blurcore.testing.assertions import as_numpy
 
 LIBRARIES = ("numpy", "array_api_strict", "torch", "jax")
 OPTIONAL = ("torch", "jax")
 
-hypothesis.settings.register_profile("ci", deadline=None, max_examples=30, derandomize=True, database=None)
-hypothesis.settings.register_profile("nightly", deadline=None, max_examples=1000)
+patient: dict[str, Any] = {
+    "deadline": None,
+    "suppress_health_check": [hypothesis.HealthCheck.too_slow],
+}  # a busy machine is no fault
+hypothesis.settings.register_profile("ci", **patient, max_examples=30, derandomize=True, database=None)
+hypothesis.settings.register_profile("nightly", **patient, max_examples=1000)
 hypothesis.settings.load_profile(os.environ.get("BLURCORE_HYPOTHESIS", "ci"))
 
 
@@ -138,6 +143,15 @@ def torch() -> ModuleType:
 def jax() -> ModuleType:
     """JAX, as it is: float32, and promotions allowed."""
     return _module("jax")
+
+
+@pytest.fixture
+def default_backend() -> str:
+    """The backend that trains where none is named; skips the test where none is installed."""
+    try:
+        return choose_backend()
+    except bc.BackendError as error:
+        pytest.skip(str(error))
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from blurcore.cli.settings import machinery, refuse_rest
+from blurcore.cli.settings import machinery_of, refuse_rest
 from blurcore.errors import ConfigError
-from blurcore.runs.config import read_config
 
 
 def run(args: argparse.Namespace, rest: list[str]) -> int:
@@ -15,10 +14,9 @@ def run(args: argparse.Namespace, rest: list[str]) -> int:
     for name, least in (("num_images", 1), ("num_times", 2)):
         if getattr(args, name) < least:
             raise ConfigError(f"--{name.replace('_', '-')} must be at least {least}; got {getattr(args, name)}")
-    config = read_config(args.run / "config.toml")
     from blurcore.engine.calibration import calibrate_run
 
-    network = machinery(args.backend or config.backend).network(args.run, device=args.device)
+    network = machinery_of(args.run, args.backend).network(args.run, device=args.device)
     path = calibrate_run(args.run, network, num_images=args.num_images, num_times=args.num_times)
     print(f"calibration: {path}")
     return 0

@@ -11,12 +11,14 @@ from pathlib import Path
 from blurcore.cli.settings import default_folder, machinery, refuse_rest
 from blurcore.config import DataConfig, ModelConfig, RunConfig, SampleConfig, TrainConfig
 from blurcore.errors import ConfigError
+from blurcore.protocols import Machinery
+from blurcore.registry import AUTO, choose_backend
 from blurcore.runs.files import is_occupied
 
 _SHOWN = 64  # digits in each grid
 
 
-def demo_config(*, seed: int = 0, steps: int = 2000, backend: str = "torch") -> RunConfig:
+def demo_config(*, seed: int = 0, steps: int = 2000, backend: str = AUTO) -> RunConfig:
     """Return the demo's configuration: the paper's process and a network that two CPU cores train in minutes.
 
     It predicts the image itself, not the paper's eps: in so few steps an error in eps stays visible, because the image is
@@ -45,13 +47,14 @@ def run(args: argparse.Namespace, rest: list[str]) -> int:
     if args.seed < 0:
         raise ConfigError(f"--seed must be 0 or more; got {args.seed}")
     began = time.monotonic()
-    trainer = machinery(args.backend)
     folder = args.out if args.out is not None else default_folder("demo")
     if is_occupied(folder):
         raise ConfigError(f"{folder} is not empty; choose another --out")
-    config = demo_config(seed=args.seed, backend=args.backend)
+    backend = choose_backend(args.backend)
+    trainer = machinery(backend)
+    config = demo_config(seed=args.seed, backend=backend)
     if args.steps is not None:
-        config = demo_config(seed=args.seed, backend=args.backend, steps=args.steps)
+        config = demo_config(seed=args.seed, backend=backend, steps=args.steps)
 
     if not _verify():
         return 1
@@ -59,7 +62,7 @@ def run(args: argparse.Namespace, rest: list[str]) -> int:
     print("3/4 training a blurring diffusion model on 4,500 digits", file=sys.stderr)
     trainer.train(config, folder / "run")
     print("4/4 sampling", file=sys.stderr)
-    pictures += _sample(folder, config, args.backend)
+    pictures += _sample(folder, config, trainer)
 
     print(f"done in {time.monotonic() - began:.0f} s; the pictures:")
     for picture in pictures:
@@ -94,10 +97,10 @@ def _draw_figures(folder: Path) -> list[Path]:
     return [overview, snr]
 
 
-def _sample(folder: Path, config: RunConfig, backend: str) -> list[Path]:
+def _sample(folder: Path, config: RunConfig, trainer: Machinery) -> list[Path]:
     from blurcore.data import load, save_grid
 
-    images = machinery(backend).sample(folder / "run", config.sample)
+    images = trainer.sample(folder / "run", config.sample)
     samples, real = folder / "samples.png", folder / "real.png"
     save_grid(images, samples, columns=8, scale=3)
     save_grid(load(replace(config.data, split="test"))[:_SHOWN], real, columns=8, scale=3)

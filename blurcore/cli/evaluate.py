@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from blurcore.cli.settings import machinery, override, refuse_rest, show_help
+from blurcore.cli.settings import machinery_of, override, refuse_rest, show_help
 from blurcore.config import EvaluateConfig, SampleConfig
 from blurcore.errors import ConfigError
 from blurcore.runs import newest_checkpoint, read_config
@@ -78,7 +78,7 @@ def _likelihood(args: argparse.Namespace, rest: list[str]) -> int:
 
     data = load(replace(config.data, split=settings.split))
     images = data[: min(settings.num_images, len(data))]
-    backend = machinery(args.backend or config.backend)
+    backend = machinery_of(args.run, args.backend)
     with backend.processes(args.device) as team:
         network = backend.network(args.run, device=args.device)
         prior = restore_prior(config.process, network.image_shape[:-1], newest_checkpoint(args.run).groups.get("prior"))

@@ -7,7 +7,7 @@ import sys
 import threading
 import webbrowser
 
-from blurcore.cli.settings import machinery, refuse_rest
+from blurcore.cli.settings import machinery_of, refuse_rest
 from blurcore.errors import ConfigError
 
 
@@ -18,11 +18,10 @@ def run(args: argparse.Namespace, rest: list[str]) -> int:
         raise ConfigError(f"--port must be from 0 to 65535; got {args.port}")
     from blurcore.explore.server import ExploreServer
     from blurcore.explore.stepping import Stepper
-    from blurcore.runs.config import read_config
 
     stepper = None
     if args.run_folder is not None:
-        backend = machinery(args.backend or read_config(args.run_folder / "config.toml").backend)
+        backend = machinery_of(args.run_folder, args.backend)
         stepper = Stepper(args.run_folder, backend, device=args.device)
     with ExploreServer(args.port, stepper) as server:
         print(server.address, flush=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from blurcore.cli.settings import machinery, refuse_rest
+from blurcore.cli.settings import machinery_of, refuse_rest
 from blurcore.errors import ConfigError
 
 _SUFFIXES = (".png", ".svg", ".pdf")
@@ -48,9 +48,8 @@ def _trajectory(args: argparse.Namespace) -> None:
     if args.fps > 50:
         raise ConfigError(f"--fps must be at most 50; got {args.fps}")
     from blurcore.figures import trajectory
-    from blurcore.runs.config import read_config
 
-    runs = [(folder, machinery(args.backend or read_config(folder / "config.toml").backend)) for folder in args.runs]
+    runs = [(folder, machinery_of(folder, args.backend)) for folder in args.runs]
     if runs:
         stories = [
             trajectory.tell_run(folder, backend, num_samples=args.num_samples, seed=args.seed, device=args.device)
@@ -73,7 +72,7 @@ def _losses(args: argparse.Namespace) -> None:
 
     _require_least(args, num_images=1, num_times=2)
     config = read_config(args.run / "config.toml")
-    backend = machinery(args.backend or config.backend)
+    backend = machinery_of(args.run, args.backend)
     data, kind = held_out(config.data)
     network = backend.network(args.run, device=args.device)
     found = measure_spectral_loss(network, data, num_images=args.num_images, num_times=args.num_times, progress=True)

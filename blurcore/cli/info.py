@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
-from blurcore.cli.settings import refuse_rest
+from blurcore.cli.settings import choose_for_run, refuse_rest
 from blurcore.data.folder import in_words
+from blurcore.errors import BackendError
 from blurcore.runs.card import metrics_of
 from blurcore.runs.description import describe_run
 
@@ -17,15 +19,24 @@ def run(args: argparse.Namespace, rest: list[str]) -> int:
     """Print."""
     refuse_rest(rest)
     about = describe_run(args.run)
+    here, reason = _here(args.run)
     if args.json:
-        print(json.dumps(about, indent=1))
+        print(json.dumps(about | {"backend_here": here}, indent=1))
         return 0
-    for name, value in _rows(about):
+    for name, value in _rows(about, f"{here or 'none'}{reason}"):
         print(f"{name:<12} {value}")
     return 0
 
 
-def _rows(about: dict[str, Any]) -> Iterator[tuple[str, str]]:
+def _here(run: Path) -> tuple[str | None, str]:
+    """Return the backend that would work on a run here, None where none is installed, and a reason in brackets."""
+    try:
+        return choose_for_run(run, None)
+    except BackendError as error:
+        return None, f" ({error})"
+
+
+def _rows(about: dict[str, Any], here: str) -> Iterator[tuple[str, str]]:
     """Yield the lines of the table."""
     model, train, steps, shape = about["model"], about["train"], about["steps"], about["image_shape"]
     count = about["parameters"]
@@ -49,6 +60,7 @@ def _rows(about: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield "checkpoints", ", ".join(kept) or "none"
     yield "size", human_size(about["bytes"])
     yield "backend", f"{about['backend']}, blurcore {about['version'] or 'unknown'}"
+    yield "here", here
     yield "samples", ", ".join([*about["samples"], *about["pictures"]]) or "none"
     yield "calibrated", "yes" if about["calibrated"] else "no"
     yield "evaluation", ", ".join(map(str, metrics_of(about["evaluation"]))) or "none"

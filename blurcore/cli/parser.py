@@ -71,14 +71,16 @@ def _path(parser: argparse.ArgumentParser, *names: str, text: str, **options: ob
 
 def _machine(parser: argparse.ArgumentParser, does: str, *, default: str = "the run's") -> None:
     """Add the options of a command that works on a run: what computes, and where."""
-    parser.add_argument("--backend", help=f"backend that {does} (default: {default})")
+    parser.add_argument("--backend", help=f"backend that {does} (default: {default}, or the one that is installed)")
     parser.add_argument("--device", default="auto", help="device (default: the accelerator where there is one)")
 
 
 def _add_demo(commands: argparse._SubParsersAction[_Parser]) -> None:
     demo = _add(commands, "demo", "verify, train a blurring diffusion model on digits, sample from it, draw pictures")
     _path(demo, "--out", text="folder for everything (default: runs/demo-TIME)")
-    demo.add_argument("--backend", default="torch", help="backend that trains (default: torch)")
+    demo.add_argument(
+        "--backend", default="auto", help="backend that trains (default: torch, or jax where that alone is installed)"
+    )
     demo.add_argument("--steps", type=int, help="training steps (default: what takes a few minutes on two cores)")
     demo.add_argument("--seed", type=int, default=0, help="seed of everything (default: 0)")
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from blurcore.cli.evaluate import write_evaluation
-from blurcore.cli.settings import machinery, override
+from blurcore.cli.settings import machinery_of, override
 from blurcore.data import ArrayDataset, Dataset, FolderDataset, load
 from blurcore.data.arrays import read_array
 from blurcore.errors import ConfigError, DataError
@@ -59,7 +59,7 @@ def compare_run(args: argparse.Namespace, rest: list[str]) -> int:
     reference, metrics = _limited(data, args), _metrics(args)
     features = _features(args, data.image_shape)
     _check(args, metrics, features, (settings.num_samples, len(reference)), reference)
-    backend = machinery(args.backend or config.backend)
+    backend = machinery_of(args.run, args.backend)
     with backend.processes(args.device) as team:
         images = backend.sample(args.run, settings, device=args.device)
         if team.rank == 0:

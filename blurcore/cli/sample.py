@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from blurcore.cli.settings import machinery, override, show_help
+from blurcore.cli.settings import machinery_of, override, show_help
 from blurcore.config import SampleConfig
 from blurcore.errors import ConfigError
 from blurcore.runs.config import read_config
@@ -34,7 +34,7 @@ def run(args: argparse.Namespace, rest: list[str]) -> int:
     if args.out is not None:
         refuse_inside(config.data, args.out)
     film = Film(config.data.values) if args.film else None
-    backend = machinery(args.backend or config.backend)
+    backend = machinery_of(args.run, args.backend)
     with backend.processes(args.device) as team:
         images = backend.sample(args.run, settings, device=args.device, watch=film)
         if team.rank == 0:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import os
+import sys
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
 from blurcore.errors import ConfigError
 from blurcore.protocols import Backend, Machinery
-from blurcore.registry import available, get_backend
+from blurcore.registry import AUTO, available, choose_backend, get_backend
+from blurcore.runs.origin import trained_with
 from blurcore.serial import class_of, from_dict, to_dict
 
 T = TypeVar("T")
@@ -91,6 +93,44 @@ def machinery(name: str) -> Machinery:
     raise ConfigError(
         f"backend {name!r} cannot train or sample yet; these can: {', '.join(able) or 'none that is installed'}"
     )
+
+
+def choose_for_run(folder: Path, name: str | None) -> tuple[str, str]:
+    """Return the name of the backend that is to work on a run, and in words why it is another than the one that trained it.
+
+    Parameters
+    ----------
+    folder
+        The run folder.
+    name
+        The backend that was asked for; None or "auto": the one that trained the run if it is installed, else the one that is.
+
+    Returns
+    -------
+    tuple of str
+        The name, and the reason in brackets, empty where there is nothing to say.
+    """
+    if name is not None and name != AUTO:
+        return name, ""
+    trained = trained_with(folder)
+    chosen = choose_backend(trained_with=trained)
+    return chosen, "" if trained in (AUTO, chosen) else f" ({trained}, which trained the run, is not installed)"
+
+
+def machinery_of(folder: Path, name: str | None) -> Machinery:
+    """Return the backend that is to work on a run, and say on stderr where it is another than the one that trained it.
+
+    Raises
+    ------
+    BackendError
+        It is unknown or cannot be imported, or none is installed.
+    ConfigError
+        It is no run folder, or the backend brings arrays alone.
+    """
+    chosen, reason = choose_for_run(folder, name)
+    if reason:
+        print(f"backend: {chosen}{reason}", file=sys.stderr)
+    return machinery(chosen)
 
 
 def default_folder(stem: str) -> Path:

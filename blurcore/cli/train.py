@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 from dataclasses import replace
 
-from blurcore.cli.settings import default_folder, machinery, override, show_help
+from blurcore.cli.settings import choose_for_run, default_folder, machinery, override, show_help
 from blurcore.config import RunConfig
 from blurcore.errors import ConfigError
+from blurcore.registry import choose_backend
 from blurcore.runs.config import read_config
 
 
@@ -24,7 +25,9 @@ def run(args: argparse.Namespace, rest: list[str]) -> int:
         default = replace(default, data=replace(default.data, strict=True))
     config = override(default, rest, prog=f"blurcore train {args.config}")
     folder = args.out if args.out is not None else default_folder(args.config.stem)
-    backend = machinery(config.backend)
+    goes_on = args.resume and (folder / "config.toml").is_file()
+    name = choose_for_run(folder, config.backend)[0] if goes_on else choose_backend(config.backend)
+    backend = machinery(name)
     with backend.processes(config.device) as team:
         if team.size > 1 and args.out is None:
             raise ConfigError(f"{team.size} processes that train one model need one folder: --out RUN")

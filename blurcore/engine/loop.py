@@ -183,11 +183,14 @@ def run_training(
     # From here on there is a folder, and a signal leaves a checkpoint in it.
     with watch_signals(ends=False) as watch, run or nullcontext():
         loop = _Loop(config, trainer, run, folder, data, labels, prior, reference)
+        before = trainer.backend
         if resume:
-            loop.restore(newest_checkpoint(folder, reader=trainer.backend))
+            checkpoint = newest_checkpoint(folder, reader=trainer.backend)
+            before = checkpoint.state["backend"]
+            loop.restore(checkpoint)
         with Scalars(run, config.train, num_images=len(data), kept=loop.kept) as scalars:
             if run is not None:
-                _say_data(data)
+                _say_what_trains(trainer.backend, before, data)
                 if loop.kept is not None:  # nothing is refused any more
                     run.take_over(loop.kept)
                 else:
@@ -394,12 +397,12 @@ class _Loop:
             return None
 
 
-def _say_data(data: Dataset) -> None:
-    """Say what a run trains on, before it does: too few images are a mistake that nothing else shows."""
+def _say_what_trains(backend: str, before: str, data: Dataset) -> None:
+    """Say which backend trains, which one did before where it is another, and on what: nothing else shows too few images."""
+    trains = f"training with {backend}" + ("" if backend == before else f", where {before} did before,")
     count, shape = len(data), " x ".join(map(str, data.image_shape))
-    print(
-        f"training on {count:,} image{'' if count == 1 else 's'}, {shape}: {data.source}", file=sys.stderr, flush=True
-    )
+    images = f"{count:,} image{'' if count == 1 else 's'}"
+    print(f"{trains} on {images}, {shape}: {data.source}", file=sys.stderr, flush=True)
 
 
 def _labels(config: RunConfig, count: int) -> Labels | None:

@@ -14,6 +14,7 @@ from blurcore.errors import CheckpointError
 from blurcore.runs.checkpoint import complete_checkpoints, read_json
 from blurcore.runs.config import read_config
 from blurcore.runs.folder import read_metrics
+from blurcore.runs.origin import trained_with
 from blurcore.serial import to_dict
 
 
@@ -60,7 +61,7 @@ def describe_run(folder: StrPath) -> dict[str, Any]:
         "loss": {"step": losses[-1]["step"], "value": losses[-1]["loss"]} if losses else None,
         "checkpoints": [{"step": int(path.name.removeprefix("step-")), "bytes": _size(path)} for path in checkpoints],
         "bytes": _size(folder),
-        "backend": state.get("backend", config.backend),
+        "backend": trained_with(folder),
         "version": state.get("version"),
         "pictures": [str(path.relative_to(folder)) for path in pictures(folder)],
         "samples": sorted(path.parent.name for path in (folder / "samples").glob("*/samples.npz")),

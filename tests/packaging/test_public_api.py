@@ -17,7 +17,7 @@ import blurcore as bc
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-LIBRARIES = {"blurcore_torch": "torch", "blurcore_jax": "jax"}
+LIBRARIES = {"blurcore_torch": ("torch",), "blurcore_jax": ("jax",), "blurcore.diffusers": ("torch", "diffusers")}
 SETTINGS = [
     *(cls for cls in bc.PROCESSES.values() if cls.__module__.startswith("blurcore.")),  # not those of examples/
     *bc.schedules.NOISE_SCHEDULES.values(), *bc.schedules.BLUR_SCHEDULES.values(), *bc.transforms.BASES.values(),
@@ -40,9 +40,10 @@ def exporting() -> list[str]:
 
 
 def load(name: str) -> Any:
-    library = LIBRARIES.get(name.partition(".")[0])
-    if library is not None:
-        pytest.importorskip(library)
+    for package, libraries in LIBRARIES.items():
+        if f"{name}.".startswith(f"{package}."):
+            for library in libraries:
+                pytest.importorskip(library)
     return importlib.import_module(name)
 
 

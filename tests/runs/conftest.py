@@ -79,11 +79,18 @@ class DummyBackend:
 
 
 @pytest.fixture
+def trainer() -> type[DummyTrainer]:
+    """The class of the trainer."""
+    return DummyTrainer
+
+
+@pytest.fixture
 def config_file(tmp_path: Path) -> Path:
     """A configuration for eight steps on ten random images, each epoch in two and a half batches."""
     images = np.random.default_rng(0).integers(0, 256, (10, 4, 4, 1), dtype=np.uint8)
     np.save(tmp_path / "images.npy", images)
     config = bc.RunConfig(
+        backend="dummy",
         data=bc.DataConfig(name="array", path=str(tmp_path / "images.npy")),
         train=bc.TrainConfig(steps=8, batch_size=4, log_every=1, checkpoint_every=2, keep_checkpoints=2),
     )

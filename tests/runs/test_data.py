@@ -43,7 +43,7 @@ def test_number_of_images_and_what_was_left_out_are_said_everywhere(
     code, says = train()
     assert code == 0
     left_out = "4 left out (2 .gif, 1 .txt, 1 unreadable)"
-    assert f"training on 3 images, 4 x 4 x 1: folder {str(pictures)!r}, 3 images, {left_out}\n" in says
+    assert f"training with dummy on 3 images, 4 x 4 x 1: folder {str(pictures)!r}, 3 images, {left_out}\n" in says
     assert {line["images"] for line in read_metrics(tmp_path / "run" / "metrics.jsonl")} == {3}
     about = describe_run(tmp_path / "run")
     assert (about["images"], about["left_out"]) == (3, {".gif": 2, ".txt": 1, "unreadable": 1})
@@ -54,7 +54,7 @@ def test_number_of_images_and_what_was_left_out_are_said_everywhere(
 def test_arrays_are_counted_too(train: Train, tmp_path: Path) -> None:
     code, says = train()
     assert code == 0
-    assert says.startswith("training on 10 images, 4 x 4 x 1: images.npy, an array of (10, 4, 4, 1)\n")
+    assert says.startswith("training with dummy on 10 images, 4 x 4 x 1: images.npy, an array of (10, 4, 4, 1)\n")
     assert describe_run(tmp_path / "run")["images"] == 10
     assert not (tmp_path / "run" / "data.json").exists()
 
@@ -156,6 +156,6 @@ def test_16_bits_of_an_array_are_said_in_the_first_line(train: Train, tmp_path: 
     code, says = train()
     assert code == 0
     assert says.startswith(
-        "training on 10 images, 4 x 4 x 1: images.npy, an array of (10, 4, 4), scaled to 8 bits from the 16 of its uint16\n"
+        "training with dummy on 10 images, 4 x 4 x 1: images.npy, an array of (10, 4, 4), scaled to 8 bits from the 16 of its uint16\n"
     )
     assert train("--resume", "--train.steps", "12", "--data.bits", "12")[0] != 0
