@@ -70,8 +70,10 @@ def test_wheel_has_the_page_of_the_explorer(wheel):
     assert pages == {"page.html", "page.css", "page.js"}
 
 
-def test_core_of_the_wheel_takes_less_than_a_megabyte(wheel):
-    assert sum(item.file_size for item in wheel.infolist() if item.filename.startswith("blurcore/")) < 10**6
+def test_wheel_holds_sources_and_nothing_large(wheel):
+    sizes = {item.filename: item.file_size for item in wheel.infolist()}
+    assert not {name: size for name, size in sizes.items() if size > 2**16}
+    assert sum(item.compress_size for item in wheel.infolist()) < 2**20
 
 
 def test_wheel_says_that_it_is_typed(wheel):

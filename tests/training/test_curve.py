@@ -112,7 +112,7 @@ def test_curve_goes_to_tensorboard_too(monkeypatch: pytest.MonkeyPatch, config: 
         def log(self, **values: float) -> None: ...
 
     monkeypatch.setattr(engine_metrics, "summary_writer", lambda: Writer)
-    with Scalars(Run(), replace(config.train, tensorboard=True)) as scalars:  # type: ignore[arg-type]
+    with Scalars(Run(), replace(config.train, tensorboard=True), num_images=1) as scalars:  # type: ignore[arg-type]
         scalars.write(Totals(), config.train, 3, seconds=1.0, distances={"spectrum_distance": 1.5})
     assert written["train/spectrum_distance"] == (1.5, 3)
 
