@@ -33,6 +33,10 @@ class UnreadableDataError(DataError):
     """Data that a run counts on cannot be read: they went away meanwhile, or some are damaged and none may be left out."""
 
 
+class OutputError(DataError):
+    """A picture or a film cannot be written: the settings made sense, the disk is full or the folder has gone."""
+
+
 class CheckpointError(BlurcoreError, RuntimeError):
     """A checkpoint is missing, damaged, belongs to another configuration, or it or its run cannot be written."""
 

@@ -12,7 +12,7 @@ import sys
 
 from blurcore._signals import watch_signals
 from blurcore.cli.streams import abandon_stdout, standard_streams
-from blurcore.errors import BlurcoreError, CheckpointError, RunStoppedError, UnreadableDataError
+from blurcore.errors import BlurcoreError, CheckpointError, OutputError, RunStoppedError, UnreadableDataError
 
 _EXTRAS = {
     **dict.fromkeys(("tyro", "shtab", "tomli_w", "rich", "PIL", "matplotlib", "safetensors", "scipy"), "cli"),
@@ -75,7 +75,7 @@ def _run(words: list[str]) -> int:
         return stop.code if isinstance(stop.code, int) else 0 if stop.code is None else 2
     except RunStoppedError as error:
         return _fail(error, error.exit_code)
-    except (CheckpointError, UnreadableDataError) as error:
+    except (CheckpointError, OutputError, UnreadableDataError) as error:
         return _fail(error, 1)
     except BlurcoreError as error:
         return _fail(error, 2)

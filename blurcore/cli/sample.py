@@ -44,20 +44,29 @@ def run(args: argparse.Namespace, rest: list[str]) -> int:
 
 
 def _write(images: np.ndarray[Any, Any], film: Film | None, folder: Path) -> None:
-    """Write what has been drawn, and say where."""
-    import numpy as np
-
+    """Write what has been drawn, then the pictures, which may fail, and say where."""
     from blurcore.data import save_samples
 
     folder.mkdir(parents=True, exist_ok=True)
-    scale = 1 if images.ndim == 3 else max(1, 64 // images.shape[-2])  # curves have a size of their own
-    save_samples(images, folder / "grid.png", scale=scale)
-    np.savez_compressed(folder / "samples.npz", images=images)
-    print(f"grid: {folder / 'grid.png'}")
-    if film is not None:
-        film.save(folder / "film.webp", scale=scale)
-        print(f"film: {folder / 'film.webp'}")
+    _save(folder / "samples.npz", images=images)
     print(f"images: {folder / 'samples.npz'} (uint8, {images.shape})")
+    scale = 1 if images.ndim == 3 else max(1, 64 // images.shape[-2])  # curves have a size of their own
+    if save_samples(images, folder / "grid.png", scale=scale):
+        print(f"grid: {folder / 'grid.png'}")
+    if film is not None and film.save(folder / "film.webp", scale=scale):
+        print(f"film: {folder / 'film.webp'}")
+
+
+def _save(path: Path, **arrays: Any) -> None:
+    """Write a .npz that is whole or absent."""
+    import numpy as np
+
+    partial = path.with_name(f".{path.stem}.partial.npz")
+    try:
+        np.savez_compressed(partial, **arrays)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def _parts(settings: SampleConfig) -> list[str | int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import math
 import os
 from pathlib import Path
@@ -12,7 +13,7 @@ import numpy.typing as npt
 from blurcore._checks import require
 from blurcore.data.formats import pillow
 from blurcore.data.images import MAX_PIXELS
-from blurcore.errors import DataError
+from blurcore.errors import OutputError
 
 
 def make_grid(
@@ -27,10 +28,8 @@ def make_grid(
     require(padding >= 0, "padding", padding, "0 or more pixels")
     require(scale >= 1, "scale", scale, "at least 1")
     count, height, width, channels = images.shape
-    across = min(columns or math.ceil(math.sqrt(count)), count)
-    down = math.ceil(count / across)
     height, width = height * scale, width * scale
-    size = (down * (height + padding) + padding, across * (width + padding) + padding)
+    across, size = _layout(count, (height, width), columns, padding)
     require(
         size[0] * size[1] <= MAX_PIXELS,
         "images", f"a grid of {size[0]} x {size[1]} pixels", f"few and small enough for {MAX_PIXELS} pixels",
@@ -41,6 +40,39 @@ def make_grid(
         left = padding + number % across * (width + padding)
         grid[top : top + height, left : left + width] = image.repeat(scale, axis=0).repeat(scale, axis=1)
     return grid
+
+
+def _layout(count: int, size: tuple[int, int], columns: int | None, padding: int) -> tuple[int, tuple[int, int]]:
+    """Return how many images of a size stand in a row, and the size of the grid."""
+    across = min(columns or math.ceil(math.sqrt(count)), count)
+    down = math.ceil(count / across)
+    height, width = size
+    return across, (down * (height + padding) + padding, across * (width + padding) + padding)
+
+
+def most_that_fit(
+    count: int, size: tuple[int, int], *, columns: int | None, pixels: int = MAX_PIXELS, side: int | None = None, padding: int = 2
+) -> int:  # fmt: skip
+    """Return how many of `count` images of a size a grid can show, in whole rows where there is more than one.
+
+    Parameters
+    ----------
+    count
+        How many there are.
+    size
+        (height, width) of each, as it is shown.
+    columns, padding
+        As for :func:`save_grid`.
+    pixels, side
+        The most pixels that the grid may have, together and along each side.
+    """
+
+    def too_large(count: int) -> bool:
+        height, width = _layout(count, size, columns, padding)[1]
+        return height * width > pixels or (side is not None and max(height, width) > side)
+
+    fit = bisect.bisect_left(range(1, count + 1), True, key=too_large)  # more images never make a smaller grid
+    return fit if fit == count or columns is None or fit < columns else fit // columns * columns
 
 
 def save_grid(
@@ -69,10 +101,16 @@ def save_grid(
     ------
     ArgumentError
         An argument has a value that makes no sense.
+    OutputError
+        The file cannot be written.
     DataError
-        The file cannot be written, or Pillow is missing; the message names the file.
+        Pillow is missing.
     """
-    grid = make_grid(images, columns, padding, scale)
+    write_picture(make_grid(images, columns, padding, scale), path)
+
+
+def write_picture(grid: npt.NDArray[np.uint8], path: str | os.PathLike[str]) -> None:
+    """Write a picture, uint8 (H, W, C) with C = 1 or 3, as a PNG that is whole or absent; errors as for :func:`save_grid`."""
     picture = pillow().fromarray(grid[..., 0] if grid.shape[-1] == 1 else grid)
     place = Path(path).expanduser()
     try:
@@ -84,4 +122,4 @@ def save_grid(
         finally:
             temporary.unlink(missing_ok=True)
     except OSError as error:
-        raise DataError(f"the grid cannot be written to {str(place)!r}: {error.strerror or error}") from error
+        raise OutputError(f"the grid cannot be written to {str(place)!r}: {error.strerror or error}") from error

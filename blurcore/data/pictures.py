@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import os
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from blurcore.data.grid import save_grid
+from blurcore.data.grid import make_grid, most_that_fit, write_picture
+from blurcore.data.images import MAX_PIXELS
 
+_log = logging.getLogger(__name__)
 _HEIGHT = 64
 _STRETCH = 2  # pixels of width for each sample of a signal
 
@@ -32,10 +36,64 @@ def as_images(samples: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.uint8], in
     return shown.reshape(-1, *shown.shape[2:]), shown.shape[1]
 
 
-def save_samples(samples: npt.NDArray[np.uint8], path: str | os.PathLike[str], *, scale: int = 1) -> None:
-    """Save samples of any number of axes as one PNG; see :func:`as_images` and :func:`blurcore.data.save_grid`."""
-    images, columns = as_images(samples)
-    save_grid(images, path, columns=columns, scale=scale)
+def save_samples(samples: npt.NDArray[np.uint8], path: str | os.PathLike[str], *, scale: int = 1) -> bool:
+    """Save samples of any number of axes as one PNG, as many as fit, and return whether it is there; what is left out is said.
+
+    Parameters
+    ----------
+    samples
+        As for :func:`as_images`.
+    path
+        The file; not written where not even one sample fits.
+    scale
+        Each pixel becomes scale x scale pixels.
+
+    Raises
+    ------
+    OutputError
+        The file cannot be written.
+    """
+    grids = grids_that_fit([samples], str(path), scale=scale)
+    for grid in grids:
+        write_picture(grid, path)
+    return bool(grids)
+
+
+def grids_that_fit(
+    sets: Sequence[npt.NDArray[np.uint8]], what: str, *, scale: int = 1, pixels: int = MAX_PIXELS, side: int | None = None
+) -> list[npt.NDArray[np.uint8]]:  # fmt: skip
+    """Return a grid (H, W, C) of each set of samples, of as many as fit; no grids where none does. A warning says what is left out.
+
+    Parameters
+    ----------
+    sets
+        As for :func:`as_images`, all of one shape; at least one.
+    what
+        The picture's name, for the warning.
+    scale
+        Each pixel becomes scale x scale pixels.
+    pixels, side
+        The most pixels that a grid may have, together and along each side.
+    """
+    samples = sets[0]
+    first, columns = as_images(samples[:1])  # one knows the size of all
+    count = len(samples) * len(first)
+    fit = most_that_fit(
+        count, (first.shape[1] * scale, first.shape[2] * scale), columns=columns, pixels=pixels, side=side
+    )
+    if fit < count:
+        limit = f"{pixels:,} pixels" + ("" if side is None else f", {side:,} a side")
+        name = {1: "signals", 2: "images", 3: "slices"}[samples.ndim - 2]
+        shown = (
+            f"shows the first {fit:,} of {count:,} {name}"
+            if fit
+            else f"is not written, as none of {count:,} {name} fits"
+        )
+        _log.warning("%s %s: the limit is %s", what, shown, limit)
+    if not fit:
+        return []
+    enough = -(-fit // len(first))
+    return [make_grid(as_images(each[:enough])[0][:fit], columns, scale=scale) for each in sets]
 
 
 def _curves(signal: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:

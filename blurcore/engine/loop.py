@@ -11,8 +11,8 @@ import hashlib
 import signal
 import sys
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol, SupportsFloat
@@ -337,11 +337,22 @@ class _Loop:
 
     def _now_and_then(self, watch: Watch) -> None:
         step, settings = self.trainer.step, self.config.train
-        if settings.sample_every and step % settings.sample_every == 0:
-            self._draw(watch)
         # In a row of skipped steps no checkpoint is written, which would push the good ones out.
         if self._due and self.totals.skipped_in_a_row == 0:
             self._save()
+        if settings.sample_every and step % settings.sample_every == 0:
+            with self._saved_first():
+                self._draw(watch)
+
+    @contextmanager
+    def _saved_first(self) -> Iterator[None]:
+        """Save the steps that have been taken before an error goes on in what a run could do without."""
+        try:
+            yield
+        except Exception:
+            if self.alone and self.totals.skipped_in_a_row == 0:  # with others, all of them would have to save
+                self._save()
+            raise
 
     def _writing(self) -> AbstractContextManager[CheckpointWriter | None]:
         if self.folder is None:
@@ -378,15 +389,13 @@ class _Loop:
         """Save a grid of samples under the step's number."""
         images = self._sample(self.config.sample, watch)
         if images is not None and self.folder is not None:
-            try:
-                save_samples(images, self.folder.path / "samples" / f"step-{self.trainer.step:08d}.png")
-            except DataError as error:  # the settings are right, the disk is full: no error of usage
-                raise CheckpointError(str(error)) from error
+            save_samples(images, self.folder.path / "samples" / f"step-{self.trainer.step:08d}.png")
 
     def _evaluate(self, watch: Watch) -> dict[str, float]:
         """Return how far samples are from the training images; nothing where a signal came between, or another process leads."""
-        images = self._sample(evaluation_settings(self.config), watch)
-        return {} if images is None or self.reference is None else self.reference.distances(images)
+        with self._saved_first():
+            images = self._sample(evaluation_settings(self.config), watch)
+            return {} if images is None or self.reference is None else self.reference.distances(images)
 
     def _sample(self, settings: SampleConfig, watch: Watch) -> np.ndarray[Any, Any] | None:
         """Draw samples by all processes together; a signal ends it where there is no other process, and None is returned."""

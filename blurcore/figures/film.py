@@ -11,16 +11,19 @@ from typing import Any
 import numpy as np
 
 from blurcore.data.formats import pillow
-from blurcore.data.grid import make_grid
-from blurcore.data.pictures import as_images
+from blurcore.data.pictures import grids_that_fit
 from blurcore.data.values import Values, to_pixels
-from blurcore.errors import DataError
+from blurcore.errors import OutputError
 
 Array = np.ndarray[Any, Any]
 
 _FRAMES = 60
 _MILLISECONDS = 80
 _LAST_FRAME = 2000
+_MAX_PIXELS = 2**23
+"""Of a frame: 60 of them, which Pillow wants at once, are 1.5 GB."""
+_MAX_SIDE = 16_383
+"""WebP has 14 bits for each side."""
 
 
 def evenly(count: int, most: int) -> list[int]:
@@ -44,7 +47,7 @@ def write_film(frames: Sequence[Array], path: Path, *, milliseconds: int = _MILL
 
     Raises
     ------
-    DataError
+    OutputError
         The file cannot be written.
     """
     grey = all(frame.shape[-1] == 1 or bool((frame == frame[..., :1]).all()) for frame in frames)
@@ -68,8 +71,8 @@ def write_film(frames: Sequence[Array], path: Path, *, milliseconds: int = _MILL
         partial.unlink(missing_ok=True)
 
 
-def _unwritten(path: Path, error: OSError) -> DataError:
-    return DataError(f"the film cannot be written to {str(path)!r}: {error.strerror or error}")
+def _unwritten(path: Path, error: OSError) -> OutputError:
+    return OutputError(f"the film cannot be written to {str(path)!r}: {error.strerror or error}")
 
 
 def _picture(frame: Array, *, grey: bool, palette: bool) -> Any:
@@ -99,13 +102,21 @@ class Film:
         if first == 0:
             self.states.append(to_pixels(x, self.values))
 
-    def save(self, path: Path, *, scale: int = 1) -> None:
-        """Write at most 60 evenly spaced states as a grid each; see :func:`write_film`.
+    def save(self, path: Path, *, scale: int = 1) -> bool:
+        """Write at most 60 evenly spaced states as a grid each, of the samples that fit; see :func:`write_film`.
+
+        Returns
+        -------
+        bool
+            Whether the film is there: not where not even one sample fits.
 
         Raises
         ------
-        DataError
+        OutputError
             The file cannot be written.
         """
         chosen = [self.states[i] for i in evenly(len(self.states), _FRAMES)]
-        write_film([make_grid(*as_images(state), scale=scale) for state in chosen], path)
+        frames = grids_that_fit(chosen, str(path), scale=scale, pixels=_MAX_PIXELS, side=_MAX_SIDE)
+        if frames:
+            write_film(frames, path)
+        return bool(frames)

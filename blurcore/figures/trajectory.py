@@ -18,11 +18,12 @@ import blurcore as bc
 from blurcore._checks import require
 from blurcore._typing import StrPath
 from blurcore.config import ProcessConfig
-from blurcore.data import ArrayDataset, Dataset, as_images, load
-from blurcore.data.grid import make_grid
+from blurcore.data import ArrayDataset, Dataset, load
+from blurcore.data.pictures import grids_that_fit
 from blurcore.data.values import to_data, to_pixels
 from blurcore.engine import first_states, fit_prior, times_of
 from blurcore.engine.draws import draws_of
+from blurcore.errors import OutputError
 from blurcore.figures.canvas import Margins, image_panels, in_style, name_of
 from blurcore.figures.film import Film, write_film
 from blurcore.oracle import dataset_denoiser, exact_prediction
@@ -31,6 +32,7 @@ from blurcore.runs import read_config
 
 Array = np.ndarray[Any, Any]
 
+_MAX_PIXELS = 2**22  # of a panel, which is shown far smaller than that
 _IMAGES = 500  # of the embedded digits that the exact denoiser knows
 _LEAST_SIGMA = 0.01
 _AXES = (1, 2)
@@ -159,15 +161,19 @@ def draw_trajectory(
     ------
     ArgumentError
         A number is out of its range.
-    DataError
-        The file cannot be written.
+    OutputError
+        The file cannot be written, or one sample is too large for a panel.
     """
     require(frames >= 2, "frames", frames, "at least 2")
     require(1 <= fps <= 50, "fps", fps, "from 1 to 50 frames a second")
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.patches import Rectangle
 
-    grids = [[_rgb(make_grid(*as_images(state))) for state in story.states] for story in stories]
+    grids = [[_rgb(grid) for grid in grids_that_fit(story.states, str(path), pixels=_MAX_PIXELS)] for story in stories]
+    if not all(grids):
+        raise OutputError(
+            f"the film cannot be written to {str(path)!r}: its samples are larger than {_MAX_PIXELS:,} pixels"
+        )
     tallest, widest = (max(films[0].shape[axis] for films in grids) for axis in (0, 1))
     scales = [max(1, min(tallest // films[0].shape[0], widest // films[0].shape[1])) for films in grids]
     lines = max(story.title.count("\n") for story in stories) + 1

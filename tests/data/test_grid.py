@@ -1,10 +1,16 @@
 from __future__ import annotations
 
+import math
+
+import hypothesis
+import hypothesis.strategies as st
 import numpy as np
 import pytest
 from PIL import Image
 
 from blurcore.data import load_image, save_grid
+from blurcore.data.grid import make_grid, most_that_fit
+from blurcore.data.pictures import grids_that_fit
 from blurcore.errors import ArgumentError, DataError
 
 IMAGES = np.random.default_rng(0).integers(0, 200, size=(5, 4, 6, 3), dtype=np.uint8)
@@ -86,3 +92,34 @@ def test_grid_refuses_arguments_that_make_no_sense(images, settings, message, tm
     with pytest.raises(ArgumentError, match=message):
         save_grid(images, tmp_path / "grid.png", **settings)
     assert list(tmp_path.iterdir()) == []
+
+
+@hypothesis.given(
+    count=st.integers(1, 30), size=st.tuples(st.integers(1, 9), st.integers(1, 9)), columns=st.none() | st.integers(1, 12),
+    pixels=st.integers(1, 2000), side=st.none() | st.integers(5, 60),
+)  # fmt: skip
+def test_most_images_that_fit_are_found_among_all_numbers(count, size, columns, pixels, side):
+    sizes = {n: make_grid(np.zeros((n, *size, 1), np.uint8), columns).shape[:2] for n in range(1, count + 1)}
+    whole = [n for n in sizes if columns is None or n <= columns or n % columns == 0 or n == count]
+    fit = [n for n in whole if math.prod(sizes[n]) <= pixels and max(sizes[n]) <= (side or max(sizes[n]))]
+    assert most_that_fit(count, size, columns=columns, pixels=pixels, side=side) == max(fit, default=0)
+
+
+@pytest.mark.parametrize(
+    ("shape", "limits", "grid", "said"),
+    [
+        ((30, 6, 5, 1), {"pixels": 500}, (18, 23, 1), "shows the first 6 of 30 images: the limit is 500 pixels"),
+        ((9, 6, 5, 3), {"side": 20}, (18, 16, 3), "the first 4 of 9 images: the limit is 67,108,864 pixels, 20 a side"),
+        ((3, 4, 6, 5, 1), {"pixels": 700}, (18, 30, 1), "the first 8 of 12 slices"),
+        ((9, 40, 2), {"side": 200}, (134, 166, 1), "the first 4 of 9 signals"),
+        ((2, 6, 5, 1), {"pixels": 20}, None, "is not written, as none of 2 images fits"),
+    ],
+)
+def test_grid_of_too_many_samples_shows_what_fits_and_says_so(shape, limits, grid, said, caplog):
+    samples = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    found = grids_that_fit([samples, samples], "grid.png", **limits)
+    assert [picture.shape for picture in found] == ([] if grid is None else [grid, grid])
+    assert len(caplog.messages) == 1
+    assert said in caplog.messages[0]
+    if shape[0] == 30:  # which ones
+        np.testing.assert_array_equal(found[0][2:8, 2:7], samples[0])

@@ -77,6 +77,16 @@ class DummyBackend:
 
         run_training(config, folder, make, resume=resume)
 
+    def sample(
+        self, folder: Path, settings: bc.SampleConfig, *, device: str = "auto", progress: bool = True, watch: Any = None
+    ) -> np.ndarray:  # fmt: skip
+        del folder, device, progress
+        rng = np.random.default_rng(settings.seed)
+        images = rng.integers(0, 256, (settings.num_samples, 4, 4, 1), dtype=np.uint8)
+        if watch is not None:
+            watch(0, 0, images / np.float32(255))
+        return images
+
 
 @pytest.fixture
 def trainer() -> type[DummyTrainer]:
@@ -111,6 +121,23 @@ def train(
         capsys.readouterr()
         code = main(["train", str(config_file), "--out", str(tmp_path / "run"), *words])
         return code, capsys.readouterr().err
+
+    return run
+
+
+@pytest.fixture
+def blurcore(
+    train: Callable[..., tuple[int, str]], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str, str]]:
+    """Any command in this process, after `blurcore train`: its exit code and what it says on stdout and stderr."""
+    for command in ("sample", "quality"):
+        monkeypatch.setattr(f"blurcore.cli.{command}.machinery_of", lambda folder, name: DummyBackend())
+    assert train()[0] == 0
+
+    def run(*words: object) -> tuple[int, str, str]:
+        capsys.readouterr()
+        code = main([str(word) for word in words])
+        return code, *capsys.readouterr()
 
     return run
 
