@@ -12,14 +12,14 @@ from typing import Any, NamedTuple
 import array_api_compat as compat
 import numpy as np
 
-from blurcore._checks import require
+from blurcore._checks import plain, require
 from blurcore._typing import Array, Device, DType, Namespace, Time
 from blurcore.errors import ArgumentError, NamespaceError
 
 
 def is_number(value: Any) -> bool:
     """Whether a value is a host scalar: a Python or NumPy number, but no bool."""
-    return isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
+    return isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
 
 
 def namespace(**arrays: Array) -> Namespace:
@@ -93,7 +93,7 @@ def upcast(x: Array) -> Array:
 
 
 def together(**arrays: Any) -> tuple[Any, ...]:
-    """Return arrays in the compute dtype of the first of them; numbers and None stay what they are.
+    """Return arrays in the compute dtype of the first of them, numbers as Python's; None stays None.
 
     Raises
     ------
@@ -102,6 +102,7 @@ def together(**arrays: Any) -> tuple[Any, ...]:
     ArgumentError
         An array is not real floating.
     """
+    arrays = {name: plain(value) for name, value in arrays.items()}
     given = {name: value for name, value in arrays.items() if value is not None and not is_number(value)}
     if not given:
         return tuple(arrays.values())
@@ -281,8 +282,9 @@ def schedule_time(**times: Time) -> tuple[Namespace, tuple[Array, ...]]:
 
 def normalize_axes(axes: tuple[int, ...] | int, ndim: int) -> tuple[int, ...]:
     """Return axes as non-negative integers; refuse those out of range or given twice."""
-    axes = (axes,) if isinstance(axes, int) else tuple(axes)
-    if not all(-ndim <= a < ndim for a in axes):
+    several: Any = (axes,) if is_number(axes) else axes
+    axes = tuple(plain(a) for a in several)
+    if not all(isinstance(a, int) and -ndim <= a < ndim for a in axes):
         raise ArgumentError(f"axes must be in [-{ndim}, {ndim}) for data with {ndim} axes; got {axes!r}")
     positive = tuple(a % ndim for a in axes)
     require(len(set(positive)) == len(positive), "axes", axes, "distinct")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from blurcore._checks import require, require_finite
+from blurcore._checks import make_plain, require, require_finite
 from blurcore.processes import BlurringDiffusion, ColdDiffusion, GaussianDiffusion, HeatDissipation, SpectralProcess
 from blurcore.samplers.grids import check_times
 
@@ -49,6 +49,7 @@ class DataConfig:
     """Mirror every other image at random, left to right (photographs, never digits)."""
 
     def __post_init__(self) -> None:
+        make_plain(self)
         if self.image_size is not None:
             require(len(self.image_size) == 2, "image_size", self.image_size, "two numbers, (height, width)")
             require(min(self.image_size) >= 1, "image_size", self.image_size, "at least 1 x 1")
@@ -87,6 +88,7 @@ class ModelConfig:
     """What the sinusoidal embedding shows the network: t, or the log-SNR of the DC frequency."""
 
     def __post_init__(self) -> None:
+        make_plain(self)
         require(self.norm_groups >= 1, "norm_groups", self.norm_groups, "at least 1")
         require(
             len(self.channel_multipliers) >= 1, "channel_multipliers", self.channel_multipliers, "one entry a level"
@@ -192,6 +194,7 @@ class TrainConfig:
     """Send the scalars to Weights & Biases too, by way of RUN/wandb (needs the extra `wandb`; WANDB_MODE=offline: do not send)."""
 
     def __post_init__(self) -> None:
+        make_plain(self)
         for name in (
             "steps",
             "batch_size",
@@ -267,6 +270,7 @@ class SampleConfig:
     """Quantile of the magnitudes that dynamic thresholding brings into the range, in (0, 1]."""
 
     def __post_init__(self) -> None:
+        make_plain(self)
         for name in ("num_steps", "num_samples", "batch_size"):
             require(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
         require(0.0 <= self.eta <= 1.0, "eta", self.eta, "in [0, 1]")
@@ -309,6 +313,7 @@ class RunConfig:
     """Sampling."""
 
     def __post_init__(self) -> None:
+        make_plain(self)
         require(self.seed >= 0, "seed", self.seed, "0 or more")
 
 
@@ -336,6 +341,7 @@ class EvaluateConfig:
     """Seed of the noise and the probes."""
 
     def __post_init__(self) -> None:
+        make_plain(self)
         for name in ("num_images", "num_steps", "batch_size"):
             require(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
         for name in ("probes", "seed"):

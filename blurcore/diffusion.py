@@ -25,6 +25,7 @@ from blurcore._arrays import align, is_checkable, is_number, namespace, normaliz
 from blurcore._typing import A, Array, Time
 from blurcore.errors import ArgumentError, DegenerateError, NotMarkovError
 from blurcore.processes import SDE, Difference, Marginal, Process
+from blurcore.transforms import check_shape
 
 
 class Transition(NamedTuple, Generic[A]):
@@ -245,7 +246,8 @@ def _require_fall(log_snr: Any, s: Time, t: Time, shape: tuple[int, ...]) -> Non
     if bool(np.all(log_snr <= 0)):
         return
     worst = np.unravel_index(int(np.argmax(np.where(np.isnan(log_snr), np.inf, log_snr))), log_snr.shape)
-    frequency = tuple(int(i) for i in worst[-len(shape) :]) if isinstance(shape, tuple) else int(worst[-1])
+    shape = check_shape(shape)
+    frequency = tuple(int(i) for i in worst[-len(shape) :])
     raise NotMarkovError(
         f"the log-SNR of frequency {frequency} on the grid {shape} changes by {float(log_snr[worst]):+.3g} between s = {s!r} and t = {t!r};"
         " it must not increase with time"

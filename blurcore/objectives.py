@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol, final
 
 from blurcore._arrays import namespace, together, upcast
-from blurcore._checks import require
+from blurcore._checks import make_plain, require
 from blurcore._typing import Array
 from blurcore.diffusion import diffuse, marginal_for
 from blurcore.errors import ArgumentError
@@ -87,6 +87,9 @@ class Denoising:
     spread: Spread = "low_discrepancy"
     levels: int = 0
 
+    def __post_init__(self) -> None:
+        make_plain(self)
+
     def times(self, uniform: Array) -> Array:
         """Return the times of a batch; see :meth:`Objective.times`."""
         return at_levels(draw_times(uniform, self.spread), self.levels)
@@ -132,6 +135,7 @@ class HeatReversal:
     spread: Spread = "low_discrepancy"
 
     def __post_init__(self) -> None:
+        make_plain(self)
         _levels(self.process)
 
     @property
@@ -186,6 +190,9 @@ class Restoration:
     process: ColdDiffusion
     spread: Spread = "low_discrepancy"
     levels: int = 0
+
+    def __post_init__(self) -> None:
+        make_plain(self)
 
     def times(self, uniform: Array) -> Array:
         """Return the times of a batch; see :meth:`Objective.times`."""

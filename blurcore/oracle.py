@@ -18,7 +18,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from blurcore._arrays import is_checkable, namespace, require_real, upcast
+from blurcore._arrays import is_checkable, is_number, namespace, require_real, upcast
+from blurcore._checks import plain, require
 from blurcore._typing import Array
 from blurcore.errors import ArgumentError, DegenerateError
 from blurcore.prediction import convert
@@ -52,8 +53,7 @@ def gaussian_denoiser(u: Array, *, mean: Array | float, variance: Array | float,
     """
     xp = namespace(u=u, mean=mean, variance=variance, alpha=marginal.alpha, sigma=marginal.sigma)
     require_real(u=u)
-    if isinstance(variance, (int, float)) and not variance >= 0:
-        raise ArgumentError(f"variance must be 0 or more; got {variance!r}")
+    _check_variance(variance)
     alpha, sigma = marginal
     mean, variance = _rank(xp, mean, u.ndim), _rank(xp, variance, u.ndim)
     gain = _divide(xp, alpha * variance, alpha**2 * variance + sigma**2)
@@ -74,7 +74,15 @@ def gaussian_variance(*, variance: Array | float, marginal: Marginal[Array]) -> 
     -------
     Array
         Broadcast of the arguments, of the library and device of `marginal`; 0 where alpha^2 c + sigma^2 is 0.
+
+    Raises
+    ------
+    ArgumentError
+        A variance that is a number is negative.
+    NamespaceError
+        The arrays belong to different libraries or devices.
     """
+    _check_variance(variance)
     xp = namespace(variance=variance, alpha=marginal.alpha, sigma=marginal.sigma)
     alpha, sigma = marginal
     variance = _rank(xp, variance, alpha.ndim)
@@ -183,11 +191,18 @@ def exact_prediction(x0: Array, u: Array, marginal: Marginal[Array]) -> Predicti
     return Prediction(x0=x0, eps=convert(x0, "x0", "eps", z=u, marginal=marginal))
 
 
-def _rank(xp: Any, value: Array | float, ndim: int) -> Any:
+def _rank(xp: Any, value: Any, ndim: int) -> Any:
     """Return an array with leading axes of size 1 up to `ndim`, so that no operation broadcasts between ranks."""
-    if isinstance(value, (int, float)) or value.ndim >= ndim:
+    if is_number(value):
+        return float(value)
+    if value.ndim >= ndim:
         return value
     return xp.reshape(value, (*([1] * (ndim - value.ndim)), *value.shape))
+
+
+def _check_variance(variance: Array | float) -> None:
+    if is_number(variance):
+        require(variance >= 0, "variance", plain(variance), "0 or more")
 
 
 def _divide(xp: Any, numerator: Array, denominator: Array) -> Array:

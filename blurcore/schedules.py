@@ -18,7 +18,7 @@ from typing import NamedTuple, Protocol, final, runtime_checkable
 import numpy as np
 
 from blurcore._arrays import schedule_time
-from blurcore._checks import require, require_finite
+from blurcore._checks import make_plain, require, require_finite
 from blurcore._typing import Array, Namespace, Time
 
 
@@ -98,6 +98,7 @@ class CosineLogSNR:
     log_snr_max: float = 10.0
 
     def __post_init__(self) -> None:
+        make_plain(self)
         require_finite("log_snr_min", self.log_snr_min)
         require_finite("log_snr_max", self.log_snr_max)
         for name, value in (("log_snr_min", self.log_snr_min), ("log_snr_max", self.log_snr_max)):
@@ -184,6 +185,7 @@ class LinearBeta:
     num_steps: int = 1000
 
     def __post_init__(self) -> None:
+        make_plain(self)
         require_finite("beta_start", self.beta_start)
         require_finite("beta_end", self.beta_end)
         require(
@@ -298,6 +300,7 @@ class ConstantSigma:
     sigma: float = 0.01
 
     def __post_init__(self) -> None:
+        make_plain(self)
         require_finite("sigma", self.sigma)
         require(0 <= self.sigma <= 1e6, "sigma", self.sigma, "0 or more, and at most 1e6")
 
@@ -374,6 +377,7 @@ class SinSquared:
     sigma_blur_max: float = 20.0
 
     def __post_init__(self) -> None:
+        make_plain(self)
         _check_sigma_blur_max(self.sigma_blur_max)
 
     def tau(self, t: Time) -> Array:
@@ -412,6 +416,7 @@ class Sin:
     sigma_blur_max: float = 20.0
 
     def __post_init__(self) -> None:
+        make_plain(self)
         _check_sigma_blur_max(self.sigma_blur_max)
 
     def tau(self, t: Time) -> Array:
@@ -456,6 +461,7 @@ class LogLinear:
     num_levels: int = 200
 
     def __post_init__(self) -> None:
+        make_plain(self)
         require_finite("sigma_blur_min", self.sigma_blur_min)
         require_finite("sigma_blur_max", self.sigma_blur_max)
         require(self.sigma_blur_min > 0, "sigma_blur_min", self.sigma_blur_min, "positive")

@@ -15,6 +15,7 @@ from collections import ChainMap
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
+from blurcore._checks import plain
 from blurcore.errors import ArgumentError, ConfigError
 from blurcore.processes import PROCESSES
 from blurcore.schedules import BLUR_SCHEDULES, NOISE_SCHEDULES
@@ -110,7 +111,7 @@ def to_dict(settings: Any) -> dict[str, Any]:
         raise ConfigError(f"settings must be a dataclass of blurcore; got {type(settings).__name__}")
     result: dict[str, Any] = {"kind": type(settings).__name__} if _has_kind(type(settings)) else {}
     for field in dataclasses.fields(settings):
-        value = getattr(settings, field.name)
+        value = plain(getattr(settings, field.name))  # classes of others may hold what NumPy gave them
         if dataclasses.is_dataclass(value):
             value = to_dict(value)
         elif isinstance(value, tuple):
@@ -202,7 +203,7 @@ def class_of(data: dict[str, Any], name: str = "") -> type[Any]:
 
 def _coerce(value: Any, hint: Any, path: str) -> Any:
     """Return `value` as the annotated type, allowing what JSON and TOML cannot tell apart (1 for 1.0, list for tuple)."""
-    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    origin, args, value = typing.get_origin(hint), typing.get_args(hint), plain(value)
     if dataclasses.is_dataclass(hint):
         return from_dict(value, typing.cast("type[Any]", hint), name=path)
     if origin in (typing.Union, types.UnionType):

@@ -28,7 +28,7 @@ import array_api_compat as compat
 import numpy as np
 
 from blurcore._arrays import Frame, frame, normalize_axes, require_floating, upcast
-from blurcore._checks import require
+from blurcore._checks import plain, require
 from blurcore._choice import fft_axes, has_scipy, threads
 from blurcore._constants import constant, fixed, recipe, where
 from blurcore._cosine import dct, dst, idct, idst
@@ -58,7 +58,8 @@ class Basis(Protocol):
 
 def check_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
     """Return a grid shape as a tuple of positive integers, or refuse it."""
-    shape = (shape,) if isinstance(shape, int) else tuple(shape)
+    sizes = shape if hasattr(shape, "__iter__") else (shape,)
+    shape = tuple(plain(n) for n in sizes)
     require(
         len(shape) >= 1 and all(isinstance(n, int) and n >= 1 for n in shape), "shape", shape, "a tuple of sizes >= 1"
     )

@@ -16,7 +16,7 @@ import array_api_compat as compat
 import numpy as np
 
 from blurcore._arrays import device_beside, schedule_time
-from blurcore._checks import require
+from blurcore._checks import make_plain, require
 from blurcore._typing import Array, Namespace, Time
 from blurcore.schedules import NoiseRates, NoiseScales
 
@@ -40,6 +40,7 @@ class AlphaBars:
     values: tuple[float, ...]
 
     def __post_init__(self) -> None:
+        make_plain(self)
         require(len(self.values) > 0, "alphas_cumprod", self.values, "one or more numbers")
         for k, value in enumerate(self.values):
             require(0 < value < 1, f"alphas_cumprod[{k}]", value, "in (0, 1), as betas in (0, 1) give it")

@@ -18,7 +18,7 @@ from diffusers.configuration_utils import register_to_config
 from diffusers.utils import BaseOutput
 from diffusers.utils.torch_utils import randn_tensor
 
-from blurcore._checks import require
+from blurcore._checks import plain, require
 from blurcore.diffusers.alpha_bars import AlphaBars
 from blurcore.diffusion import diffuse, marginal_for
 from blurcore.errors import ArgumentError
@@ -110,13 +110,17 @@ class BlurringScheduler(DDPMScheduler):  # type: ignore[misc]
         sigma_blur_max: float = 20.0,
         min_scale: float = 1e-3,
     ) -> None:
+        num_train_timesteps = plain(num_train_timesteps)
         self._check(num_train_timesteps, prediction_type, variance_type, rescale_betas_zero_snr)
         DDPMScheduler.__init__.__wrapped__(  # past the decorator, which would take these for the whole configuration
             self, num_train_timesteps, beta_start, beta_end, beta_schedule, trained_betas, variance_type
         )
         if process is not None and not isinstance(process, dict):
             process = to_dict(process)
-        self.register_to_config(process=process)
+        self.register_to_config(
+            process=process,
+            **{name: plain(value) for name, value in self.config.items() if isinstance(value, np.generic)},
+        )
         self.process: Process = self._make_process(process, sigma_blur_max, min_scale)
         if prediction_type in KINDS:
             check_prediction(self.process, KINDS[prediction_type], (1 / self._steps, 1.0), shape=_LOOKED_AT)

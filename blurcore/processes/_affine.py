@@ -84,7 +84,6 @@ class AffineProcess:
         return f.xp.reshape(lam, (*([1] * num_times), *lam.shape))
 
     def _setup(self, shape: tuple[int, ...], like: Array | None, **times: Time) -> tuple[Times, Array]:
-        shape = check_shape(shape)
         ready = prepare_times(like, **times)
         if isinstance(self._parts().basis, Identity):
             shape = (1,) * len(shape)  # one value serves all frequencies: leave it to broadcasting
@@ -116,6 +115,7 @@ class AffineProcess:
         NamespaceError
             `t` and `like` belong to different libraries or devices.
         """
+        shape = check_shape(shape)
         times, lam = self._setup(shape, like, t=t)
         noise, blur, min_scale, _ = self._parts()
         (t,) = times.values
@@ -129,6 +129,7 @@ class AffineProcess:
 
         Arguments, shape and errors as in :meth:`marginal`; infinite where sigma_t = 0.
         """
+        shape = check_shape(shape)
         times, lam = self._setup(shape, like, t=t)
         noise, blur, min_scale, _ = self._parts()
         (t,) = times.values
@@ -142,6 +143,7 @@ class AffineProcess:
         Arguments as in :meth:`marginal`. The order of s and t is not checked here; see
         :func:`blurcore.transition` and :func:`blurcore.posterior`.
         """
+        shape = check_shape(shape)
         times, lam = self._setup(shape, like, t=t, s=s)
         xp = times.frame.xp
         noise, blur, min_scale, _ = self._parts()
@@ -162,6 +164,7 @@ class AffineProcess:
 
         Arguments and errors as in :meth:`marginal`; both have shape ``(*t.shape, *shape)``.
         """
+        shape = check_shape(shape)
         times, lam = self._setup(shape, like, t=t)
         xp = times.frame.xp
         noise, blur, min_scale, _ = self._parts()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import final
 
-from blurcore._checks import require, require_finite
+from blurcore._checks import make_plain, require, require_finite
 from blurcore.processes._affine import AffineProcess, Parts
 from blurcore.schedules import BlurSchedule, ConstantSigma, LogLinear
 from blurcore.transforms import DCT, DST, Identity, RealFourier
@@ -38,6 +38,7 @@ class ColdDiffusion(AffineProcess):
     basis: DCT | DST | RealFourier | Identity = DCT()
 
     def __post_init__(self) -> None:
+        make_plain(self)
         require_finite("min_scale", self.min_scale)
         require(0.0 <= self.min_scale <= 1.0, "min_scale", self.min_scale, "in [0, 1]")
         self._require_markov()

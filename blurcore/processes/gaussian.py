@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import final
 
+from blurcore._checks import make_plain
 from blurcore.processes._affine import AffineProcess, Parts
 from blurcore.schedules import CosineLogSNR, NoBlur, NoiseSchedule
 from blurcore.transforms import Identity
@@ -29,6 +30,7 @@ class GaussianDiffusion(AffineProcess):
     noise: NoiseSchedule = CosineLogSNR()
 
     def __post_init__(self) -> None:
+        make_plain(self)
         self._require_markov()
 
     @property

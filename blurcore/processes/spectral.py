@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from blurcore._arrays import Frame, prepare_times
+from blurcore._checks import make_plain
 from blurcore._typing import Array, Time
 from blurcore.errors import NotMarkovError
 from blurcore.processes._affine import SDE, Difference, Marginal
@@ -51,6 +52,7 @@ class SpectralProcess:
     basis: DCT | DST | RealFourier = DCT()
 
     def __post_init__(self) -> None:
+        make_plain(self)
         lam = np.concatenate([[0.0], np.geomspace(1e-4, 3 * np.pi**2, 24)])[:, None]
         times = np.linspace(0.0, 1.0, 257)
         snr = np.broadcast_to(np.asarray(self.logs(times[None, :], lam).snr), (25, 257))

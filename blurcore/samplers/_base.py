@@ -8,6 +8,7 @@ from typing import Any, Generic, NamedTuple, Protocol
 import numpy as np
 
 from blurcore._arrays import align, check_step, is_checkable, is_number, namespace, together
+from blurcore._checks import make_plain
 from blurcore._typing import A, Array, Time
 from blurcore.diffusion import grid_shape, marginal_for
 from blurcore.errors import DegenerateError
@@ -112,6 +113,9 @@ class Stepper:
 
     process: Process
     axes: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        make_plain(self)
 
     def stages(self, times: tuple[float, ...]) -> tuple[tuple[float, float], ...]:
         """Return the pairs of neighbours; see :meth:`Solver.stages`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, final
 
-from blurcore._checks import require
+from blurcore._checks import make_plain, require
 from blurcore._typing import Array, Time
 from blurcore.diffusion import posterior, transition
 from blurcore.processes import Process
@@ -32,6 +32,7 @@ class Ancestral(LinearStepper):
     variance: Literal["posterior", "upper"] = "posterior"
 
     def __post_init__(self) -> None:
+        make_plain(self)
         require(self.variance in ("posterior", "upper"), "variance", self.variance, "'posterior' or 'upper'")
 
     @property

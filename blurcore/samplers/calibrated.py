@@ -22,12 +22,13 @@ from typing import Any, final
 import numpy as np
 
 from blurcore._arrays import is_number, prepare_times
-from blurcore._checks import require
+from blurcore._checks import make_plain, require
 from blurcore._typing import Array, Time
 from blurcore.diffusion import posterior
 from blurcore.errors import ArgumentError
 from blurcore.processes import Process
 from blurcore.samplers._base import Coefficients, LinearStepper
+from blurcore.transforms import check_shape
 
 
 @final
@@ -110,10 +111,10 @@ class X0Error:
         ArgumentError
             The table is for another grid, or t is a number outside its times.
         """
-        grid = self.values.shape[1:]
+        grid, shape = self.values.shape[1:], check_shape(shape)
         require(
             len(grid) == len(shape) and all(n in (1, m) for n, m in zip(grid, shape, strict=True)), "x0_error",
-            grid, f"a table for the grid {tuple(shape)}",
+            grid, f"a table for the grid {shape}",
         )  # fmt: skip
         ready = prepare_times(like, t=t)
         frame, (time,) = ready.frame, ready.values
@@ -163,6 +164,7 @@ class CalibratedAncestral(LinearStepper):
     axes: tuple[int, ...] = (-2, -1)
 
     def __post_init__(self) -> None:
+        make_plain(self)
         require(isinstance(self.x0_error, X0Error), "x0_error", self.x0_error, "an X0Error")
 
     @property

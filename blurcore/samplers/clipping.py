@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, final
 
 from blurcore._arrays import require_floating
-from blurcore._checks import require, require_finite
+from blurcore._checks import make_plain, require, require_finite
 from blurcore._typing import Array
 from blurcore.transforms import Basis
 
@@ -42,6 +42,7 @@ class Clip:
     quantile: float | None = None
 
     def __post_init__(self) -> None:
+        make_plain(self)
         require_finite("low", self.low)
         require_finite("high", self.high)
         require(self.low < self.high, "low", self.low, f"below high = {self.high}")

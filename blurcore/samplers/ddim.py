@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import final
 
 from blurcore._arrays import namespace
-from blurcore._checks import require
+from blurcore._checks import make_plain, require, require_finite
 from blurcore._typing import Array, Time
 from blurcore.diffusion import posterior
 from blurcore.processes import Process
@@ -41,6 +41,8 @@ class DDIM(LinearStepper):
     eta: float = 0.0
 
     def __post_init__(self) -> None:
+        make_plain(self)
+        require_finite("eta", self.eta)
         require(0.0 <= self.eta <= 1.0, "eta", self.eta, "in [0, 1]")
 
     @property

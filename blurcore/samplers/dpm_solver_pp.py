@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from typing import Generic, Literal, NamedTuple, final
 
 from blurcore._arrays import align, is_checkable, is_number, namespace, together
-from blurcore._checks import require
+from blurcore._checks import make_plain, require
 from blurcore._typing import A, Array, Time
 from blurcore.diffusion import require_noise
 from blurcore.processes import Process
@@ -92,6 +92,7 @@ class DPMSolverPP(Stepper):
     order: Literal[1, 2, 3] = 2
 
     def __post_init__(self) -> None:
+        make_plain(self)
         require(self.order in (1, 2, 3), "order", self.order, "1, 2 or 3")
 
     @property

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Generic, Literal, NamedTuple, final
 
 from blurcore._arrays import align, namespace, together
-from blurcore._checks import require
+from blurcore._checks import make_plain, require
 from blurcore._typing import A, Array, Time
 from blurcore.diffusion import posterior
 from blurcore.processes import Process
@@ -53,6 +53,7 @@ class DPMSolverSDE(Stepper):
     order: Literal[1, 2] = 2
 
     def __post_init__(self) -> None:
+        make_plain(self)
         require(self.order in (1, 2), "order", self.order, "1 or 2")
 
     @property

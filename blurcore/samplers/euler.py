@@ -18,6 +18,7 @@ from blurcore._typing import Array, Time
 from blurcore.diffusion import require_noise
 from blurcore.processes import Process
 from blurcore.samplers._base import Coefficients, LinearStepper
+from blurcore.transforms import check_shape
 
 
 class Slope(NamedTuple):
@@ -36,6 +37,7 @@ def slope_of(process: Process, what: str, t: Time, s: Time, *, shape: tuple[int,
     DegenerateError
         sigma is 0 at t, so that there is no score; `what` is named.
     """
+    shape = check_shape(shape)
     times = prepare_times(like, t=t, s=s)
     frame, (start, end) = times.frame, times.values
     sde = process.sde(t, shape=shape, like=like)

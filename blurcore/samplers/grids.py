@@ -6,13 +6,16 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from blurcore._arrays import is_number
-from blurcore._checks import require
+from blurcore._checks import plain, require
 from blurcore.errors import ArgumentError
 from blurcore.schedules import NoiseSchedule
 
 
-def _check_num_steps(num_steps: int) -> None:
+def _whole(num_steps: int) -> int:
+    """Return a number of steps as a Python number, or refuse it."""
+    num_steps = plain(num_steps)
     require(isinstance(num_steps, int) and num_steps >= 1, "num_steps", num_steps, "a whole number >= 1")
+    return num_steps
 
 
 def uniform_times(num_steps: int) -> tuple[float, ...]:
@@ -23,7 +26,7 @@ def uniform_times(num_steps: int) -> tuple[float, ...]:
     ArgumentError
         `num_steps` is no whole number >= 1.
     """
-    _check_num_steps(num_steps)
+    num_steps = _whole(num_steps)
     return tuple((num_steps - i) / num_steps for i in range(num_steps + 1))
 
 
@@ -37,7 +40,7 @@ def quadratic_times(num_steps: int) -> tuple[float, ...]:
     ArgumentError
         `num_steps` is no whole number >= 1.
     """
-    _check_num_steps(num_steps)
+    num_steps = _whole(num_steps)
     return tuple(((num_steps - i) / num_steps) ** 2 for i in range(num_steps + 1))
 
 
@@ -83,7 +86,7 @@ def log_snr_times(num_steps: int, noise: NoiseSchedule) -> tuple[float, ...]:
     ArgumentError
         `num_steps` is no whole number >= 1, or the log-SNR is infinite or constant (LinearBeta, ConstantSigma).
     """
-    _check_num_steps(num_steps)
+    num_steps = _whole(num_steps)
     first, last = float(noise.log_snr(1.0)), float(noise.log_snr(0.0))
     require(first < last < float("inf"), "noise", noise, "a schedule with a finite, strictly decreasing log-SNR")
     inner = [_time_of(noise, first + (last - first) * i / num_steps) for i in range(1, num_steps)]

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, final
 
-from blurcore._checks import require, require_finite
+from blurcore._checks import make_plain, require, require_finite
 from blurcore._typing import Array, Time
 from blurcore.processes import Process
 from blurcore.samplers._base import Coefficients, LinearStepper
@@ -43,6 +43,7 @@ class InverseHeat(LinearStepper):
     predicts: Literal["data", "mean"] = "data"
 
     def __post_init__(self) -> None:
+        make_plain(self)
         require(self.predicts in ("data", "mean"), "predicts", self.predicts, "data or mean")
         if self.delta is not None:
             require_finite("delta", self.delta)
