@@ -61,7 +61,7 @@ def main() -> None:
     for name, own in SAMPLERS.items():
         for steps in args.steps:
             settings = replace(base, num_steps=steps, **({"sampler": name} | own))
-            rows.setdefault(name, []).append(distances(backend.sample(args.run, settings, progress=False), real))
+            rows.setdefault(name, []).append(distances(backend.sample(args.run, settings, progress=False).images, real))
         print(f"| {name} | " + " | ".join(f"{s:.2f} / {f:.1f}" for s, f in rows[name]) + " |", flush=True)
     held_out = distances(load(replace(config.data, split="test"))[: args.num_samples], real)
     print(f"| held-out images | {held_out[0]:.2f} / {held_out[1]:.1f} |")

@@ -37,6 +37,10 @@ class OutputError(DataError):
     """A picture or a film cannot be written: the settings made sense, the disk is full or the folder has gone."""
 
 
+class NotFiniteError(BlurcoreError, ArithmeticError):
+    """What a run's network has led to is not finite, so that no picture and no number of it means anything."""
+
+
 class CheckpointError(BlurcoreError, RuntimeError):
     """A checkpoint is missing, damaged, belongs to another configuration, or it or its run cannot be written."""
 

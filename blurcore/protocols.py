@@ -13,6 +13,7 @@ import numpy as np
 
 from blurcore._typing import Array, StrPath
 from blurcore.config import RunConfig, SampleConfig
+from blurcore.data.values import Samples
 from blurcore.operations import CoreOperations
 
 Watcher = Callable[[int, int, np.ndarray[Any, Any]], None]
@@ -106,8 +107,8 @@ class Machinery(Protocol):
         device: str = "auto",
         progress: bool = True,
         watch: Watcher | None = None,
-    ) -> np.ndarray[Any, Any]:
-        """Draw images from a run, uint8 (n, *grid, C); `watch` is shown the states on the way."""
+    ) -> Samples:
+        """Draw images from a run; `watch` is shown the states on the way."""
         ...
 
     def network(self, folder: StrPath, *, device: str = "auto") -> RunNetwork:

@@ -12,6 +12,7 @@ import numpy as np
 
 from blurcore._typing import StrPath
 from blurcore.config import RunConfig, SampleConfig
+from blurcore.data.values import Samples
 from blurcore.operations import CORE, CoreOperations
 from blurcore.protocols import Processes, RunNetwork, Watcher
 from blurcore.runs.checkpoint import Arrays
@@ -78,7 +79,7 @@ class JaxBackend:
         device: str = "auto",
         progress: bool = True,
         watch: Watcher | None = None,
-    ) -> np.ndarray:
+    ) -> Samples:
         """Draw images from a run; see :func:`blurcore_jax.sampler.sample_run`."""
         from blurcore_jax.sampler import sample_run
 

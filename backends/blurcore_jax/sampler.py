@@ -22,7 +22,7 @@ from jax.sharding import Mesh
 import blurcore as bc
 from blurcore._typing import StrPath
 from blurcore.config import DataConfig, ModelConfig, RunConfig, SampleConfig, TrainConfig
-from blurcore.data.values import to_pixels
+from blurcore.data.values import Samples, to_samples
 from blurcore.engine import (
     Draw,
     Prior,
@@ -321,7 +321,9 @@ def sample(
             )  # fmt: skip
             batches.append(gather(x)[:wanted])
     clip, result = clip_of(config.data, settings), np.concatenate(batches)
-    return result if clip is None else clip.data(result)
+    if clip is None:
+        return result
+    return clip.data(np.where(np.isfinite(result), result, np.float32(np.nan)))  # an infinity must not look like white
 
 
 def build_model(config: RunConfig, image_shape: tuple[int, ...], rngs: nnx.Rngs) -> UNet:
@@ -363,7 +365,7 @@ def sample_run(
     device: str = "auto",
     progress: bool = True,
     watch: Watcher | None = None,
-) -> np.ndarray:
+) -> Samples:
     """Draw images from a run's averaged weights, whichever backend trained them.
 
     Parameters
@@ -381,8 +383,8 @@ def sample_run(
 
     Returns
     -------
-    ndarray
-        uint8, (num_samples, *grid, C).
+    Samples
+        `images` uint8 (num_samples, *grid, C); `finite` says of each whether it is one.
 
     Raises
     ------
@@ -396,7 +398,7 @@ def sample_run(
             config, graphdef, params, image_shape=image_shape, settings=settings, prior=prior, devices=devices, progress=progress,
             x0_error=read_calibration(folder) if settings.sampler == "calibrated" else None, watch=watch,
         )  # fmt: skip
-    return to_pixels(draws, config.data.values)
+    return to_samples(draws, config.data.values)
 
 
 def run_network(folder: StrPath, *, device: str = "auto") -> RunNetwork:

@@ -22,7 +22,7 @@ from jax.sharding import Mesh
 
 from blurcore._typing import StrPath
 from blurcore.config import DataConfig, ModelConfig, RunConfig, SampleConfig, TrainConfig
-from blurcore.data.values import SCALES, to_pixels
+from blurcore.data.values import SCALES, Samples, to_samples
 from blurcore.engine import Prior, Stream, condition, ema_decay, learning_rate, objective_of, run_training
 from blurcore.errors import CheckpointError
 from blurcore.runs.checkpoint import Arrays, require_training_state
@@ -231,13 +231,13 @@ class Trainer:
         }
         return optax.ScaleByAdamState(count=np.array(int(counts.pop()), dtype=np.int32), **moments)
 
-    def sample(self, settings: SampleConfig, prior: Prior | None) -> np.ndarray:
+    def sample(self, settings: SampleConfig, prior: Prior | None) -> Samples:
         """Draw images with the averaged weights; see :class:`blurcore.engine.Trainer`."""
         draws = sample(
             self.config, self.graphdef, self.state.ema, image_shape=self.image_shape, settings=settings, prior=prior,
             devices=list(self.mesh.devices.flat), progress=False,
         )  # fmt: skip
-        return to_pixels(draws, self.config.data.values)
+        return to_samples(draws, self.config.data.values)
 
 
 def _groups(state: State, layout: Callable[[Any], Any]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import torch
 
 from blurcore._typing import StrPath
 from blurcore.config import RunConfig, SampleConfig
+from blurcore.data.values import Samples
 from blurcore.operations import CORE, CoreOperations
 from blurcore.protocols import Processes, RunNetwork, Watcher
 from blurcore.runs.checkpoint import Arrays
@@ -76,7 +77,7 @@ class TorchBackend:
         device: str = "auto",
         progress: bool = True,
         watch: Watcher | None = None,
-    ) -> np.ndarray:
+    ) -> Samples:
         """Draw images from a run; see :func:`blurcore_torch.sampler.sample_run`."""
         from blurcore_torch.sampler import sample_run
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 import blurcore as bc
 from blurcore._typing import StrPath
 from blurcore.config import RunConfig, SampleConfig
-from blurcore.data.values import to_pixels
+from blurcore.data.values import Samples, to_samples
 from blurcore.engine import (
     Draw,
     Prior,
@@ -114,7 +114,9 @@ def sample(
     if watch is None:
         result = torch.from_numpy(team.total(result.numpy()))
     clip = clip_of(config.data, settings)
-    return result if clip is None else clip.data(result)
+    if clip is None:
+        return result
+    return clip.data(torch.where(result.isfinite(), result, torch.nan))  # an infinity must not look like white
 
 
 def _batch(settings: SampleConfig, first: int) -> range:
@@ -265,7 +267,7 @@ def sample_run(
     device: str = "auto",
     progress: bool = True,
     watch: Watcher | None = None,
-) -> np.ndarray:
+) -> Samples:
     """Draw images from a run's averaged weights.
 
     Parameters
@@ -283,8 +285,8 @@ def sample_run(
 
     Returns
     -------
-    ndarray
-        uint8, (num_samples, *grid, C).
+    Samples
+        `images` uint8 (num_samples, *grid, C); `finite` says of each whether it is one.
 
     Raises
     ------
@@ -299,7 +301,7 @@ def sample_run(
             config, network, image_shape=image_shape, settings=settings, prior=prior, device=where, progress=progress,
             x0_error=x0_error, watch=watch,
         )  # fmt: skip
-    return to_pixels(channels_last(draws).numpy(), config.data.values)
+    return to_samples(channels_last(draws).numpy(), config.data.values)
 
 
 def run_network(folder: StrPath, *, device: str = "auto") -> RunNetwork:

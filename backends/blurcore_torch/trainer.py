@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from blurcore._typing import StrPath
 from blurcore.config import RunConfig, SampleConfig
-from blurcore.data.values import SCALES, Values, to_pixels
+from blurcore.data.values import SCALES, Samples, Values, to_samples
 from blurcore.engine import (
     Prior,
     Stream,
@@ -177,7 +177,7 @@ class Trainer:
         load_optimizer(self.optimizer, groups["optimizer"], self.names)
         self.step = step
 
-    def sample(self, settings: SampleConfig, prior: Prior | None) -> np.ndarray:
+    def sample(self, settings: SampleConfig, prior: Prior | None) -> Samples:
         """Draw images with the averaged weights; see :meth:`blurcore.engine.Trainer.sample`."""
         network = self.ema
         if self.sharded:  # whole for a while: the processes have different numbers of batches to draw
@@ -187,7 +187,7 @@ class Trainer:
         draws = sample(
             self.config, network, image_shape=self.image_shape, settings=settings, prior=prior, device=self.device, progress=False
         )  # fmt: skip
-        return to_pixels(channels_last(draws).numpy(), self.config.data.values)
+        return to_samples(channels_last(draws).numpy(), self.config.data.values)
 
 
 def _flat(groups: dict[str, dict[str, Tensor]]) -> dict[str, Tensor]:

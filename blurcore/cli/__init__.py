@@ -12,7 +12,14 @@ import sys
 
 from blurcore._signals import watch_signals
 from blurcore.cli.streams import abandon_stdout, standard_streams
-from blurcore.errors import BlurcoreError, CheckpointError, OutputError, RunStoppedError, UnreadableDataError
+from blurcore.errors import (
+    BlurcoreError,
+    CheckpointError,
+    NotFiniteError,
+    OutputError,
+    RunStoppedError,
+    UnreadableDataError,
+)
 
 _EXTRAS = {
     **dict.fromkeys(("tyro", "shtab", "tomli_w", "rich", "PIL", "matplotlib", "safetensors", "scipy"), "cli"),
@@ -75,7 +82,7 @@ def _run(words: list[str]) -> int:
         return stop.code if isinstance(stop.code, int) else 0 if stop.code is None else 2
     except RunStoppedError as error:
         return _fail(error, error.exit_code)
-    except (CheckpointError, OutputError, UnreadableDataError) as error:
+    except (CheckpointError, NotFiniteError, OutputError, UnreadableDataError) as error:
         return _fail(error, 1)
     except BlurcoreError as error:
         return _fail(error, 2)

@@ -100,8 +100,8 @@ def _draw_figures(folder: Path) -> list[Path]:
 def _sample(folder: Path, config: RunConfig, trainer: Machinery) -> list[Path]:
     from blurcore.data import load, save_grid
 
-    images = trainer.sample(folder / "run", config.sample)
+    drawn = trainer.sample(folder / "run", config.sample)
     samples, real = folder / "samples.png", folder / "real.png"
-    save_grid(images, samples, columns=8, scale=3)
+    save_grid(drawn.images, samples, columns=8, scale=3)
     save_grid(load(replace(config.data, split="test"))[:_SHOWN], real, columns=8, scale=3)
     return [samples, real]

@@ -10,9 +10,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from blurcore.cli.settings import machinery_of, override, refuse_rest, show_help
 from blurcore.config import EvaluateConfig, SampleConfig
-from blurcore.errors import ConfigError
+from blurcore.errors import ConfigError, NotFiniteError
 from blurcore.runs import newest_checkpoint, read_config
 from blurcore.runs.files import replace_text
 from blurcore.serial import to_dict
@@ -101,5 +103,9 @@ def _report(terms: Terms, step: int, settings: EvaluateConfig, path: Path) -> No
         error = float(values.std(ddof=1) / math.sqrt(len(values))) if len(values) > 1 else None
         result[name] = {"mean": float(values.mean()), "standard_error": error}
         print(f"  {name:<15} {values.mean():9.4f}" + (f" +- {error:.4f}" if error is not None else ""))
+    if lost := int((~np.isfinite(terms.total)).sum()):
+        raise NotFiniteError(
+            f"the likelihood of {lost:,} of {len(terms.total):,} images is not finite; it is not written"
+        )
     about = {"step": step, "images": len(terms.total), "settings": to_dict(settings), "bits_per_dim": result}
     write_evaluation(path, about)

@@ -13,11 +13,13 @@ from typing import Any
 
 import numpy as np
 
+from blurcore._checks import require
 from blurcore.cli.evaluate import write_evaluation
 from blurcore.cli.settings import machinery_of, override
 from blurcore.data import ArrayDataset, Dataset, FolderDataset, load
 from blurcore.data.arrays import read_array
-from blurcore.errors import ConfigError, DataError
+from blurcore.data.values import Samples
+from blurcore.errors import ArgumentError, ConfigError, DataError, NotFiniteError
 from blurcore.metrics import (
     METRICS,
     Estimate,
@@ -41,6 +43,8 @@ from blurcore.runs import newest_checkpoint, read_config
 from blurcore.runs.progress import ImageProgress
 from blurcore.serial import to_dict
 
+Array = np.ndarray[Any, Any]
+
 NUM_SAMPLES = 512
 """Samples of a run where no number is asked for."""
 RESAMPLES = 200
@@ -58,16 +62,23 @@ def compare_run(args: argparse.Namespace, rest: list[str]) -> int:
     data = load(replace(config.data, split=split))
     reference, metrics = _limited(data, args), _metrics(args)
     features = _features(args, data.image_shape)
-    _check(args, metrics, features, (settings.num_samples, len(reference)), reference)
+    dim = _check(args, metrics, features, (settings.num_samples, len(reference)), reference)
     backend = machinery_of(args.run, args.backend)
     with backend.processes(args.device) as team:
-        images = backend.sample(args.run, settings, device=args.device)
+        samples = backend.sample(args.run, settings, device=args.device)
         if team.rank == 0:
             step = newest_checkpoint(args.run).step
-            print(f"samples: {len(images)} of step {step} ({settings.sampler}, {settings.num_steps} steps)")
+            print(f"samples: {len(samples.images)} of step {step} ({settings.sampler}, {settings.num_steps} steps)")
+            images = _finite(samples, args, metrics, (len(reference), dim))
             print(f"reference: {len(reference)} images ({data.name}, {split})")
             found = _compared(args, metrics, features, images, reference, seed=settings.seed)
-            about = {"step": step, "split": split, "reference": data.source, "settings": to_dict(settings)}
+            about = {
+                "step": step,
+                "not_finite": len(samples.images) - len(images),
+                "split": split,
+                "reference": data.source,
+                "settings": to_dict(settings),
+            }
             _write(args, {"samples": about | found}, [args.run / "evaluation.json"])
     return 0
 
@@ -150,9 +161,9 @@ def _working_folder_first() -> Iterator[None]:
 
 def _check(
     args: argparse.Namespace, metrics: tuple[str, ...], features: Features, counts: tuple[int, int], reference: View
-) -> None:
-    """Refuse, before samples are drawn, what could not be compared or written afterwards."""
-    dim = observe(reference[0:1], features).features.shape[1]
+) -> int:
+    """Refuse, before samples are drawn, what could not be compared or written afterwards; return the features' dimensions."""
+    dim: int = observe(reference[0:1], features).features.shape[1]
     check_metrics(metrics, counts, dim, neighbours=_neighbours(args))
     if args.bootstrap is not None and (args.bootstrap < 0 or args.bootstrap == 1):
         raise ConfigError(f"--bootstrap must be 0 or at least 2; got {args.bootstrap}")
@@ -160,6 +171,26 @@ def _check(
         raise ConfigError(f"--seed must be 0 or more; got {args.seed}")
     if args.json is not None and not args.json.absolute().parent.is_dir():
         raise ConfigError(f"--json must be a file in a folder that exists; got {str(args.json)!r}")
+    return dim
+
+
+def _finite(samples: Samples, args: argparse.Namespace, metrics: tuple[str, ...], reference: tuple[int, int]) -> Array:
+    """Return the samples that are finite, and say how many are not; `reference` is its number of images and of dimensions.
+
+    Raises
+    ------
+    NotFiniteError
+        Too few are left for the metrics.
+    """
+    images = samples.images[samples.finite]
+    if samples.lost:
+        print(f"not finite: {samples.lost}, and left out")
+        try:
+            check_metrics(metrics, (len(images), reference[0]), reference[1], neighbours=_neighbours(args))
+            require(len(images) > 0, "samples", 0, "at least one that is finite")
+        except ArgumentError as error:
+            raise NotFiniteError(f"{samples.lost}, and too few are left: {error}") from None
+    return images
 
 
 def _neighbours(args: argparse.Namespace) -> int:

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from blurcore.cli.settings import machinery_of, override, show_help
 from blurcore.config import SampleConfig
-from blurcore.errors import ConfigError
+from blurcore.errors import ConfigError, NotFiniteError
 from blurcore.runs.config import read_config
 
 if TYPE_CHECKING:
-    import numpy as np
-
+    from blurcore.data.values import Samples
     from blurcore.figures.film import Film
 
 
@@ -36,20 +35,31 @@ def run(args: argparse.Namespace, rest: list[str]) -> int:
     film = Film(config.data.values) if args.film else None
     backend = machinery_of(args.run, args.backend)
     with backend.processes(args.device) as team:
-        images = backend.sample(args.run, settings, device=args.device, watch=film)
+        samples = backend.sample(args.run, settings, device=args.device, watch=film)
         if team.rank == 0:
             name = "-".join(str(part) for part in _parts(settings))
-            _write(images, film, args.out if args.out is not None else args.run / "samples" / name)
+            _write(samples, film, args.out if args.out is not None else args.run / "samples" / name)
     return 0
 
 
-def _write(images: np.ndarray[Any, Any], film: Film | None, folder: Path) -> None:
-    """Write what has been drawn, then the pictures, which may fail, and say where."""
+def _write(samples: Samples, film: Film | None, folder: Path) -> None:
+    """Write what has been drawn, then the pictures, which may fail, and say where.
+
+    Raises
+    ------
+    NotFiniteError
+        No sample is finite; the set is written, the pictures are not.
+    """
+    images = samples.images
     from blurcore.data import save_samples
 
     folder.mkdir(parents=True, exist_ok=True)
-    _save(folder / "samples.npz", images=images)
+    _save(folder / "samples.npz", **samples._asdict())
     print(f"images: {folder / 'samples.npz'} (uint8, {images.shape})")
+    if samples.lost:
+        print(f"not finite: {samples.lost}")
+    if not samples.finite.any():
+        raise NotFiniteError(f"no sample is finite, so that there is no picture; {folder / 'samples.npz'} is written")
     scale = 1 if images.ndim == 3 else max(1, 64 // images.shape[-2])  # curves have a size of their own
     if save_samples(images, folder / "grid.png", scale=scale):
         print(f"grid: {folder / 'grid.png'}")

@@ -17,6 +17,8 @@ from blurcore.errors import DataError
 
 KEYS = ("images", "x", "arr_0")
 """Names under which the images of an `.npz` are looked for, in this order, where it holds more than one array."""
+FINITE = "finite"
+"""Name of the flags of samples that `blurcore sample` has drawn, bool (n,): the pixels of one that is not finite mean nothing."""
 MAX_NPZ_BYTES = 2**32
 """Largest array that is taken from an `.npz` (4 GiB), which has to be read into memory as a whole."""
 
@@ -59,13 +61,26 @@ def read_array(path: str, *, dims: int = 2, bits: int | None = None) -> tuple[np
         with open_npz(place) as archive:
             key = archive.key_of_images()
             array = archive.read(key, check)
+            left_out = ""
+            if FINITE in archive.keys:
+                finite = archive.read(FINITE, lambda shape, dtype: _check_finite(shape, dtype, len(array), str(place)))
+                if not finite.any():
+                    raise DataError(f"no image in {str(place)!r} is finite")
+                left_out = f", without {(~finite).sum()} that are not finite" if not finite.all() else ""
+                array = array[finite]
     else:
-        key = ""
+        key = left_out = ""
         with named_errors(place):
             array = np.lib.format.open_memmap(place, mode="r")
         check(array.shape, array.dtype)
     images = images_of(array, str(place)) if dims == 2 else array if array.ndim == dims + 2 else array[..., None]
-    return images, f"{place.name}{f'[{key}]' if key else ''}, an array of {array.shape}"
+    return images, f"{place.name}{f'[{key}]' if key else ''}, an array of {array.shape}{left_out}"
+
+
+def _check_finite(shape: tuple[int, ...], dtype: np.dtype[Any], count: int, name: str) -> None:
+    """Refuse by :class:`DataError` flags that are not one for each image."""
+    if (shape, dtype) != ((count,), np.dtype(bool)):
+        raise DataError(f"{FINITE!r} in {name!r} must be bool of the shape ({count},); got {dtype} {shape}")
 
 
 @contextmanager

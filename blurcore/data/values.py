@@ -24,6 +24,26 @@ SCALES: dict[Values, Scale] = {"symmetric": Scale(127.5, -1.0), "unit": Scale(25
 """[-1, 1] and [0, 1], by name."""
 
 
+class Samples(NamedTuple):
+    """Samples as pixels, and which of them are finite: the pixels of one that is not mean nothing."""
+
+    images: npt.NDArray[np.uint8]
+    """(n, *grid, C)."""
+    finite: npt.NDArray[np.bool_]
+    """(n,)."""
+
+    @property
+    def lost(self) -> str:
+        """How many are not finite, in words; empty where all are."""
+        count = int((~self.finite).sum())
+        return f"{count:,} of {len(self.finite):,} samples {'is' if count == 1 else 'are'} not finite" if count else ""
+
+
+def to_samples(draws: npt.NDArray[np.floating[Any]], values: Values) -> Samples:
+    """Return data (n, *grid, C) as :func:`to_pixels`, and which of them are finite."""
+    return Samples(to_pixels(draws, values), np.isfinite(draws).all(axis=tuple(range(1, draws.ndim))))
+
+
 def to_data(batch: npt.NDArray[Any], values: Values) -> npt.NDArray[np.float32]:
     """Return pixels as float32 in the range that `values` names; what is floating already stays as it is."""
     if np.issubdtype(batch.dtype, np.floating):

@@ -8,6 +8,7 @@ on a CPU, to one that was never stopped.
 from __future__ import annotations
 
 import hashlib
+import logging
 import signal
 import sys
 import time
@@ -25,6 +26,7 @@ from blurcore._typing import StrPath
 from blurcore.config import RunConfig, SampleConfig
 from blurcore.data import Dataset, Loader, load, load_labels, save_samples
 from blurcore.data.loading import refuse_inside, with_absolute_path
+from blurcore.data.values import Samples
 from blurcore.engine.metrics import Scalars, Totals, summary_writer, wandb_module
 from blurcore.engine.priors import Prior, fit_prior, restore_prior, starts_from_data
 from blurcore.engine.quality import Reference, check_evaluation, evaluation_settings
@@ -38,6 +40,8 @@ from blurcore.runs.files import changed_files
 from blurcore.runs.folder import read_files
 from blurcore.runs.progress import TrainingProgress
 from blurcore.runs.writer import CheckpointWriter
+
+_log = logging.getLogger(__name__)
 
 Labels = np.ndarray[Any, np.dtype[np.int64]]
 
@@ -91,8 +95,8 @@ class Trainer(Protocol):
         """Take over what `save_shards` of this backend wrote, on any number of processes; CheckpointError as above."""
         ...
 
-    def sample(self, settings: SampleConfig, prior: Prior | None) -> np.ndarray[Any, Any]:
-        """Draw images with the averaged weights, from noise or from the prior: uint8, (n, *grid, C)."""
+    def sample(self, settings: SampleConfig, prior: Prior | None) -> Samples:
+        """Draw images with the averaged weights, from noise or from the prior."""
         ...
 
 
@@ -387,17 +391,23 @@ class _Loop:
 
     def _draw(self, watch: Watch) -> None:
         """Save a grid of samples under the step's number."""
-        images = self._sample(self.config.sample, watch)
-        if images is not None and self.folder is not None:
-            save_samples(images, self.folder.path / "samples" / f"step-{self.trainer.step:08d}.png")
+        samples = self._sample(self.config.sample, watch)
+        if samples is not None and self.folder is not None:
+            if samples.lost:
+                _log.warning("step %d: %s", self.trainer.step, samples.lost)
+            save_samples(samples.images, self.folder.path / "samples" / f"step-{self.trainer.step:08d}.png")
 
     def _evaluate(self, watch: Watch) -> dict[str, float]:
         """Return how far samples are from the training images; nothing where a signal came between, or another process leads."""
         with self._saved_first():
-            images = self._sample(evaluation_settings(self.config), watch)
-            return {} if images is None or self.reference is None else self.reference.distances(images)
+            samples = self._sample(evaluation_settings(self.config), watch)
+            if samples is None or self.reference is None:
+                return {}
+            if samples.lost:
+                _log.warning("step %d: %s, and left out of the curve", self.trainer.step, samples.lost)
+            return self.reference.distances(samples)
 
-    def _sample(self, settings: SampleConfig, watch: Watch) -> np.ndarray[Any, Any] | None:
+    def _sample(self, settings: SampleConfig, watch: Watch) -> Samples | None:
         """Draw samples by all processes together; a signal ends it where there is no other process, and None is returned."""
         try:
             with watch.ending() if self.alone else nullcontext():

@@ -7,12 +7,12 @@ changes nothing in training: a run with the curve has the weights of one without
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
 from blurcore.config import RunConfig, SampleConfig
 from blurcore.data import Dataset
+from blurcore.data.values import Samples
 from blurcore.errors import ArgumentError, ConfigError, DataError
 from blurcore.metrics import (
     View,
@@ -77,10 +77,16 @@ class Reference:
             ) from None
         self._moments, self._power = moments(seen.features), seen.power.mean(axis=0, keepdims=True)
 
-    def distances(self, images: np.ndarray[Any, Any]) -> dict[str, float]:
-        """Return the distances of samples, by the names that metrics.jsonl has for them."""
-        seen = observe(images, self._features)
-        return {
+    def distances(self, samples: Samples) -> dict[str, float]:
+        """Return the distances of the samples that are finite, by the names that metrics.jsonl has for them.
+
+        How many are not is one of them where there are any; it stands alone where too few are left for the others.
+        """
+        lost: dict[str, float] = {"samples_not_finite": int((~samples.finite).sum())} if samples.lost else {}
+        if samples.finite.sum() <= len(self._moments.mean):
+            return lost
+        seen = observe(samples.images[samples.finite], self._features)
+        return lost | {
             f"frechet_distance_{self._features.name}": distance_of_moments(moments(seen.features), self._moments),
             "spectrum_distance": spectrum_distance(seen.power, self._power),
         }

@@ -133,12 +133,18 @@ class Stepper:
         return Sample(settings, times, calls)
 
     def _draw(self, sample: Sample) -> None:
+        lost: list[int] = []
+
         def keep(first: int, calls: int, x: Array) -> None:
-            del first, calls
+            del first
+            if not np.isfinite(x).all():
+                lost.append(calls)
             sample.states.append(to_pixels(x, self.config.data.values))
 
         try:
             self.backend.sample(self.folder, sample.settings, device=self.device, progress=False, watch=keep)
+            if lost:
+                sample.error = f"the samples are not finite after {lost[0]} network calls"
         except BlurcoreError as error:
             sample.error = str(error)
         except Exception as error:  # in a thread of its own it would be lost; the page says it

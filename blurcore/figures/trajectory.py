@@ -23,7 +23,7 @@ from blurcore.data.pictures import grids_that_fit
 from blurcore.data.values import to_data, to_pixels
 from blurcore.engine import first_states, fit_prior, times_of
 from blurcore.engine.draws import draws_of
-from blurcore.errors import OutputError
+from blurcore.errors import NotFiniteError, OutputError
 from blurcore.figures.canvas import Margins, image_panels, in_style, name_of
 from blurcore.figures.film import Film, write_film
 from blurcore.oracle import dataset_denoiser, exact_prediction
@@ -61,7 +61,9 @@ def tell_run(
     config = read_config(folder / "config.toml")
     settings = replace(config.sample, num_samples=num_samples, batch_size=num_samples, seed=seed)
     film = Film(config.data.values)
-    backend.sample(folder, settings, device=device, progress=progress, watch=film)
+    samples = backend.sample(folder, settings, device=device, progress=progress, watch=film)
+    if samples.lost:
+        raise NotFiniteError(f"{folder}: {samples.lost}")
     times, last = times_of(config.process, settings), len(film.states) - 1
     captions = [f"call {k} of {last}" for k in range(last + 1)]  # two calls a step, or as many as `ode` likes
     if len(times) == len(film.states):

@@ -32,7 +32,7 @@ from blurcore.runs import read_config
 
 folder = Path("{name}")
 settings = read_config(folder / "config.toml").sample
-images = bc.get_backend("{backend}").sample(folder, settings)  # uint8, (n, *grid, C)
+images = bc.get_backend("{backend}").sample(folder, settings).images  # uint8, (n, *grid, C)
 ```"""
 
 

@@ -12,6 +12,8 @@ from PIL import Image
 
 import blurcore as bc
 from blurcore.cli import main
+from blurcore.config import EvaluateConfig
+from blurcore.errors import NotFiniteError
 from blurcore.metrics import compare
 from blurcore.runs import write_config
 
@@ -228,3 +230,14 @@ def test_evaluations_of_two_kinds_stay_side_by_side(tmp_path, capsys):
     assert json.loads(path.read_text()) == {"samples": 3}
     with pytest.raises(ValueError, match="cannot write"):
         write_evaluation(tmp_path / "nowhere" / "found.json", {})
+
+
+def test_likelihood_that_is_not_finite_is_said_and_not_written(tmp_path, capsys):
+    from blurcore.cli.evaluate import _report
+    from blurcore.engine import Terms
+
+    values = np.array([1.0, np.nan, np.inf])
+    with pytest.raises(NotFiniteError, match=r"the likelihood of 2 of 3 images is not finite"):
+        _report(Terms(values, values, values), 1, EvaluateConfig(), tmp_path / "evaluation.json")
+    assert "total" in capsys.readouterr().out
+    assert not (tmp_path / "evaluation.json").exists()

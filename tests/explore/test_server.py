@@ -340,7 +340,7 @@ class TestRun:
             assert {frame.status for frame in frames} == {200}
             assert len({frame.body for frame in frames}) == 4
             settings = bc.SampleConfig(num_steps=3, num_samples=2, batch_size=2, seed=1)
-            drawn = bc.get_backend(backend).sample(RUN, settings, device="cpu", progress=False)
+            drawn = bc.get_backend(backend).sample(RUN, settings, device="cpu", progress=False).images
             np.testing.assert_array_equal(client.server.stepper._sample(number).states[-1], drawn)
 
     def test_one_sample_is_drawn_at_a_time(self, serve):

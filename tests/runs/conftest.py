@@ -21,6 +21,7 @@ import pytest
 
 import blurcore as bc
 from blurcore.cli import main
+from blurcore.data.values import Samples, to_samples
 from blurcore.engine import run_training
 from blurcore.protocols import Processes
 from blurcore.runs import write_config
@@ -55,9 +56,9 @@ class DummyTrainer:
     def load_arrays(self, groups: dict[str, Any], step: int) -> None:
         self.weight, self.step = groups["model"]["w"].copy(), step
 
-    def sample(self, settings: bc.SampleConfig, prior: Any) -> np.ndarray:
+    def sample(self, settings: bc.SampleConfig, prior: Any) -> Samples:
         self.wait("sampling")
-        return np.zeros((1, 4, 4, 1), np.uint8)
+        return to_samples(np.zeros((settings.num_samples, 4, 4, 1)), "symmetric")
 
 
 class DummyBackend:
@@ -79,13 +80,16 @@ class DummyBackend:
 
     def sample(
         self, folder: Path, settings: bc.SampleConfig, *, device: str = "auto", progress: bool = True, watch: Any = None
-    ) -> np.ndarray:  # fmt: skip
+    ) -> Samples:  # fmt: skip
+        """Draw noise, of which as many samples are not finite as `eta` says in hundredths."""
         del folder, device, progress
-        rng = np.random.default_rng(settings.seed)
-        images = rng.integers(0, 256, (settings.num_samples, 4, 4, 1), dtype=np.uint8)
+        draws = np.random.default_rng(settings.seed).uniform(-1, 1, (settings.num_samples, 4, 4, 1))
+        draws[: round(100 * settings.eta), 0, 0] = np.resize([np.nan, np.inf, -np.inf], (len(draws), 1))[
+            : round(100 * settings.eta)
+        ]
         if watch is not None:
-            watch(0, 0, images / np.float32(255))
-        return images
+            watch(0, 0, draws)
+        return to_samples(draws, "symmetric")
 
 
 @pytest.fixture

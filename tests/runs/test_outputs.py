@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from blurcore.data import pictures
+from blurcore.data import ArrayDataset, pictures
+from blurcore.data.values import to_samples
+from blurcore.engine.quality import Reference
 from blurcore.errors import DataError, OutputError
 from blurcore.runs import newest_checkpoint
 
@@ -56,3 +59,44 @@ def test_checkpoint_is_saved_before_a_picture_that_fails(
         code, says = train(f"--train.{every}-every", step, "--out", str(tmp_path / step))
         assert (code, "no picture" in says) == (2, True)
         assert newest_checkpoint(tmp_path / step).step == int(step)
+
+
+def test_samples_that_are_not_finite_are_counted_and_left_out_of_metrics(blurcore: Command, tmp_path: Path) -> None:
+    """As many as `eta` says in hundredths: NaN and infinities of both signs."""
+    run, out = tmp_path / "run", tmp_path / "out"
+    drawn = ["--sampler", "ddim", "--num-samples", "8", "--eta"]
+    code, said, _ = blurcore("sample", run, *drawn, "0.03", "--out", out)
+    assert (code, "not finite: 3 of 8 samples are not finite\n" in said) == (0, True)
+    with np.load(out / "samples.npz") as archive:
+        np.testing.assert_array_equal(archive["finite"], [False] * 3 + [True] * 5)
+
+    code, said, says = blurcore("sample", run, *drawn, "0.08", "--out", tmp_path / "none")
+    assert (code, "no sample is finite" in says) == (1, True)
+    assert [path.name for path in (tmp_path / "none").glob("*[gz]")] == ["samples.npz"]
+
+    metrics = ["--metrics", "spectrum", "--bootstrap", "0", "--features", "dct"]
+    code, said, says = blurcore("evaluate", run, *drawn, "0.03", *metrics)
+    about = json.loads((run / "evaluation.json").read_text())["samples"]
+    assert (code, about["not_finite"], about["num_samples"]) == (0, 3, 5), says
+    assert "3 of 8 samples are not finite, and left out" in said
+    (run / "evaluation.json").unlink()
+    code, _, says = blurcore("evaluate", run, *drawn, "0.08", *metrics)
+    assert (code, (run / "evaluation.json").exists(), "8 of 8 samples are not finite" in says) == (1, False, True)
+
+    between = ["--reference", tmp_path / "images.npy", *metrics, "--json", tmp_path / "found.json"]
+    code, said, says = blurcore("evaluate", "--samples", out, *between)
+    assert (code, "an array of (5, 4, 4, 1), without 3 that are not finite" in said) == (0, True), says
+    assert json.loads((tmp_path / "found.json").read_text())["samples"]["num_samples"] == 5
+    code, _, says = blurcore("evaluate", "--samples", tmp_path / "none", *between)
+    assert (code, "no image in" in says) == (2, True)
+
+
+@pytest.mark.parametrize("lost", [0, 3, 40])
+def test_curve_is_of_finite_samples_alone(lost: int) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (40, 2, 2, 1), dtype=np.uint8)
+    draws = images / 127.5 - 1
+    draws[:lost, 1, 1] = np.resize([np.nan, np.inf, -np.inf], (lost, 1))
+    found = Reference(ArrayDataset(images)).distances(to_samples(draws, "symmetric"))
+    expected = {} if lost == 40 else Reference(ArrayDataset(images)).distances(to_samples(draws[lost:], "symmetric"))
+    assert found == expected | ({"samples_not_finite": lost} if lost else {})
+    assert (len(expected) == 2) == (lost < 40)

@@ -27,7 +27,7 @@ class Machine:
         bc.get_backend(self.name).train(replace(config, backend=self.name), folder, **kwargs)
 
     def sample(self, folder: Path, settings: bc.SampleConfig) -> np.ndarray:
-        return bc.get_backend(self.name).sample(folder, settings, device="cpu", progress=False)
+        return bc.get_backend(self.name).sample(folder, settings, device="cpu", progress=False).images
 
     def trainer(self, config: bc.RunConfig, image_shape: tuple[int, ...]) -> Trainer:
         trainer = importlib.import_module(f"blurcore_{self.name}.trainer")

@@ -14,6 +14,7 @@ import pytest
 import blurcore as bc
 from blurcore.cli import main
 from blurcore.data import load
+from blurcore.data.values import Samples
 from blurcore.engine import Totals
 from blurcore.engine import metrics as engine_metrics
 from blurcore.engine.metrics import Scalars
@@ -144,7 +145,7 @@ def test_data_of_too_few_images_have_no_curve(machine: Any, config: bc.RunConfig
 def test_signals_have_a_curve_of_their_lowest_coefficients() -> None:
     pytest.importorskip("matplotlib")
     data = load(bc.DataConfig(name="membrane"))
-    found = Reference(data).distances(data[:])
+    found = Reference(data).distances(Samples(data[:], np.ones(len(data), bool)))
     assert set(found) == {"frechet_distance_dct", "spectrum_distance"}
     assert found == pytest.approx(dict.fromkeys(found, 0.0), abs=1e-6)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ import pytest
 
 import blurcore as bc
 from blurcore.cli import main
+
+RUN = Path(__file__).parent / "fixtures" / "format_1"
 
 WAYS = {
     "ancestral": "--variance upper",
@@ -49,6 +52,19 @@ def test_every_sampler_runs_from_the_command_line(machine: Any, config: bc.RunCo
         found[path.parent.name] = images.tobytes()
     assert len(found) == len(WAYS)  # each in a folder of its own
     assert len(set(found.values())) == len(WAYS)  # none of them is another under its name
+
+
+def test_infinities_that_clipping_would_make_white_are_not_finite(
+    machine: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def infinite(*given: Any, shape: tuple[int, ...], **more: Any) -> Any:
+        library = importlib.import_module("torch" if machine.name == "torch" else "jax.numpy")
+        return library.full(shape if machine.name == "jax" else (shape[0], *shape[:0:-1]), np.inf)
+
+    monkeypatch.setattr(f"blurcore_{machine.name}.sampler.sample_batch", infinite)
+    for clip in ("static", "dynamic"):
+        settings = bc.SampleConfig(num_samples=2, num_steps=2, clip=clip)
+        assert not bc.get_backend(machine.name).sample(RUN, settings, device="cpu").finite.any()
 
 
 @pytest.mark.parametrize("sampler", ["cold_naive", "cold_improved"])

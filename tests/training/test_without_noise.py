@@ -169,7 +169,7 @@ def test_states_on_the_way_can_be_watched(machine: Any, heat: bc.RunConfig, tmp_
     backend = bc.get_backend(machine.name)
     images = backend.sample(
         tmp_path / "run", settings, device="cpu", progress=False, watch=lambda i, k, x: seen.update({(i, k): x})
-    )
+    ).images
     assert sorted(seen) == [(i, k) for i in (0, 2) for k in range(LEVELS + 1)]
     assert seen[0, 0].shape == (2, 8, 8, 1)
     assert seen[2, 0].shape == (1, 8, 8, 1)
