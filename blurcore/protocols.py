@@ -91,6 +91,11 @@ class Autodiff(Protocol):
 class Machinery(Protocol):
     """A backend that trains and samples."""
 
+    @property
+    def name(self) -> str:
+        """Name under which it is registered."""
+        ...
+
     def processes(self, device: str = "auto") -> AbstractContextManager[Processes]:
         """Join the other processes that were started to work together, if there are any, for the time of a `with` statement."""
         ...

@@ -101,7 +101,11 @@ def _add_sample(commands: argparse._SubParsersAction[_Parser]) -> None:
     sample = _add(commands, "sample", "draw images from a run", add_help=False)
     sample.add_argument("-h", "--help", action="store_true", help="show this and every setting")
     _path(sample, "run", text="run folder", nargs="?", metavar="RUN")
-    _path(sample, "--out", text="folder for the images (default: RUN/samples/SAMPLER-STEPS-seedSEED)")
+    _path(
+        sample,
+        "--out",
+        text="folder for the images (default: RUN/samples/SAMPLER-STEPS-seedSEED, with a hash where that holds others)",
+    )
     sample.add_argument("--film", action="store_true", help="keep the states on the way, as an animated film.webp")
     _machine(sample, "samples")
 

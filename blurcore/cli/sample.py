@@ -29,20 +29,28 @@ def run(args: argparse.Namespace, rest: list[str]) -> int:
 
     from blurcore.data.loading import refuse_inside
     from blurcore.figures.film import Film
+    from blurcore.runs.drawn import other_set, place_for, record_of
 
-    if args.out is not None:
-        refuse_inside(config.data, args.out)
+    folder = args.out
+    if folder is None:
+        folder = args.run / "samples" / "-".join(str(part) for part in _parts(settings))
+    else:
+        refuse_inside(config.data, folder)
     film = Film(config.data.values) if args.film else None
     backend = machinery_of(args.run, args.backend)
+    record = record_of(args.run, settings, backend=backend.name, device=args.device)
+    if args.out is not None and (other := other_set(folder, record)):
+        raise ConfigError(f"--out must be a folder without a set of other samples; {folder} has one, with {other}")
     with backend.processes(args.device) as team:
         samples = backend.sample(args.run, settings, device=args.device, watch=film)
         if team.rank == 0:
-            name = "-".join(str(part) for part in _parts(settings))
-            _write(samples, film, args.out if args.out is not None else args.run / "samples" / name)
+            if other := other_set(folder, record):
+                print(f"{folder} stays: it holds a set with {other}")
+            _write(samples, film, place_for(folder, record), record)
     return 0
 
 
-def _write(samples: Samples, film: Film | None, folder: Path) -> None:
+def _write(samples: Samples, film: Film | None, folder: Path, record: dict[str, Any]) -> None:
     """Write what has been drawn, then the pictures, which may fail, and say where.
 
     Raises
@@ -50,10 +58,12 @@ def _write(samples: Samples, film: Film | None, folder: Path) -> None:
     NotFiniteError
         No sample is finite; the set is written, the pictures are not.
     """
-    images = samples.images
     from blurcore.data import save_samples
+    from blurcore.runs.drawn import write_record
 
-    folder.mkdir(parents=True, exist_ok=True)
+    images = samples.images
+
+    write_record(folder, record)
     _save(folder / "samples.npz", **samples._asdict())
     print(f"images: {folder / 'samples.npz'} (uint8, {images.shape})")
     if samples.lost:

@@ -64,6 +64,8 @@ class DummyTrainer:
 class DummyBackend:
     """What the command line asks of a backend."""
 
+    name = "dummy"
+
     def __init__(self, wait: Callable[[str], None] = lambda place: None) -> None:
         self.wait = wait
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -100,3 +101,51 @@ def test_curve_is_of_finite_samples_alone(lost: int) -> None:
     expected = {} if lost == 40 else Reference(ArrayDataset(images)).distances(to_samples(draws[lost:], "symmetric"))
     assert found == expected | ({"samples_not_finite": lost} if lost else {})
     assert (len(expected) == 2) == (lost < 40)
+
+
+OTHER = {
+    "num_samples": "3", "tolerance": "0.5", "times": "1 0.5 0", "last_noise": "", "label": "1", "guidance": "2", "clip_quantile": "0.5",
+    "delta": "0.1", "seed": "2", "eta": "0.01", "order": "3", "vary": "noise", "device": "cpu:0",
+}  # fmt: skip
+
+
+def test_set_of_samples_never_takes_the_place_of_another(
+    blurcore: Command, train: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whatever the other setting, in the default folder and in one of the user's; the same settings draw the same set again."""
+    run, words = tmp_path / "run", ["--num-samples", "2", "--num-steps", "2"]
+
+    def sets() -> dict[str, bytes]:
+        return {path.parent.name: path.read_bytes() for path in sorted(run.glob("samples/*/samples.npz"))}
+
+    assert blurcore("sample", run, *words)[0] == 0
+    assert blurcore("sample", run, *words, "--out", tmp_path / "out")[0] == 0
+    assert list(sets()) == ["ancestral-2-seed0"]
+    for count, (name, value) in enumerate(OTHER.items(), start=2):
+        before = sets()
+        other = [*words, f"--{name.replace('_', '-')}", *value.split()]
+        code, said, _ = blurcore("sample", run, *other)
+        after = sets()
+        assert (code, len(after), before.items() <= after.items()) == (0, count, True), name
+        (new,) = after.keys() - before.keys()
+        assert f"images: {run / 'samples' / new / 'samples.npz'}" in said
+        if re.fullmatch(r"ancestral-2-seed0-[0-9a-f]{8}", new):
+            assert f"{run / 'samples' / 'ancestral-2-seed0'} stays: it holds a set with {name} " in said
+        assert blurcore("sample", run, *other)[0] == 0
+        assert sets() == after  # the same once more
+        content = (tmp_path / "out" / "samples.npz").read_bytes()
+        code, _, says = blurcore("sample", run, *other, "--out", tmp_path / "out")
+        assert (
+            code,
+            f"--out must be a folder without a set of other samples; {tmp_path / 'out'} has one, with {name}" in says,
+        ) == (2, True)
+        assert (tmp_path / "out" / "samples.npz").read_bytes() == content
+
+    before = sets()
+    assert train("--resume", "--train.steps", "9")[0] == 0
+    code, said, _ = blurcore("sample", run, *words, "--batch-size", "1")
+    assert (code, "step 8, not 9" in said) == (0, True)
+    assert before.items() < sets().items()
+    (run / "samples" / "ancestral-2-seed0" / "samples.json").unlink()  # of an older version
+    code, said, _ = blurcore("sample", run, *words)
+    assert (code, "it holds a set with settings that are not known" in said) == (0, True)

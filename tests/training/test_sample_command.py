@@ -87,4 +87,9 @@ def test_samplers_of_cold_diffusion_run_from_the_command_line(
         "interpolation",
     ]
     assert main([*words, "--backend", machine.name, "--device", "cpu", "--out", str(tmp_path / "out")]) == 0
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {"grid.png", "film.webp", "samples.npz"}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        "grid.png",
+        "film.webp",
+        "samples.npz",
+        "samples.json",
+    }

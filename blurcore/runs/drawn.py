@@ -1,0 +1,72 @@
+"""Sets of drawn samples: what each was drawn with, so that none takes the place of another."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from blurcore.config import SampleConfig
+from blurcore.runs.checkpoint import checkpoint_path, newest_checkpoint
+from blurcore.runs.files import replace_text
+from blurcore.serial import to_dict
+
+FILES = ("samples.npz", "grid.png", "film.webp")
+_RECORD = "samples.json"
+
+
+def record_of(run: Path, settings: SampleConfig, *, backend: str, device: str) -> dict[str, Any]:
+    """Return what decides the samples of a run: checkpoint, calibration, settings, and what draws the noise.
+
+    Raises
+    ------
+    CheckpointError
+        The run has no checkpoint.
+    """
+    step = newest_checkpoint(run).step
+    record: dict[str, Any] = {
+        "step": step,
+        "checkpoint": _hash((checkpoint_path(run, step) / "manifest.json").read_bytes()),
+        "backend": backend,
+        "device": device,
+        "settings": to_dict(settings),
+    }
+    del record["settings"]["batch_size"]  # it changes no sample
+    if settings.sampler == "calibrated":
+        record["calibration"] = _hash(b"".join(path.read_bytes() for path in sorted(run.glob("calibration.*"))))
+    found: dict[str, Any] = json.loads(json.dumps(record))  # as it is read again
+    return found
+
+
+def other_set(folder: Path, record: dict[str, Any]) -> str:
+    """Return in words how the set in a folder differs from one of this record, empty where there is none or it does not."""
+    if not any((folder / name).exists() for name in (_RECORD, *FILES)):
+        return ""
+    try:
+        before = json.loads((folder / _RECORD).read_text(encoding="utf-8"))
+        before, now = before | before["settings"], record | record["settings"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return "settings that are not known"
+    names = [name for name in now.keys() | before.keys() if name != "settings" and before.get(name) != now.get(name)]
+    return ", ".join(f"{name} {before.get(name)!r}, not {now.get(name)!r}" for name in sorted(names))
+
+
+def place_for(folder: Path, record: dict[str, Any]) -> Path:
+    """Return the folder for a set: this one, or, where it holds a set of other settings, one with their hash in its name."""
+    place = folder
+    number = 1
+    while other_set(place, record):
+        suffix = _hash(json.dumps(record, sort_keys=True).encode())[:8] + (f"-{number}" if number > 1 else "")
+        place, number = folder.with_name(f"{folder.name}-{suffix}"), number + 1
+    return place
+
+
+def write_record(folder: Path, record: dict[str, Any]) -> None:
+    """Make the folder of a set, and say in it what the set is drawn with, before anything else is there."""
+    folder.mkdir(parents=True, exist_ok=True)
+    replace_text(folder / _RECORD, json.dumps(record, indent=1) + "\n")
+
+
+def _hash(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]
