@@ -8,13 +8,16 @@ coefficients keep their digits at a million steps.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterator
-from typing import Any
+import tomllib
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import array_api_compat as compat
 import numpy as np
 
-from blurcore.errors import ArgumentError, BackendError
+from blurcore._typing import StrPath
+from blurcore.errors import ArgumentError, BackendError, ConfigError
 from blurcore.protocols import Backend
 from blurcore.registry import get_backend
 from blurcore.verify import precision
@@ -25,6 +28,8 @@ from blurcore.verify.report import Report
 from blurcore.verify.rounding import EPSILON
 from blurcore.verify.runner import Progress, enable_float64_in_jax, verify_backends
 
+CONTRACT = 1
+"""Version of what the kit asks. It grows with every check that is added or made stricter: what passed may then fail."""
 MEMBERS = ("name", "description", "operations", "devices", "dtypes", "asarray", "to_numpy")
 """What an object must have to be a backend."""
 
@@ -293,4 +298,51 @@ def conformance(
     return verify_backends((chosen,), quick=quick, seed=seed, progress=progress, identities=(*PROTOCOL, *IDENTITIES))
 
 
-__all__ = ["MEMBERS", "PROCESSES", "PROTOCOL", "check_members", "conformance", "load"]
+class Verdict(NamedTuple):
+    """The names of checks that failed, of those that failed as expected, and of those expected to fail that did not."""
+
+    failed: tuple[str, ...]
+    expected: tuple[str, ...]
+    mended: tuple[str, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether everything was as expected."""
+        return not (self.failed or self.mended)
+
+
+def read_expected(path: StrPath) -> dict[str, str]:
+    """Return the reasons of the failures that a file expects, by the name of the check: TOML, ``"name" = "reason"``.
+
+    Raises
+    ------
+    ConfigError
+        The file cannot be read, names a check that the kit does not have, or gives no reason.
+    """
+    try:
+        expected = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"expected failures cannot be read from {path}: {error}") from None
+    known = {check.name for check in (*PROTOCOL, *IDENTITIES)}
+    for name, reason in expected.items():
+        if name not in known:
+            raise ConfigError(f"{path} expects {name!r} to fail, which is no check of the kit (--json names all)")
+        if not isinstance(reason, str) or not reason.strip():
+            raise ConfigError(f"{path} must say why {name!r} is expected to fail; got {reason!r}")
+    return expected
+
+
+def judge(report: Report, expected: Mapping[str, str]) -> Verdict:
+    """Compare a report with the failures that are expected; one whose check has not been run is neither here nor there."""
+    run = list(dict.fromkeys(result.identity.name for result in report.results))
+    failures = {result.identity.name for result in report.failures}
+    return Verdict(
+        failed=tuple(name for name in run if name in failures and name not in expected),
+        expected=tuple(name for name in run if name in failures and name in expected),
+        mended=tuple(name for name in run if name in expected and name not in failures),
+    )
+
+
+__all__ = [
+    "CONTRACT", "MEMBERS", "PROCESSES", "PROTOCOL", "Verdict", "check_members", "conformance", "judge", "load", "read_expected",
+]  # fmt: skip

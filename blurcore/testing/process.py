@@ -10,22 +10,28 @@ import numpy as np
 from blurcore._checks import require
 from blurcore.diffusion import transition
 from blurcore.processes import Process
+from blurcore.protocols import Backend
+from blurcore.testing.assertions import assert_close, tolerance
 
 Array = np.ndarray[Any, Any]
 _TOLERANCE = 1e-9  # of algebra in float64, with room for conditions
 _SLOPE = 1e-4  # of a central difference over 2e-5
 _STEP = 1e-5
 _SMALLEST = 1e-290
+_ROUNDINGS = 100  # of formulas in the dtype of the times
 
 
-def check_process(process: Process, *, shapes: Sequence[tuple[int, ...]] = ((7,), (5, 8), (3, 4, 2))) -> None:
+def check_process(
+    process: Process, *, shapes: Sequence[tuple[int, ...]] = ((7,), (5, 8), (3, 4, 2)), backend: Backend | None = None
+) -> None:
     r"""Hold what a process says at random times to the identities that every process of this package has.
 
     - alpha and sigma are numbers, alpha > 0, :math:`l_t = 2 \log (\alpha_t / \sigma_t)`, and nothing is left to say at arrays
       of times that was not said at numbers;
     - :math:`l_t \le l_s` for s < t, and differences are those of marginals and add up over a third time;
     - a step from s to t brings the marginal at s to that at t: :math:`\sigma_t^2 = \alpha_{t|s}^2 \sigma_s^2 + \sigma_{t|s}^2`;
-    - drift and diffusion are :math:`d \log \alpha / dt` and :math:`-\sigma^2 dl / dt`.
+    - drift and diffusion are :math:`d \log \alpha / dt` and :math:`-\sigma^2 dl / dt`;
+    - times that are arrays of a backend's library give arrays of that library, with NumPy's numbers.
 
     Parameters
     ----------
@@ -33,6 +39,8 @@ def check_process(process: Process, *, shapes: Sequence[tuple[int, ...]] = ((7,)
         A process with noise at t > 0.
     shapes
         Grids to look at.
+    backend
+        Whose arrays to try as well.
 
     Raises
     ------
@@ -50,6 +58,8 @@ def check_process(process: Process, *, shapes: Sequence[tuple[int, ...]] = ((7,)
             _check_steps(process, float(s), float(middle), float(t), shape)
             _check_rates(process, float(t), shape)
         _check_arrays(process, times[:, 0], shape)
+        if backend is not None:
+            _check_library(process, shape, backend)
 
 
 def _check_marginal(process: Process, t: float, shape: tuple[int, ...]) -> None:
@@ -95,6 +105,20 @@ def _check_arrays(process: Process, times: Array, shape: tuple[int, ...]) -> Non
     for name in ("alpha", "sigma"):
         rows = np.stack([np.broadcast_to(getattr(process.marginal(float(t), shape=shape), name), shape) for t in times])
         _same(f"{name} at an array of times is that at each", getattr(m, name), rows, times, shape)
+
+
+def _check_library(process: Process, shape: tuple[int, ...], backend: Backend) -> None:
+    times = np.arange(1, 16) / 16  # which every dtype holds
+    device = backend.devices()[0]
+    dtype = backend.dtypes(device)[0]
+    like = backend.asarray(times, dtype=dtype, device=device)
+    m, levels = process.marginal(times, shape=shape), process.log_snr(times, shape=shape)
+    condition = 1 + abs(levels) + abs(np.log(m.alpha))
+    for name, got, expected in zip(("alpha", "sigma"), process.marginal(like, shape=shape, like=like), m, strict=True):
+        what = f"{name} of {type(process).__name__} on the grid {shape}, times on {backend.name}"
+        alike = tuple(axis for axis, size in enumerate(expected.shape) if size == 1)
+        bound = tolerance(dtype, roundings=_ROUNDINGS, condition=condition.max(axis=alike, keepdims=True))
+        assert_close(got, expected, rtol=bound, atol=tolerance(dtype), like=like, what=what)
 
 
 def _positive(name: str, value: Array, t: float, shape: tuple[int, ...]) -> None:

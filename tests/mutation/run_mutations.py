@@ -1,4 +1,4 @@
-"""Break the core in many places, one at a time, and show that the tests notice every one.
+"""Break blurcore in many places, one at a time, and show that the tests notice every one.
 
     python tests/mutation/run_mutations.py                 all, two at a time
     python tests/mutation/run_mutations.py --list          what there is
@@ -10,8 +10,11 @@ Exit code: 0 all noticed, 1 one survived or could not be applied, 2 the tests fa
 Why a script and not mutmut: mutmut changes tokens, thousands of them here. Half of the mutants are equivalent, for a
 formula has many spellings (`<` for `<=` at a time that is never hit, 32 for 33 nodes of a quadrature), and an hour of
 running ends in a list that somebody has to judge. These are the mistakes that are made with these formulas (SPEC 10 has
-those that were seen), each has a name, and none may survive. The tests run on NumPy alone: a mutant changes the
-mathematics, whose text is the same for every library.
+those that were seen), each has a name, and none may survive.
+
+Two lists: mutants.toml breaks the core's mathematics, whose text is the same for every library, and is judged by the core's
+tests on NumPy alone; machinery.toml breaks training, runs, data, the command line and both backends, and each of its mutants
+names the few tests that judge it.
 
 Every mutant lives in a copy of the repository in a temporary directory; the working tree is only read.
 """
@@ -33,11 +36,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 ROOT = Path(__file__).resolve().parents[2]
-LIST = Path(__file__).with_name("mutants.toml")
-COPIED = (
-    "blurcore", "backends", "examples", "reference", "tests/core", "tests/properties", "tests/samplers", "tests/metrics",
-)  # fmt: skip
-FILES = ("tests/conftest.py", "pyproject.toml", "README.md")
+COPIED = ("blurcore", "backends", "configs", "examples", "reference", "tests")
+FILES = ("pyproject.toml", "README.md")
 LIKELY = {
     "transforms.py": ("tests/core/test_transforms.py", "tests/properties/test_transforms.py"),
     "_products.py": ("tests/core/test_transforms.py",),
@@ -57,21 +57,41 @@ LIKELY = {
     "metrics": ("tests/metrics",),
     "_arrays.py": ("tests/core/test_arrays.py", "tests/core/test_diffusion.py"),
 }
-"""Tests that are likely to notice a mutant, by the first part of its file's path: they run first."""
+"""Tests that are likely to notice a mutant of the core, by the first part of its file's path in blurcore/: they run first."""
 EVERYTHING = ("tests/core", "tests/properties", "tests/samplers", "tests/metrics")
 TIMEOUT = 600
 
 
 class Mutant(NamedTuple):
-    """One change of one file of the core, and what it breaks."""
+    """One change of one file, relative to the repository's root, what it breaks, and which tests judge it on which libraries."""
 
     file: str
     breaks: str
     old: str
     new: str
+    tests: tuple[str, ...]
+    libraries: str
 
 
-MUTANTS = tuple(Mutant(**one) for one in tomllib.loads(LIST.read_text(encoding="utf-8"))["mutants"])
+def read(name: str) -> list[dict[str, Any]]:
+    """Return the entries of a list beside this file."""
+    entries: list[dict[str, Any]] = tomllib.loads(Path(__file__).with_name(name).read_text(encoding="utf-8"))["mutants"]
+    return entries
+
+
+def of_core(file: str, **text: str) -> Mutant:
+    """Return a mutant of mutants.toml, whose files are relative to blurcore/."""
+    likely = LIKELY.get(file, LIKELY.get(file.partition("/")[0], ()))
+    return Mutant(f"blurcore/{file}", **text, tests=(*likely, *EVERYTHING), libraries="numpy")
+
+
+def of_machinery(file: str, tests: list[str], **text: str) -> Mutant:
+    """Return a mutant of machinery.toml: JAX compiles for seconds, so that it is there for its own mutants alone."""
+    libraries = "numpy,torch,jax" if file.startswith("backends/blurcore_jax/") else "numpy,torch"
+    return Mutant(file, **text, tests=tuple(tests), libraries=libraries)
+
+
+MUTANTS = (*(of_core(**one) for one in read("mutants.toml")), *(of_machinery(**one) for one in read("machinery.toml")))
 """All of them, numbered from 1."""
 
 
@@ -93,33 +113,28 @@ def copy_repository(to: Path) -> None:
 
 def apply(mutant: Mutant, root: Path) -> None:
     """Change the file under `root`; refuse a text that does not occur exactly once."""
-    path = root / "blurcore" / mutant.file
+    path = root / mutant.file
     source = path.read_text(encoding="utf-8")
     if source.count(mutant.old) != 1:
         raise ValueError(f"{mutant.file} has {source.count(mutant.old)} times, not once: {mutant.old!r}")
     path.write_text(source.replace(mutant.old, mutant.new), encoding="utf-8")
 
 
-def tests_for(file: str) -> tuple[str, ...]:
-    """Return what pytest is to run, the likeliest first."""
-    first = LIKELY.get(file, LIKELY.get(file.partition("/")[0], ()))
-    return (*first, *EVERYTHING)
-
-
-def environment(root: Path) -> dict[str, str]:
+def environment(root: Path, libraries: str) -> dict[str, str]:
     """Return an environment in which Python takes the copy's own packages, and hypothesis draws what it draws in CI."""
     paths = [str(root), str(root / "backends"), str(root / "reference")]
     kept = {name: value for name, value in os.environ.items() if name != "BLURCORE_HYPOTHESIS"}
     return kept | {
-        "PYTHONPATH": os.pathsep.join(paths), "PYTHONDONTWRITEBYTECODE": "1", "BLURCORE_TEST_LIBRARIES": "numpy",
+        "PYTHONPATH": os.pathsep.join(paths), "PYTHONDONTWRITEBYTECODE": "1", "BLURCORE_TEST_LIBRARIES": libraries,
         "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1",
     }  # fmt: skip
 
 
-def run_tests(root: Path, tests: tuple[str, ...]) -> str | None:
-    """Run pytest in a copy and return what failed first, or None."""
+def run_tests(root: Path, tests: tuple[str, ...], libraries: str, timeout: int) -> str | None:
+    """Run pytest in a copy, for so many seconds at most, and return what failed first, or None."""
     options: dict[str, Any] = {
-        "cwd": root, "env": environment(root), "check": False, "capture_output": True, "text": True, "timeout": TIMEOUT,
+        "cwd": root, "env": environment(root, libraries), "check": False, "capture_output": True, "text": True,
+        "timeout": timeout,
     }  # fmt: skip
     probe = subprocess.run([sys.executable, "-c", "import blurcore; print(blurcore.__file__)"], **options)
     if probe.returncode:
@@ -155,8 +170,8 @@ def noticed(output: str) -> str:
     return found.group(1).removeprefix("tests/") if found else "collection"
 
 
-def judge(mutant: Mutant | None) -> Outcome:
-    """Run the tests on a copy with a mutant, or without one."""
+def judge(mutant: Mutant | None, tests: tuple[str, ...], libraries: str) -> Outcome:
+    """Run tests on a copy with a mutant, or without one."""
     start = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="mutant-") as folder:
         root = Path(folder).resolve() / "copy"
@@ -164,17 +179,29 @@ def judge(mutant: Mutant | None) -> Outcome:
         if mutant is not None:
             apply(mutant, root)
         try:
-            by = run_tests(root, tests_for(mutant.file) if mutant is not None else EVERYTHING)
+            by = run_tests(root, tests, libraries, TIMEOUT if mutant is not None else 6 * TIMEOUT)
         except subprocess.TimeoutExpired:
             by = "timeout"
     return Outcome(by is not None, by or "", time.perf_counter() - start)
+
+
+def judge_unchanged(numbers: list[int]) -> Outcome:
+    """Run, without any mutant, all tests that some mutants are judged by: what fails anyway notices nothing."""
+    start, wanted = time.perf_counter(), {}
+    for mutant in (MUTANTS[number - 1] for number in numbers):
+        wanted.setdefault(mutant.libraries, {}).update(dict.fromkeys(mutant.tests))
+    for libraries, tests in wanted.items():
+        outcome = judge(None, tuple(tests), libraries)
+        if outcome.killed:
+            return outcome
+    return Outcome(False, "", time.perf_counter() - start)
 
 
 def show(number: int, mutant: Mutant, outcome: Outcome) -> None:
     """Print a line of the table."""
     state = "killed  " if outcome.killed else "SURVIVED"
     print(
-        f"{number:>4}  {state}  {outcome.seconds:5.1f} s  {mutant.file:<28} {mutant.breaks:<52} {outcome.by}",
+        f"{number:>4}  {state}  {outcome.seconds:5.1f} s  {mutant.file:<36} {mutant.breaks:<60} {outcome.by}",
         flush=True,
     )
 
@@ -183,7 +210,8 @@ def run(numbers: list[int], jobs: int, report: Callable[[int, Mutant, Outcome], 
     """Judge mutants by number and return those that survived."""
     survived = []
     with ThreadPoolExecutor(jobs) as pool:
-        futures = {pool.submit(judge, MUTANTS[i - 1]): i for i in numbers}
+        mutants = {i: MUTANTS[i - 1] for i in numbers}
+        futures = {pool.submit(judge, mutant, mutant.tests, mutant.libraries): i for i, mutant in mutants.items()}
         for future in as_completed(futures):
             try:
                 outcome = future.result()
@@ -209,17 +237,16 @@ def main(argv: list[str] | None = None) -> int:
     if arguments.list:
         for number in numbers:
             mutant = MUTANTS[number - 1]
-            print(f"{number:>4}  {mutant.file:<28} {mutant.breaks}\n        - {mutant.old!r}\n        + {mutant.new!r}")
+            print(f"{number:>4}  {mutant.file:<36} {mutant.breaks}\n        - {mutant.old!r}\n        + {mutant.new!r}")
         return 0
     for number in numbers:  # before any work: the list may have rotted
-        source = (ROOT / "blurcore" / MUTANTS[number - 1].file).read_text(encoding="utf-8")
-        if source.count(MUTANTS[number - 1].old) != 1:
-            print(
-                f"mutant {number}: its text occurs {source.count(MUTANTS[number - 1].old)} times in {MUTANTS[number - 1].file}"
-            )
+        mutant = MUTANTS[number - 1]
+        count = (ROOT / mutant.file).read_text(encoding="utf-8").count(mutant.old)
+        if count != 1:
+            print(f"mutant {number}: its text occurs {count} times in {mutant.file}")
             return 1
     start = time.perf_counter()
-    sane = judge(None)
+    sane = judge_unchanged(numbers)
     if sane.killed:
         print(f"the tests fail without any mutant: {sane.by}", file=sys.stderr)
         return 2

@@ -1,7 +1,8 @@
-"""The list of mutants does not rot: every one can be applied to the core as it is, and is a program."""
+"""The lists of mutants do not rot: every one can be applied to the code as it is, is a program, and has the tests it names."""
 
 from __future__ import annotations
 
+import re
 import runpy
 import subprocess
 import sys
@@ -10,23 +11,29 @@ from pathlib import Path
 import pytest
 
 FOLDER = Path(__file__).parent
-CORE = FOLDER.parents[1] / "blurcore"
+ROOT = FOLDER.parents[1]
+CORE = ROOT / "blurcore"
 MUTANTS = runpy.run_path(str(FOLDER / "run_mutations.py"))["MUTANTS"]
 
 
 @pytest.mark.parametrize("number", range(1, len(MUTANTS) + 1))
 def test_mutant_can_be_applied_and_compiles(number):
     mutant = MUTANTS[number - 1]
-    source = (CORE / mutant.file).read_text(encoding="utf-8")
+    source = (ROOT / mutant.file).read_text(encoding="utf-8")
     assert source.count(mutant.old) == 1
     assert mutant.new != mutant.old
     compile(source.replace(mutant.old, mutant.new), mutant.file, "exec")
+    for test in mutant.tests:
+        file, *names = test.partition("[")[0].split("::")
+        content = (ROOT / file).read_text(encoding="utf-8") if names else ""
+        assert (ROOT / file).exists()
+        assert all(re.search(rf"^ *(def|class) {name}\b", content, re.MULTILINE) for name in names), test
 
 
 def test_mutants_are_many_distinct_and_in_every_module_that_computes():
     assert len(MUTANTS) >= 40
     assert len({(mutant.file, mutant.old, mutant.new) for mutant in MUTANTS}) == len(MUTANTS)
-    assert len({mutant.breaks for mutant in MUTANTS}) == len(MUTANTS)
+    assert len({(mutant.file, mutant.breaks) for mutant in MUTANTS}) == len(MUTANTS)
     wanted = {"transforms.py", "schedules.py", "diffusion.py", "prediction.py", "losses.py", "oracle.py", "_arrays.py"}
     wanted |= {"objectives.py", "likelihood.py"}
     for folder in ("processes", "samplers"):
@@ -35,7 +42,17 @@ def test_mutants_are_many_distinct_and_in_every_module_that_computes():
             for path in (CORE / folder).glob("*.py")
             if "return" in path.read_text(encoding="utf-8") and path.name != "__init__.py"
         }
-    assert wanted <= {mutant.file for mutant in MUTANTS}
+    assert {f"blurcore/{name}" for name in wanted} <= {mutant.file for mutant in MUTANTS}
+
+
+@pytest.mark.parametrize(
+    "folder",
+    [
+        "blurcore/engine", "blurcore/runs", "blurcore/data", "blurcore/cli", "backends/blurcore_torch", "backends/blurcore_jax",
+    ],
+)  # fmt: skip
+def test_machinery_has_mutants_everywhere(folder):
+    assert sum(mutant.file.startswith(f"{folder}/") for mutant in MUTANTS) >= 5
 
 
 def test_list_is_shown_without_running_anything():

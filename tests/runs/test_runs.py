@@ -19,7 +19,9 @@ import numpy as np
 import pytest
 
 import blurcore.engine.loop as loop
+from blurcore.config import TrainConfig
 from blurcore.data import load
+from blurcore.engine.metrics import Scalars, Totals
 from blurcore.errors import CheckpointError
 from blurcore.runs import load_checkpoint, newest_checkpoint, read_config
 from blurcore.runs.checkpoint import checkpoint_path, complete_checkpoints
@@ -487,3 +489,41 @@ def test_first_line_says_what_trains_and_what_has_trained(
     assert (code, said.partition(" on 10 images, ")[0]) == (0, "training with other, where dummy did before,")
     code, said = train("--resume")
     assert (code, said.partition(" on 10 images, ")[0]) == (0, "training with other")
+
+
+def test_batches_have_the_labels_of_their_images_also_after_a_resume(
+    train: Train, monkeypatch: pytest.MonkeyPatch, trainer: Any, tmp_path: Path
+) -> None:
+    """Each image is its own label, painted all over; a label of 10 says nothing."""
+    images = np.broadcast_to(np.arange(10, dtype=np.uint8).reshape(10, 1, 1, 1), (10, 4, 4, 1))
+    np.savez(tmp_path / "labelled.npz", images=images, labels=np.arange(10))
+    seen: list[tuple[list[int], list[int]]] = []
+    step = trainer.train_step
+
+    def watched(self: Any, images: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
+        seen.append((images[:, 0, 0, 0].tolist(), labels.tolist()))
+        return step(self, images)
+
+    monkeypatch.setattr(trainer, "train_step", watched)
+    words = ("--data.path", str(tmp_path / "labelled.npz"), "--model.num-classes", "10")
+    assert train(*words, "--train.steps", "5")[0] == 0
+    assert train(*words, "--resume")[0] == 0
+    assert len(seen) == 8
+    told = [pair for images, labels in seen for pair in zip(images, labels, strict=True) if pair[1] != 10]
+    assert len(told) >= 16
+    assert all(image == label for image, label in told)
+    assert sorted(image for images, _ in seen[:5] for image in images) == sorted([*range(10), *range(10)])
+    assert sorted(seen[0][0] + seen[1][0] + seen[2][0][:2]) == list(range(10))
+
+
+def test_line_of_metrics_has_the_means_since_the_last_one_and_the_rate_of_its_own_step() -> None:
+    lines = []
+    folder: Any = SimpleNamespace(log=lambda **values: lines.append(values))
+    settings, totals = TrainConfig(batch_size=4, warmup_steps=10, learning_rate=1.0), Totals()
+    for loss in (1.0, 2.0, float("nan"), 6.0):
+        totals.add(loss, 2 * loss)
+    with Scalars(folder, settings, num_images=1) as scalars:
+        scalars.write(totals, settings, 4, seconds=2.0, distances={})
+    assert lines == [
+        {"step": 4, "images": 1, "loss": 3.0, "grad_norm": 6.0, "learning_rate": 0.4, "images_per_s": 6.0, "skipped": 1}
+    ]
