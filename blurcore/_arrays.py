@@ -81,8 +81,22 @@ def require_real(**arrays: Array) -> None:
 
 
 def compute_dtype(xp: Namespace, dtype: DType) -> DType:
-    """float64 for float64 data, float32 for everything shorter (SPEC 10: half-precision data)."""
-    return xp.float64 if dtype == xp.float64 else xp.float32
+    """Return float64 for data of 64 bits or more, in any byte order; float32 for everything shorter (SPEC 10: half precision)."""
+    wide = dtype == xp.float64 or (compat.is_numpy_namespace(xp) and np.dtype(dtype).itemsize >= 8)
+    return xp.float64 if wide else xp.float32
+
+
+def result_dtype(x: Array) -> DType:
+    """Return the dtype of what goes with data: their own, in the machine's byte order, and float64 for NumPy's longer ones."""
+    if not compat.is_numpy_array(x):
+        return x.dtype
+    return np.dtype(np.float64) if x.dtype.itemsize > 8 else x.dtype.newbyteorder("=")
+
+
+def as_result(value: Array, x: Array) -> Array:
+    """Return a value in the dtype of what goes with data x; itself where it has it."""
+    dtype = result_dtype(x)
+    return value if value.dtype == dtype else compat.array_namespace(value).astype(value, dtype)
 
 
 def upcast(x: Array) -> Array:
@@ -267,7 +281,7 @@ def schedule_time(**times: Time) -> tuple[Namespace, tuple[Array, ...]]:
     given = next((t for t in times.values() if not is_number(t)), None)
     if given is None:
         return xp, tuple(np.asarray(_checked_number(name, t), dtype=np.float64) for name, t in times.items())
-    work = xp.float64 if given.dtype == xp.float64 else xp.float32
+    work = compute_dtype(xp, given.dtype)
     ready = []
     for name, t in times.items():
         if is_number(t):

@@ -21,7 +21,7 @@ from typing import Any, Generic, NamedTuple
 
 import numpy as np
 
-from blurcore._arrays import align, is_checkable, is_number, namespace, normalize_axes, together
+from blurcore._arrays import align, as_result, is_checkable, is_number, namespace, normalize_axes, together
 from blurcore._typing import A, Array, Time
 from blurcore.errors import ArgumentError, DegenerateError, NotMarkovError
 from blurcore.processes import SDE, Difference, Marginal, Process
@@ -86,7 +86,7 @@ def diffuse(process: Process, x: Array, t: Time, eps: Array, *, axes: tuple[int,
     NamespaceError
         The arrays belong to different libraries or devices.
     """
-    xp = namespace(x=x, eps=eps, t=t)
+    namespace(x=x, eps=eps, t=t)
     signal, noise = together(x=x, eps=eps)
     if eps.shape != x.shape:
         raise ArgumentError(f"eps must have the shape of x, {tuple(x.shape)}; got {tuple(eps.shape)}")
@@ -96,7 +96,7 @@ def diffuse(process: Process, x: Array, t: Time, eps: Array, *, axes: tuple[int,
         z = process.basis.inverse(u, axes=axes) + m.sigma * noise  # white noise is white in both spaces
     else:
         z = process.basis.inverse(u + m.sigma * process.basis.forward(noise, axes=axes), axes=axes)
-    return xp.astype(z, x.dtype, copy=False)
+    return as_result(z, x)
 
 
 def is_isotropic(sigma: Array, axes: tuple[int, ...] | int, ndim: int) -> bool:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Generic, Literal, NamedTuple
 
-from blurcore._arrays import is_checkable, is_number, namespace, require_real, together, upcast
+from blurcore._arrays import as_result, is_checkable, is_number, namespace, require_real, together, upcast
 from blurcore._checks import require
 from blurcore._typing import A, Array, Time
 from blurcore.diffusion import diffuse, grid_shape, is_isotropic, marginal_for, require_noise
@@ -50,14 +50,14 @@ def draw_times(uniform: Array, how: Literal["uniform", "antithetic", "low_discre
     require(how in ("uniform", "antithetic", "low_discrepancy"), "how", how, "uniform, antithetic or low_discrepancy")
     batch = uniform.shape[0]
     if how == "uniform" or batch == 0:
-        return uniform
+        return as_result(uniform, uniform)
     if how == "antithetic":
-        first = uniform[: (batch + 1) // 2]
+        first = as_result(uniform[: (batch + 1) // 2], uniform)
         return xp.concat([first, 1 - first])[:batch]
     wide = upcast(uniform)  # half precision cannot count a large batch
     steps = xp.cumulative_sum(xp.ones_like(wide)) - 1  # 0, 1, .., batch - 1 on the device of `uniform`
     shifted = wide[:1] + steps / batch
-    return xp.astype(shifted - xp.floor(shifted), uniform.dtype, copy=False)
+    return as_result(shifted - xp.floor(shifted), uniform)
 
 
 def training_pair(
@@ -83,9 +83,9 @@ def training_pair(
     require(prediction in ("eps", "x0", "v", "score"), "prediction", prediction, "eps, x0, v or score")
     z = diffuse(process, x, t, eps, axes=axes)
     if prediction == "eps":
-        return TrainingPair(z, eps)
+        return TrainingPair(z, as_result(eps, eps))
     if prediction == "x0":
-        return TrainingPair(z, x)
+        return TrainingPair(z, as_result(x, x))
     m = marginal_for(process, t, x, axes=axes)
     xp = namespace(x=x)
     if prediction == "score" and (is_number(t) or is_checkable(xp)):
@@ -101,7 +101,7 @@ def training_pair(
         target = -noise / m.sigma
     else:
         target = -basis.inverse(basis.forward(noise, axes=axes) / m.sigma, axes=axes)
-    return TrainingPair(z, xp.astype(target, x.dtype, copy=False))
+    return TrainingPair(z, as_result(target, x))
 
 
 def simple_loss(prediction: Array, target: Array) -> Array:

@@ -17,7 +17,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, Protocol, final
 
-from blurcore._arrays import namespace, together, upcast
+from blurcore._arrays import as_result, namespace, together, upcast
 from blurcore._checks import make_plain, require
 from blurcore._typing import Array
 from blurcore.diffusion import diffuse, marginal_for
@@ -149,12 +149,12 @@ class HeatReversal:
 
     def pair(self, x: Array, t: Array, noise: Array, *, axes: tuple[int, ...]) -> TrainingPair[Array]:
         """Return u_k in data space and the residual; see :meth:`Objective.pair`."""
-        xp = namespace(x=x, noise=noise)
+        namespace(x=x, noise=noise)
         basis, s = self.process.basis, _level_before(t, self.num_levels)
         z = diffuse(self.process, x, t, noise, axes=axes)
         before = marginal_for(self.process, s, x, axes=axes).alpha * basis.forward(upcast(x), axes=axes)
         residual = basis.inverse(before, axes=axes) - upcast(z)
-        return TrainingPair(z, xp.astype(residual, x.dtype, copy=False))
+        return TrainingPair(z, as_result(residual, x))
 
     def loss(self, output: Array, target: Array) -> Array:
         """Return the squared error, summed over all dimensions; see :meth:`Objective.loss`."""

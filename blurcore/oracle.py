@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from blurcore._arrays import is_checkable, is_number, namespace, require_real, upcast
+from blurcore._arrays import as_result, is_checkable, is_number, namespace, require_real, upcast
 from blurcore._checks import plain, require
 from blurcore._typing import Array
 from blurcore.errors import ArgumentError, DegenerateError
@@ -57,7 +57,7 @@ def gaussian_denoiser(u: Array, *, mean: Array | float, variance: Array | float,
     alpha, sigma = marginal
     mean, variance = _rank(xp, mean, u.ndim), _rank(xp, variance, u.ndim)
     gain = _divide(xp, alpha * variance, alpha**2 * variance + sigma**2)
-    return xp.astype(mean + gain * (upcast(u) - alpha * mean), u.dtype, copy=False)
+    return as_result(mean + gain * (upcast(u) - alpha * mean), u)
 
 
 def gaussian_variance(*, variance: Array | float, marginal: Marginal[Array]) -> Array:
@@ -140,7 +140,7 @@ def mixture_denoiser(u: Array, *, weights: Array, means: Array, variances: Array
     distance = wide - alpha * means
     logits = xp.log(weights) - xp.sum(xp.log(total) + distance**2 / total, axis=event) / 2
     each = means + alpha * variances / total * distance
-    return xp.astype(_average(xp, logits, each, place, len(event)), u.dtype, copy=False)
+    return as_result(_average(xp, logits, each, place, len(event)), u)
 
 
 def dataset_denoiser(u: Array, *, data: Array, marginal: Marginal[Array]) -> Array:
@@ -177,7 +177,7 @@ def dataset_denoiser(u: Array, *, data: Array, marginal: Marginal[Array]) -> Arr
     wide, alpha, sigma = (xp.expand_dims(a, axis=place) for a in (upcast(u), *marginal))
     data = _rank(xp, data, wide.ndim)
     logits = -xp.sum(((wide - alpha * data) / sigma) ** 2, axis=event) / 2
-    return xp.astype(_average(xp, logits, data, place, len(event)), u.dtype, copy=False)
+    return as_result(_average(xp, logits, data, place, len(event)), u)
 
 
 def exact_prediction(x0: Array, u: Array, marginal: Marginal[Array]) -> Prediction[Array]:
@@ -195,6 +195,7 @@ def _rank(xp: Any, value: Any, ndim: int) -> Any:
     """Return an array with leading axes of size 1 up to `ndim`, so that no operation broadcasts between ranks."""
     if is_number(value):
         return float(value)
+    value = as_result(value, value)
     if value.ndim >= ndim:
         return value
     return xp.reshape(value, (*([1] * (ndim - value.ndim)), *value.shape))

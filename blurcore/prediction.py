@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import Literal, get_args
 
-from blurcore._arrays import is_checkable, namespace, together
+from blurcore._arrays import as_result, is_checkable, namespace, together
 from blurcore._checks import require
 from blurcore._typing import Array
 from blurcore.errors import DegenerateError
@@ -95,7 +95,7 @@ def convert(value: Array, source: Kind, target: Kind, *, z: Array, marginal: Mar
     require(target in KINDS, "target", target, f"one of {KINDS}")
     z, coded, alpha, sigma = together(z=z, value=value, alpha=marginal.alpha, sigma=marginal.sigma)
     if source == target:
-        return value
+        return as_result(value, value)
     value, marginal = coded, Marginal(alpha, sigma)
     if _divides_by_alpha(source, target):
         _require_nonzero("alpha", marginal.alpha, source, target)

@@ -27,7 +27,7 @@ from typing import Any, Protocol, final
 import array_api_compat as compat
 import numpy as np
 
-from blurcore._arrays import Frame, frame, normalize_axes, require_floating, upcast
+from blurcore._arrays import Frame, as_result, frame, normalize_axes, require_floating, upcast
 from blurcore._checks import plain, require
 from blurcore._choice import fft_axes, has_scipy, threads
 from blurcore._constants import constant, fixed, recipe, where
@@ -136,9 +136,8 @@ class _Separable:
 
     def _transform(self, x: Array, axes: tuple[int, ...] | int, *, inverse: bool) -> Array:
         """Go there or back in float32 or better, and give the dtype of `x` back."""
-        xp = require_floating("u" if inverse else "x", x)
-        result = self._along(upcast(x), normalize_axes(axes, x.ndim), inverse=inverse)
-        return result if result.dtype == x.dtype else xp.astype(result, x.dtype)
+        require_floating("u" if inverse else "x", x)
+        return as_result(self._along(upcast(x), normalize_axes(axes, x.ndim), inverse=inverse), x)
 
     def _fast(self, *, inverse: bool) -> Transform | None:
         """Return the transform of a last axis by an FFT, or None where there is none."""
@@ -297,13 +296,13 @@ class Identity(_Separable):
         """Return `x` itself."""
         require_floating("x", x)
         normalize_axes(axes, x.ndim)
-        return x
+        return as_result(x, x)
 
     def inverse(self, u: Array, *, axes: tuple[int, ...] | int = (-2, -1)) -> Array:
         """Return `u` itself."""
         require_floating("u", u)
         normalize_axes(axes, u.ndim)
-        return u
+        return as_result(u, u)
 
 
 @final

@@ -13,7 +13,7 @@ import math
 from dataclasses import dataclass
 from typing import Any, final
 
-from blurcore._arrays import require_floating
+from blurcore._arrays import as_result, require_floating
 from blurcore._checks import make_plain, require, require_finite
 from blurcore._typing import Array
 from blurcore.transforms import Basis
@@ -51,6 +51,7 @@ class Clip:
     def data(self, x: Array) -> Array:
         """Return data brought into the range, (batch, ...)."""
         xp = require_floating("x", x)
+        x = as_result(x, x)
         if self.quantile is None:
             return xp.clip(x, float(self.low), float(self.high))
         middle, half = (self.high + self.low) / 2, (self.high - self.low) / 2

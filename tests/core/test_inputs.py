@@ -18,6 +18,8 @@ from blurcore_reference import oracle
 import blurcore as bc
 from blurcore import likelihood
 from blurcore.errors import ArgumentError, DegenerateError, NamespaceError
+from blurcore.objectives import HeatReversal, Restoration
+from blurcore.oracle import dataset_denoiser, gaussian_denoiser
 from blurcore.testing.assertions import EPSILON, as_numpy, assert_close, dtype_name
 
 SHAPE, GRID = (2, 1, 3, 4), (3, 4)
@@ -218,6 +220,44 @@ def desired(call: Call, arguments: dict[str, Any]) -> tuple[list[np.ndarray], li
             changes = [np.nan_to_num(np.abs(a - b)) for a, b in zip(flat(call.f(**near)), values, strict=True)]
         moved = [np.maximum(m, np.max(c, initial=0.0)) for m, c in zip(moved, changes, strict=True)]
     return values, moved
+
+
+# Numbers as other programs keep them
+
+
+@of(CALLS)
+@pytest.mark.parametrize("dtype", [">f8", "longdouble", ">f4", ">f2"])
+def test_numpys_other_floats_are_taken_at_their_values(call, dtype):
+    """Files hold big-endian numbers, and some programs longdouble; what no float64 holds is rounded to it."""
+    near = {name: np.asarray(values * (1 + 1e-12), dtype=dtype) for name, values in given_numpy(call).items()}
+    native = "f8" if near[next(iter(near))].dtype.itemsize >= 8 else dtype.replace(">", "")
+    for got, want in zip(run(call, near), run(call, {k: v.astype(native) for k, v in near.items()}), strict=True):
+        assert got.dtype == want.dtype
+        assert got.dtype.isnative
+        np.testing.assert_array_equal(got, want)
+
+
+ALSO: dict[str, Callable[[np.ndarray], Any]] = {
+    **{how: lambda x, how=how: bc.draw_times(np.abs(x.ravel()), how) for how in ("uniform", "antithetic", "low_discrepancy")},
+    "clip": lambda x: bc.Clip().data(x),
+    "convert to itself": lambda x: bc.convert(x, "x0", "x0", z=x, marginal=bc.marginal_for(PROCESS, 0.5, x)),
+    "table": lambda x: bc.X0Error(times=(0, 1), values=np.ones((2, *GRID))).at(0.5, shape=GRID, like=x),
+    "gaussian": lambda x: gaussian_denoiser(x, mean=x, variance=x * x, marginal=bc.marginal_for(PROCESS, 0.5, x)),
+    "dataset": lambda x: dataset_denoiser(x, data=x, marginal=bc.marginal_for(PROCESS, 0.5, x)),
+    "heat": lambda x: HeatReversal(process=bc.HeatDissipation()).pair(x, x[:, 0, 0, 0] * 0 + 0.5, x, axes=(-2, -1)),
+    "restoration": lambda x: Restoration(process=bc.ColdDiffusion()).loss(x, x[::-1]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("f", ALSO.values(), ids=ALSO)
+@pytest.mark.parametrize("dtype", [">f8", "longdouble", ">f4"])
+def test_numpys_other_floats_elsewhere(f, dtype):
+    x = np.asarray(data_of(CALLS["DCT.forward"])["x"], dtype=dtype)
+    native = "f8" if x.dtype.itemsize >= 8 else "f4"
+    for got, want in zip(flat(f(x)), flat(f(x.astype(native))), strict=True):
+        assert got.dtype == want.dtype
+        assert got.dtype.isnative
+        np.testing.assert_array_equal(got, want)
 
 
 # Times that are none
