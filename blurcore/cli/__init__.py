@@ -73,9 +73,11 @@ def _written(words: list[str]) -> int:
 def _run(words: list[str]) -> int:
     """Run one command; every mistake of a user's becomes a sentence and a code."""
     from blurcore.cli.order import parse
+    from blurcore.cli.settings import refuse_outputs
 
     try:
         args, rest = parse(words)
+        refuse_outputs(args)
         command = importlib.import_module(f"blurcore.cli.{args.command}")
         return int(command.run(args, rest))
     except SystemExit as stop:  # argparse and tyro have said what was wrong

@@ -14,9 +14,9 @@ import numpy as np
 
 from blurcore.cli.settings import machinery_of, override, refuse_rest, show_help
 from blurcore.config import EvaluateConfig, SampleConfig
-from blurcore.errors import ConfigError, NotFiniteError
+from blurcore.errors import ConfigError, NotFiniteError, OutputError
 from blurcore.runs import newest_checkpoint, read_config
-from blurcore.runs.files import replace_text
+from blurcore.runs.files import replace_text, require_file
 from blurcore.serial import to_dict
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def write_evaluation(path: Path, part: dict[str, Any]) -> None:
     try:
         replace_text(path, json.dumps({**(found if isinstance(found, dict) else {}), **part}, indent=1) + "\n")
     except OSError as error:
-        raise ConfigError(f"cannot write {path}: {error.strerror or error}") from None
+        raise OutputError(f"cannot write {path}: {error.strerror or error}") from None
     print(f"written: {path}")
 
 
@@ -68,6 +68,7 @@ def _likelihood(args: argparse.Namespace, rest: list[str]) -> int:
     for name in _OF_SAMPLES:
         if getattr(args, name) is not None:
             raise ConfigError(f"--{name.replace('_', '-')} is for samples; the likelihood does not take it")
+    require_file("the evaluation of the run", args.run / "evaluation.json")
     from blurcore.data.loading import has_test_part, load
 
     config = read_config(args.run / "config.toml")

@@ -63,7 +63,12 @@ def _add(commands: argparse._SubParsersAction[_Parser], name: str, text: str, *,
     )
 
 
-def _path(parser: argparse.ArgumentParser, *names: str, text: str, **options: object) -> None:
+def _path(
+    parser: argparse.ArgumentParser, *names: str, text: str, writes: str | None = None, **options: object
+) -> None:
+    """Add a path; one that the command writes, a "file" or a "folder", is looked at before the command begins."""
+    if writes is not None:
+        parser.set_defaults(writes={**(parser.get_default("writes") or {}), names[0]: writes})
     action = parser.add_argument(*names, type=Path, help=text, **options)  # type: ignore[arg-type]
     # shtab completes file names where an argument carries this mark.
     action.complete = {"bash": "_shtab_compgen_files", "zsh": "_files", "tcsh": "f"}  # type: ignore[attr-defined]
@@ -77,7 +82,7 @@ def _machine(parser: argparse.ArgumentParser, does: str, *, default: str = "the 
 
 def _add_demo(commands: argparse._SubParsersAction[_Parser]) -> None:
     demo = _add(commands, "demo", "verify, train a blurring diffusion model on digits, sample from it, draw pictures")
-    _path(demo, "--out", text="folder for everything (default: runs/demo-TIME)")
+    _path(demo, "--out", writes="folder", text="folder for everything (default: runs/demo-TIME)")
     demo.add_argument(
         "--backend", default="auto", help="backend that trains (default: torch, or jax where that alone is installed)"
     )
@@ -90,7 +95,7 @@ def _add_train(commands: argparse._SubParsersAction[_Parser]) -> None:
     train = _add(commands, "train", text, add_help=False)
     train.add_argument("-h", "--help", action="store_true", help="show this and every setting")
     _path(train, "config", text="configuration, a TOML file", nargs="?", metavar="CONFIG.toml")
-    _path(train, "--out", text="run folder (default: runs/CONFIG-TIME)")
+    _path(train, "--out", writes="folder", text="run folder (default: runs/CONFIG-TIME)")
     train.add_argument(
         "--strict", action="store_true", help="stop, with exit code 1, where an image of a folder cannot be read"
     )
@@ -104,6 +109,7 @@ def _add_sample(commands: argparse._SubParsersAction[_Parser]) -> None:
     _path(
         sample,
         "--out",
+        writes="folder",
         text="folder for the images (default: RUN/samples/SAMPLER-STEPS-seedSEED, with a hash where that holds others)",
     )
     sample.add_argument("--film", action="store_true", help="keep the states on the way, as an animated film.webp")
@@ -128,7 +134,7 @@ def _add_evaluate(commands: argparse._SubParsersAction[_Parser]) -> None:
     text = "resamples for 95 %% intervals; 0: none (default: 200; none for FID)"
     evaluate.add_argument("--bootstrap", type=int, metavar="N", help=text)
     evaluate.add_argument("--num-reference", type=int, metavar="N", help="real images at most (default: all)")
-    _path(evaluate, "--json", text="also write what was found here")
+    _path(evaluate, "--json", writes="file", text="also write what was found here")
     text = "bits/dim instead, by this bound; settings of its own: --likelihood discrete --help"
     evaluate.add_argument("--likelihood", choices=("discrete", "continuous", "ode"), help=text)
     text = "held-out images whose likelihood is taken; implies --likelihood discrete"
@@ -162,7 +168,7 @@ def _add_export(commands: argparse._SubParsersAction[_Parser]) -> None:
         "--to", required=True, choices=("diffusers", "hub-folder"),
         help="diffusers: a saved pipeline; hub-folder: weights, model card and picture, for huggingface_hub.upload_folder",
     )  # fmt: skip
-    _path(export, "--out", text="folder to write, which must not be there or be empty", required=True)
+    _path(export, "--out", writes="folder", text="folder to write, which must not be there or be empty", required=True)
     export.add_argument(
         "--license", default="unknown", help="licence of the weights, as the Hub names it (default: unknown)"
     )
@@ -181,13 +187,15 @@ def _add_figure(commands: argparse._SubParsersAction[_Parser]) -> None:
         nargs="?",
         metavar="IMAGE",
     )
-    _path(overview, "--out", text="PNG, SVG or PDF (default: overview.png)", default=Path("overview.png"))
+    _path(
+        overview, "--out", writes="file", text="PNG, SVG or PDF (default: overview.png)", default=Path("overview.png")
+    )
     overview.add_argument("--size", type=int, default=128, help="shorter side to resize to, in pixels (default: 128)")
     overview.add_argument("--columns", type=int, default=6, help="number of times (default: 6)")
     overview.add_argument("--sigma-blur-max", type=float, help="widest blur in pixels (default: 20 for each 32 pixels)")
     overview.add_argument("--seed", type=int, default=0, help="seed of the noise (default: 0)")
     snr = _add(which, "snr", "log-SNR over frequency and time: the inductive bias")
-    _path(snr, "--out", text="PNG, SVG or PDF (default: snr.png)", default=Path("snr.png"))
+    _path(snr, "--out", writes="file", text="PNG, SVG or PDF (default: snr.png)", default=Path("snr.png"))
     snr.add_argument("--size", type=int, default=32, help="side of the image, in pixels (default: 32)")
     snr.add_argument("--sigma-blur-max", type=float, default=20.0, help="widest blur in pixels (default: 20)")
     snr.add_argument(
@@ -205,7 +213,7 @@ def _add_kernels(which: argparse._SubParsersAction[_Parser]) -> None:
     kernels = _add(
         which, "kernels", "blur and noise covariance in pixel space, and the noise that blurring is equivalent to"
     )
-    _path(kernels, "--out", text="PNG, SVG or PDF (default: kernels.png)", default=Path("kernels.png"))
+    _path(kernels, "--out", writes="file", text="PNG, SVG or PDF (default: kernels.png)", default=Path("kernels.png"))
     kernels.add_argument("--size", type=int, default=33, help="side of the image, in pixels (default: 33)")
     kernels.add_argument("--sigma-blur-max", type=float, default=20.0, help="widest blur in pixels (default: 20)")
     kernels.add_argument("--min-scale", type=float, default=1e-3, help="least that the blur leaves (default: 0.001)")
@@ -223,7 +231,13 @@ def _add_trajectory(which: argparse._SubParsersAction[_Parser]) -> None:
     _path(
         trajectory, "runs", text="run folders (default: no run; exact denoisers, no training)", nargs="*", metavar="RUN"
     )
-    _path(trajectory, "--out", text="WebP or GIF (default: trajectory.webp)", default=Path("trajectory.webp"))
+    _path(
+        trajectory,
+        "--out",
+        writes="file",
+        text="WebP or GIF (default: trajectory.webp)",
+        default=Path("trajectory.webp"),
+    )
     trajectory.add_argument("--num-samples", type=int, default=4, help="samples of each (default: 4)")
     trajectory.add_argument("--frames", type=int, default=48, help="number of frames (default: 48)")
     trajectory.add_argument("--fps", type=int, default=12, help="frames a second (default: 12)")
@@ -235,7 +249,7 @@ def _add_trajectory(which: argparse._SubParsersAction[_Parser]) -> None:
 def _add_losses(which: argparse._SubParsersAction[_Parser]) -> None:
     losses = _add(which, "losses", "the loss of a run in each band of frequencies over time, on held-out images")
     _path(losses, "run", text="run folder", metavar="RUN")
-    _path(losses, "--out", text="PNG, SVG or PDF (default: losses.png)", default=Path("losses.png"))
+    _path(losses, "--out", writes="file", text="PNG, SVG or PDF (default: losses.png)", default=Path("losses.png"))
     losses.add_argument("--num-images", type=int, default=256, help="images to measure on (default: 256)")
     losses.add_argument("--num-times", type=int, default=33, help="times to measure at (default: 33)")
     _machine(losses, "computes")
@@ -243,8 +257,14 @@ def _add_losses(which: argparse._SubParsersAction[_Parser]) -> None:
 
 def _add_sampler_error(which: argparse._SubParsersAction[_Parser]) -> None:
     error = _add(which, "sampler-error", "spectral error against steps, for every sampler: a plot and a table")
-    _path(error, "--out", text="PNG, SVG or PDF (default: sampler_error.png)", default=Path("sampler_error.png"))
-    _path(error, "--table", text="also write the table, as a page in Markdown")
+    _path(
+        error,
+        "--out",
+        writes="file",
+        text="PNG, SVG or PDF (default: sampler_error.png)",
+        default=Path("sampler_error.png"),
+    )
+    _path(error, "--table", writes="file", text="also write the table, as a page in Markdown")
     error.add_argument(
         "--steps",
         type=int,

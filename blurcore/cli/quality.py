@@ -40,6 +40,7 @@ from blurcore.metrics.bootstrap import CONFIDENCE
 from blurcore.metrics.neighbours import NEIGHBOURS
 from blurcore.registry import get_backend
 from blurcore.runs import newest_checkpoint, read_config
+from blurcore.runs.files import require_file
 from blurcore.runs.progress import ImageProgress
 from blurcore.serial import to_dict
 
@@ -54,6 +55,7 @@ RESAMPLES = 200
 def compare_run(args: argparse.Namespace, rest: list[str]) -> int:
     """Draw samples of a run and compare them with its data."""
     config = read_config(args.run / "config.toml")
+    paths = _files_of(args)
     default = replace(config.sample, num_samples=NUM_SAMPLES, **({} if args.seed is None else {"seed": args.seed}))
     settings = override(default, rest, prog=f"blurcore evaluate {args.run}")
     split: Any = args.split or "train"
@@ -79,8 +81,27 @@ def compare_run(args: argparse.Namespace, rest: list[str]) -> int:
                 "reference": data.source,
                 "settings": to_dict(settings),
             }
-            _write(args, {"samples": about | found}, [args.run / "evaluation.json"])
+            _write({"samples": about | found}, paths)
     return 0
+
+
+def _files_of(args: argparse.Namespace) -> list[Path]:
+    """Return the files that are written: that of --json, and that of the run, which may be closed where the other is asked for.
+
+    Raises
+    ------
+    ConfigError
+        There would be none.
+    """
+    named, own = [] if args.json is None else [args.json], args.run / "evaluation.json"
+    try:
+        require_file("the evaluation of the run", own)
+    except ConfigError as error:
+        if not named:
+            raise ConfigError(f"{error}; --json FILE writes elsewhere") from None
+        print(f"not written into the run: {error}", file=sys.stderr)
+        return named
+    return [*named, own]
 
 
 def compare_folders(args: argparse.Namespace) -> int:
@@ -100,7 +121,7 @@ def compare_folders(args: argparse.Namespace) -> int:
         print(f"{name}: {data.source}")
     found = _compared(args, metrics, features, samples, reference, seed=args.seed or 0)
     about = {"source": sets[0].source, "reference": sets[1].source}
-    _write(args, {"samples": about | found}, [])
+    _write({"samples": about | found}, [] if args.json is None else [args.json])
     return 0
 
 
@@ -232,6 +253,6 @@ def _spectrum(samples: Observation, reference: Observation) -> dict[str, list[fl
     return {name: np.round(values, 4).tolist() for name, values in columns}
 
 
-def _write(args: argparse.Namespace, found: dict[str, Any], paths: list[Path]) -> None:
-    for path in [*paths, *([] if args.json is None else [args.json])]:
+def _write(found: dict[str, Any], paths: list[Path]) -> None:
+    for path in paths:
         write_evaluation(path, found)

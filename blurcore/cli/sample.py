@@ -29,7 +29,8 @@ def run(args: argparse.Namespace, rest: list[str]) -> int:
 
     from blurcore.data.loading import refuse_inside
     from blurcore.figures.film import Film
-    from blurcore.runs.drawn import other_set, place_for, record_of
+    from blurcore.runs.drawn import files_of, other_set, place_for, record_of
+    from blurcore.runs.files import require_file
 
     folder = args.out
     if folder is None:
@@ -41,6 +42,8 @@ def run(args: argparse.Namespace, rest: list[str]) -> int:
     record = record_of(args.run, settings, backend=backend.name, device=args.device)
     if args.out is not None and (other := other_set(folder, record)):
         raise ConfigError(f"--out must be a folder without a set of other samples; {folder} has one, with {other}")
+    for path in files_of(place_for(folder, record)):
+        require_file("a file of the samples", path)
     with backend.processes(args.device) as team:
         samples = backend.sample(args.run, settings, device=args.device, watch=film)
         if team.rank == 0:

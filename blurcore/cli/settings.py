@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from blurcore.errors import ConfigError
 from blurcore.protocols import Backend, Machinery
 from blurcore.registry import AUTO, available, choose_backend, get_backend
+from blurcore.runs.files import require_file, require_folder
 from blurcore.runs.origin import trained_with
 from blurcore.serial import class_of, from_dict, to_dict
 
@@ -57,6 +58,15 @@ def _choose_kinds(default: T, words: list[str]) -> tuple[T, list[str]]:
         node.update(kept, kind=kind)
         default = from_dict(data, type(default))
     return default, left
+
+
+def refuse_outputs(args: argparse.Namespace) -> None:
+    """Refuse, before any work, paths that a command could not write afterwards."""
+    if getattr(args, "help", False):
+        return
+    for flag, kind in getattr(args, "writes", {}).items():
+        if (path := getattr(args, flag.removeprefix("--"))) is not None:
+            (require_file if kind == "file" else require_folder)(flag, path)
 
 
 def refuse_rest(words: list[str]) -> None:

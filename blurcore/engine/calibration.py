@@ -23,15 +23,13 @@ from blurcore.data.values import to_data
 from blurcore.engine.priors import starts_from_data
 from blurcore.engine.sampling import objective_of
 from blurcore.engine.seeds import Stream, derived_seed
-from blurcore.errors import CheckpointError, ConfigError
+from blurcore.errors import CheckpointError, ConfigError, OutputError
 from blurcore.protocols import RunNetwork
 from blurcore.runs import newest_checkpoint
 from blurcore.runs.progress import SamplingProgress
 from blurcore.samplers import X0Error, log_snr_times, quadratic_times
 
 Array = np.ndarray[Any, Any]
-
-_FILE = "calibration.safetensors"
 
 
 def measure_x0_error(
@@ -121,6 +119,11 @@ def mean_over_images(
     return tuple(np.stack(rows, axis=1))
 
 
+def calibration_path(folder: StrPath) -> Path:
+    """Return where the error that was measured for a run is stored."""
+    return Path(folder) / "calibration.safetensors"
+
+
 def calibrate_run(
     folder: StrPath, network: RunNetwork, *, num_images: int, num_times: int, progress: bool = True
 ) -> Path:
@@ -129,13 +132,16 @@ def calibrate_run(
     Raises
     ------
     ConfigError, DataError, ArgumentError
-        As :func:`measure_x0_error`; the data are not there; the folder cannot be written.
+        As :func:`measure_x0_error`; the data are not there.
+    OutputError
+        The file cannot be written.
     """
+    from safetensors import SafetensorError
     from safetensors.numpy import save_file
 
     data = load(network.config.data)
     found = measure_x0_error(network, data, num_images=num_images, num_times=num_times, progress=progress)
-    path = Path(folder) / _FILE
+    path = calibration_path(folder)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     about = {"step": network.step, "images": min(num_images, len(data)), "data": data.fingerprint}
     try:
@@ -143,8 +149,9 @@ def calibrate_run(
             {"times": np.array(found.times), "values": found.values}, partial, metadata={"about": json.dumps(about)}
         )
         os.replace(partial, path)
-    except OSError as error:
-        raise ConfigError(f"the calibration cannot be written to {path}: {error.strerror or error}") from None
+    except (OSError, SafetensorError) as error:  # a full disk is either
+        reason = getattr(error, "strerror", None) or error
+        raise OutputError(f"the calibration cannot be written to {path}: {reason}") from None
     finally:
         partial.unlink(missing_ok=True)
     return path
@@ -162,7 +169,7 @@ def read_calibration(folder: StrPath) -> X0Error:
     """
     from safetensors import SafetensorError, safe_open
 
-    path = Path(folder) / _FILE
+    path = calibration_path(folder)
     if not path.is_file():
         raise ConfigError(
             f"sample.sampler calibrated needs the network's error, measured once: blurcore calibrate {folder}"

@@ -16,7 +16,7 @@ from typing import Any, Literal, NamedTuple, ParamSpec, TypeVar
 
 import numpy as np
 
-from blurcore.errors import ConfigError
+from blurcore.errors import OutputError
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -119,7 +119,7 @@ def save_figure(figure: Any, path: Path) -> None:
 
     Raises
     ------
-    ConfigError
+    OutputError
         The file cannot be written.
     """
     date = {".svg": "Date", ".pdf": "CreationDate"}.get(Path(path).suffix.lower())
@@ -127,4 +127,4 @@ def save_figure(figure: Any, path: Path) -> None:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(path, dpi="figure", metadata={} if date is None else {date: None})
     except OSError as error:
-        raise ConfigError(f"cannot write the figure {path}: {error.strerror or error}") from None
+        raise OutputError(f"cannot write the figure {path}: {error.strerror or error}") from None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from blurcore.errors import ConfigError
+from blurcore.errors import OutputError
 from blurcore.figures.canvas import PAGE, in_style, new_figure, save_figure
 from blurcore.processes import BlurringDiffusion
 from blurcore.verify.spectrum import error_table
@@ -52,7 +52,7 @@ def draw_sampler_error(path: Path, *, table: Path | None = None, steps: tuple[in
 
     Raises
     ------
-    ConfigError
+    OutputError
         A file cannot be written.
     """
     rows = error_table(BlurringDiffusion(), steps, shape=(size, size))
@@ -78,5 +78,5 @@ def draw_sampler_error(path: Path, *, table: Path | None = None, steps: tuple[in
         try:
             table.write_text(page, encoding="utf-8")
         except OSError as error:
-            raise ConfigError(f"cannot write the table {table}: {error.strerror or error}") from None
+            raise OutputError(f"cannot write the table {table}: {error.strerror or error}") from None
     return text

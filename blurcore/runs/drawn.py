@@ -12,8 +12,13 @@ from blurcore.runs.checkpoint import checkpoint_path, newest_checkpoint
 from blurcore.runs.files import replace_text
 from blurcore.serial import to_dict
 
-FILES = ("samples.npz", "grid.png", "film.webp")
 _RECORD = "samples.json"
+_FILES = (_RECORD, "samples.npz", "grid.png", "film.webp")
+
+
+def files_of(folder: Path) -> list[Path]:
+    """Return where the files of a set are, or would be."""
+    return [folder / name for name in _FILES]
 
 
 def record_of(run: Path, settings: SampleConfig, *, backend: str, device: str) -> dict[str, Any]:
@@ -41,7 +46,7 @@ def record_of(run: Path, settings: SampleConfig, *, backend: str, device: str) -
 
 def other_set(folder: Path, record: dict[str, Any]) -> str:
     """Return in words how the set in a folder differs from one of this record, empty where there is none or it does not."""
-    if not any((folder / name).exists() for name in (_RECORD, *FILES)):
+    if not any(path.exists() for path in files_of(folder)):
         return ""
     try:
         before = json.loads((folder / _RECORD).read_text(encoding="utf-8"))

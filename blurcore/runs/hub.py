@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from blurcore._typing import StrPath
-from blurcore.errors import ConfigError
+from blurcore.errors import ConfigError, OutputError
 from blurcore.runs.card import PICTURE, model_card
 from blurcore.runs.checkpoint import Checkpoint, newest_checkpoint, save_checkpoint
 from blurcore.runs.config import read_config, write_config
@@ -122,6 +122,6 @@ def write_whole(out: Path, write: Callable[[Path], None]) -> None:
         write(partial)
         partial.replace(out)
     except OSError as error:
-        raise ConfigError(f"cannot write {out}: {error.strerror or error}") from None
+        raise OutputError(f"cannot write {out}: {error.strerror or error}") from None
     finally:
         shutil.rmtree(partial, ignore_errors=True)

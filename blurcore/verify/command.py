@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from blurcore.errors import BlurcoreError
+from blurcore.errors import BlurcoreError, OutputError
+from blurcore.runs.files import replace_text, require_file
 from blurcore.verify.report import Report
 from blurcore.verify.runner import Progress, verify
 
@@ -73,17 +74,22 @@ def progress_bar() -> Iterator[Progress | None]:
 
 
 def _print(report: Report, arguments: argparse.Namespace) -> None:
-    if arguments.html is not None:
-        from blurcore.verify import html
-
-        arguments.html.write_text(html.render(report), encoding="utf-8")
-        print(f"wrote {arguments.html}", file=sys.stderr)
     if arguments.json:
         print(report.to_json())
         return
     from blurcore.verify import text
 
     sys.stdout.write(text.render(report, terminal=sys.stdout.isatty()))
+
+
+def _write_page(report: Report, page: Path) -> None:
+    from blurcore.verify import html
+
+    try:
+        replace_text(page, html.render(report))
+    except OSError as error:
+        raise OutputError(f"cannot write {page}: {error.strerror or error}") from None
+    print(f"wrote {page}", file=sys.stderr)
 
 
 def main(argv: list[str]) -> int:
@@ -99,6 +105,8 @@ def main(argv: list[str]) -> int:
         page = arguments.html
         if page is not None and (page.is_dir() or not page.resolve().parent.is_dir()):
             raise _UsageError(f"--html must name a file in a folder that exists; got {str(arguments.html)!r}")
+        if page is not None:
+            require_file("--html", page)
         if arguments.precision:
             from blurcore.verify.precision import precision_table
 
@@ -106,8 +114,12 @@ def main(argv: list[str]) -> int:
             return 0
         with progress_bar() as progress:
             report = verify(arguments.backend, quick=arguments.quick, seed=arguments.seed, progress=progress)
-        _print(report, arguments)
+        try:
+            if page is not None:
+                _write_page(report, page)
+        finally:  # a page that cannot be written does not take the report with it, nor a reader of stdout that leaves the page
+            _print(report, arguments)
     except (_UsageError, BlurcoreError) as error:
         print(f"blurcore verify: error: {error}", file=sys.stderr)
-        return 2
+        return 1 if isinstance(error, OutputError) else 2
     return 0 if report.passed else 1

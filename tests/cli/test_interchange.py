@@ -273,10 +273,8 @@ class TestRefusals:
         full.mkdir()
         for path in (full / "mine.txt", file):
             path.write_text("mine")
-        for out in (full, file):
-            assert "--out must be a folder that is not there or is empty" in refused(
-                capsys, "export", run, "--to", to, "--out", out
-            )
+        for out, right in ((full, "is not there or is empty"), (file, "can be written")):
+            assert f"--out must be a folder that {right}" in refused(capsys, "export", run, "--to", to, "--out", out)
         assert (full / "mine.txt").read_text() == file.read_text() == "mine"
 
     @pytest.mark.parametrize("to", ["hub-folder", "diffusers"])
@@ -320,14 +318,16 @@ class TestRefusals:
     def test_place_where_one_may_not_write_is_named(self, tmp_path, capsys):
         run = make_run(tmp_path / "run")
         (tmp_path / "closed").mkdir(mode=0o500)
-        assert "cannot write" in refused(
+        assert "must be a folder that can be written" in refused(
             capsys, "export", run, "--to", "hub-folder", "--out", tmp_path / "closed" / "x"
         )
 
     def test_export_below_a_file_is_refused(self, tmp_path, capsys):
         run = make_run(tmp_path / "run")
         (tmp_path / "file").write_text("mine")
-        assert "cannot write" in refused(capsys, "export", run, "--to", "hub-folder", "--out", tmp_path / "file" / "x")
+        assert "must be a folder that can be written" in refused(
+            capsys, "export", run, "--to", "hub-folder", "--out", tmp_path / "file" / "x"
+        )
 
     @pytest.mark.parametrize(("to", "package"), [("hub-folder", "huggingface_hub"), ("diffusers", "diffusers")])
     def test_missing_package_says_what_to_install_and_leaves_nothing(self, to, package, tmp_path, capsys, monkeypatch):

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import safetensors
 
+import blurcore as bc
+from blurcore.cli import main
+from blurcore.cli.parser import build_parser
 from blurcore.data import ArrayDataset, pictures
 from blurcore.data.values import to_samples
+from blurcore.engine import calibration
 from blurcore.engine.quality import Reference
 from blurcore.errors import DataError, OutputError
-from blurcore.runs import newest_checkpoint
+from blurcore.protocols import RunNetwork
+from blurcore.runs import files, newest_checkpoint
+from blurcore.verify.runner import IDENTITIES, verify_backends
 
 Command = Callable[..., tuple[int, str, str]]
 
@@ -149,3 +157,112 @@ def test_set_of_samples_never_takes_the_place_of_another(
     (run / "samples" / "ancestral-2-seed0" / "samples.json").unlink()  # of an older version
     code, said, _ = blurcore("sample", run, *words)
     assert (code, "it holds a set with settings that are not known" in said) == (0, True)
+
+
+def leaves(parser: argparse.ArgumentParser, *words: str) -> Iterator[tuple[list[str], argparse.ArgumentParser]]:
+    """Yield every command with its parser."""
+    deeper = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+    if not deeper:
+        yield list(words), parser
+    for name, leaf in (pair for action in deeper for pair in action.choices.items()):
+        yield from leaves(leaf, *words, name)
+
+
+def outputs() -> Iterator[tuple[list[str], str, str]]:
+    """Yield every option of every command that names what it writes, and whether that is a file or a folder."""
+    for words, parser in leaves(build_parser()):
+        for flag, kind in (parser.get_default("writes") or {}).items():
+            yield words, flag, kind
+    yield ["verify"], "--html", "file"
+
+
+@pytest.mark.parametrize(("words", "flag", "kind"), list(outputs()), ids=lambda value: str(value).strip("-"))
+def test_output_that_cannot_be_written_is_refused_before_any_work(
+    words: list[str], flag: str, kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing else is there: no run, no data; a command that looked at anything first would say that."""
+    (tmp_path / "file.png").touch()
+    (tmp_path / "folder.png").mkdir()
+    needs = {"train": ["none.toml"], "evaluate": ["none"], "sample": ["none"], "export": ["none", "--to", "diffusers"]}
+    operands = needs.get(words[0], ["none"] if words[-1] == "losses" else [])
+    wrong = [tmp_path / "file.png" / "x.png", tmp_path / ("folder.png" if kind == "file" else "file.png")]
+    for path in wrong:
+        code = main([*words, *operands, flag, str(path)])
+        out, says = capsys.readouterr()
+        assert (code, out, f"{flag} must " in says, len(says.splitlines())) == (2, "", True, 1), says
+
+
+READ = ("--samples", "--reference", "--inception-weights", "--run")
+
+
+def test_every_path_that_is_written_is_marked() -> None:
+    marked = {(*words, flag) for words, flag, _ in outputs()}
+    named = {
+        (*words, flag)
+        for words, parser in leaves(build_parser())
+        for action in parser._actions
+        for flag in action.option_strings
+        if action.type is Path and flag not in READ
+    }
+    assert named <= marked
+
+
+def test_run_that_cannot_be_written_is_refused_before_any_work(
+    blurcore: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, readable = tmp_path / "run", files.why_unwritable
+    monkeypatch.setattr(
+        files, "why_unwritable", lambda path: "it is closed" if run in (path, *path.parents) else readable(path)
+    )
+    for words in (
+        ["sample", run],
+        ["calibrate", run],
+        ["evaluate", run],
+        ["evaluate", run, "--likelihood", "discrete"],
+    ):
+        code, out, says = blurcore(*words)
+        assert (code, out, "it is closed" in says, len(says.splitlines())) == (2, "", True, 1), words
+    few = ["--metrics", "spectrum", "--bootstrap", "0", "--features", "dct", "--num-samples", "4"]
+    code, out, says = blurcore("evaluate", run, *few, "--json", tmp_path / "found.json")
+    assert (code, "not written into the run" in says, (tmp_path / "found.json").is_file()) == (0, True, True), says
+    assert blurcore("sample", run, "--out", tmp_path / "out")[0] == 0
+
+
+def test_file_of_a_set_that_is_a_folder_is_refused_before_drawing(blurcore: Command, tmp_path: Path) -> None:
+    (tmp_path / "run" / "evaluation.json").mkdir()
+    assert "must be a file" in blurcore("evaluate", tmp_path / "run")[2]
+    (tmp_path / "run" / "calibration.safetensors").mkdir()
+    assert "must be a file" in blurcore("calibrate", tmp_path / "run")[2]
+
+
+def test_calibration_on_a_disk_that_is_full_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(arrays: Any, path: Path, metadata: Any) -> None:
+        raise safetensors.SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr("safetensors.numpy.save_file", full)
+    monkeypatch.setattr(
+        calibration,
+        "measure_x0_error",
+        lambda *given, **settings: bc.X0Error(times=(0.0, 1.0), values=np.ones((2, 4, 4))),
+    )
+    config = bc.RunConfig(data=bc.DataConfig(name="digits"))
+    network = RunNetwork(config, (8, 8, 1), 1, lambda z, t: z)
+    with pytest.raises(OutputError, match=r"the calibration cannot be written to .*No space left"):
+        calibration.calibrate_run(tmp_path, network, num_images=1, num_times=2)
+
+
+def test_report_is_printed_where_its_page_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(path: Path, text: str) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("blurcore.verify.command.replace_text", full)
+    monkeypatch.setattr(
+        "blurcore.verify.command.verify",
+        lambda *given, **settings: verify_backends([bc.get_backend("numpy")], quick=True, identities=IDENTITIES[:1]),
+    )
+    assert main(["verify", "--quick", "--html", str(tmp_path / "page.html")]) == 1
+    out, says = capsys.readouterr()
+    assert out
+    assert "cannot write" in says

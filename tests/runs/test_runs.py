@@ -210,7 +210,7 @@ def test_folder_beneath_a_file_is_refused_before_the_first_step(
     (tmp_path / "file").write_text("")
     monkeypatch.setattr(loop._Loop, "run", lambda *_: pytest.fail("it trained"))
     code, says = train("--out", str(tmp_path / "file" / "run"))
-    assert (code, "cannot write to the run folder" in says, "Not a directory" in says) == (2, True, True)
+    assert (code, "--out must be a folder that can be written" in says, "Not a directory" in says) == (2, True, True)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="a read-only mount, by unshare")
@@ -226,7 +226,7 @@ def test_read_only_folder_is_refused_before_the_first_step(train: Train, config_
     if "unshare" in done.stderr or "mount" in done.stderr:
         pytest.skip(f"this system lets nobody mount: {done.stderr}")
     assert (done.returncode, done.stdout) == (2, "")  # it never came to a step, where it would have said so
-    assert "cannot write to the run folder" in done.stderr
+    assert "--out must be a folder that can be written" in done.stderr
     assert "Read-only file system" in done.stderr
 
 
