@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import dataclass
 from typing import Any
 
@@ -126,3 +128,18 @@ def test_process_that_leaves_the_library_is_named(torch: Any) -> None:
 def test_steps_that_do_not_grow_are_refused(steps: Any) -> None:
     with pytest.raises(ArgumentError, match="steps must be two numbers of steps, the second larger"):
         check_solver(bc.DDIM(process=PROCESS), steps=steps)
+
+
+def test_checks_and_the_plugin_need_numpy_alone() -> None:
+    """An environment with `pip install blurcore pytest` has nothing else."""
+    code = """
+import sys
+sys.modules |= dict.fromkeys(("scipy", "rich", "mpmath", "tyro", "matplotlib", "PIL", "safetensors"))
+import blurcore as bc, blurcore.testing.plugin
+from blurcore.testing import check_process, check_solver
+backend = bc.get_backend("numpy")
+check_process(bc.BlurringDiffusion(), shapes=[(3,)], backend=backend)
+check_solver(bc.DDIM(process=bc.BlurringDiffusion(), axes=(-1,)), shape=(3,), backend=backend)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

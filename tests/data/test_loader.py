@@ -178,3 +178,11 @@ def test_batches_belong_to_the_caller():
 def test_loader_refuses_arguments_out_of_range(changed, message):
     with pytest.raises(ArgumentError, match=message):
         Loader(DATA, **{"batch_size": 2, "seed": 0} | changed)
+
+
+def test_processes_that_share_a_batch_read_what_one_would():
+    with Loader(DATA, batch_size=8, seed=2, flip=True) as whole:
+        _, expected = next(iter(whole))
+    for rows in (slice(0, 4), slice(4, 8)):
+        with Loader(DATA, batch_size=8, seed=2, flip=True, rows=rows) as part:
+            np.testing.assert_array_equal(next(iter(part))[1], expected[rows])

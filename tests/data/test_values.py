@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from blurcore.data import to_float, to_uint8
+from blurcore.data.values import SCALES, to_data, to_pixels
 from blurcore.errors import ArgumentError
 
 
@@ -56,3 +57,12 @@ def test_to_uint8_refuses_integers():
 def test_to_float_refuses_what_is_not_uint8():
     with pytest.raises(ArgumentError, match="images must be an array of uint8; got dtype\\('int64'\\)"):
         to_float(np.zeros(3, dtype=np.int64))
+
+
+@pytest.mark.parametrize(("values", "low"), [("symmetric", -1.0), ("unit", 0.0)])
+def test_either_range_has_black_and_white_at_its_ends_and_the_nearest_pixel_for_what_is_between(values, low):
+    pixels = np.arange(256, dtype=np.uint8)
+    numbers = to_data(pixels, values)
+    assert (numbers.min(), numbers.max(), len(SCALES)) == (low, 1.0, 2)
+    for off in (-0.49, 0.0, 0.49):  # of a grey level; beyond the ends it is cut
+        np.testing.assert_array_equal(to_pixels(numbers + np.float32(off * (1 - low) / 255), values), pixels)

@@ -24,6 +24,8 @@ from blurcore.runs.checkpoint import (
     require_training_state,
     set_aside_after,
 )
+from blurcore.runs.files import replace_text
+from blurcore.runs.shards import adopt_shards, check_shards
 from blurcore.runs.writer import CheckpointWriter
 
 HARM = Path(__file__).with_name("harm.py")
@@ -253,3 +255,22 @@ def test_arrays_that_do_not_fit_are_listed_for_all_groups_together() -> None:
         "optimizer: b/step has shape (3,), not ()",
     ):  # fmt: skip
         assert problem in str(error.value)
+
+
+def test_damaged_part_of_a_checkpoint_is_named(tmp_path: Path) -> None:
+    (tmp_path / "parts").mkdir()
+    (tmp_path / "parts" / "a").write_bytes(b"content")
+    adopt_shards(tmp_path / "parts", tmp_path)
+    assert check_shards(tmp_path) == tmp_path / "shards"
+    (tmp_path / "shards" / "a").write_bytes(b"Content")
+    with pytest.raises(CheckpointError, match="a does not have its hash"):
+        check_shards(tmp_path)
+
+
+def test_file_is_replaced_and_not_written_over(tmp_path: Path) -> None:
+    """Another name of the old file keeps what was in it: whoever reads meanwhile sees the one or the other, whole."""
+    file, other = tmp_path / "config.toml", tmp_path / "other"
+    file.write_text("old", encoding="utf-8")
+    os.link(file, other)
+    replace_text(file, "new")
+    assert (file.read_text(encoding="utf-8"), other.read_text(encoding="utf-8")) == ("new", "old")
