@@ -7,7 +7,10 @@ whatever is a Python number is worked out in NumPy on the host and moved; only w
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+import functools
+import sys
+from collections.abc import Callable
+from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 import array_api_compat as compat
 import numpy as np
@@ -15,6 +18,23 @@ import numpy as np
 from blurcore._checks import plain, require
 from blurcore._typing import Array, Device, DType, Namespace, Time
 from blurcore.errors import ArgumentError, NamespaceError
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def quiet(f: Callable[P, R]) -> Callable[P, R]:
+    """Make a computation independent of NumPy's error state: underflow and infinities are results here, not faults."""
+
+    @functools.wraps(f)
+    def calm(*args: P.args, **kwargs: P.kwargs) -> R:
+        torch = sys.modules.get("torch")
+        if torch is not None and torch.compiler.is_dynamo_compiling():  # which cannot follow NumPy's error state
+            return f(*args, **kwargs)
+        with np.errstate(all="ignore"):
+            return f(*args, **kwargs)
+
+    return calm
 
 
 def is_number(value: Any) -> bool:

@@ -21,7 +21,7 @@ from typing import Any, Generic, NamedTuple
 
 import numpy as np
 
-from blurcore._arrays import align, as_result, is_checkable, is_number, namespace, normalize_axes, together
+from blurcore._arrays import align, as_result, is_checkable, is_number, namespace, normalize_axes, quiet, together
 from blurcore._typing import A, Array, Time
 from blurcore.errors import ArgumentError, DegenerateError, NotMarkovError
 from blurcore.processes import SDE, Difference, Marginal, Process
@@ -58,6 +58,7 @@ def marginal_for(process: Process, t: Time, x: Array, *, axes: tuple[int, ...] |
     return Marginal(*(align(c, ndim=x.ndim, axes=axes) for c in m))
 
 
+@quiet
 def diffuse(process: Process, x: Array, t: Time, eps: Array, *, axes: tuple[int, ...] | int = (-2, -1)) -> Array:
     r"""Draw from the marginal, in data space: :math:`z_t = V (\alpha_t V^T x) + \sigma_t \epsilon` (SPEC 2; the paper's eq. 9).
 
@@ -113,6 +114,7 @@ def _check_batch(t: Time, x: Array) -> None:
             )
 
 
+@quiet
 def transition(
     process: Process, t: Time, s: Time, *, shape: tuple[int, ...], like: Array | None = None
 ) -> Transition[Array]:
@@ -145,6 +147,7 @@ def transition(
     return Transition(alpha=d.alpha, variance=-(sigma_t**2) * xp.expm1(d.log_snr))
 
 
+@quiet
 def posterior(
     process: Process, t: Time, s: Time, *, shape: tuple[int, ...], like: Array | None = None
 ) -> Posterior[Array]:
@@ -254,6 +257,7 @@ def _require_fall(log_snr: Any, s: Time, t: Time, shape: tuple[int, ...]) -> Non
     )
 
 
+@quiet
 def check_markov(process: Process, times: tuple[float, ...], *, shape: tuple[int, ...]) -> None:
     """Refuse a process whose log-SNR increases in some frequency between two neighbouring times (SPEC 2).
 

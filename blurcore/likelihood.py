@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from blurcore._arrays import align, check_step, is_checkable, is_number, namespace, together
+from blurcore._arrays import align, check_step, is_checkable, is_number, namespace, quiet, together
 from blurcore._checks import require, require_finite
 from blurcore._typing import Array, Time
 from blurcore.diffusion import grid_shape, marginal_for, require_noise
@@ -40,6 +40,7 @@ def bits_per_dim(nats: Array | float, num_dims: int) -> Any:
     return nats / (num_dims * math.log(2.0))
 
 
+@quiet
 def prior_kl(process: Process, u0: Array, *, axes: tuple[int, ...] = (-2, -1)) -> Array:
     r"""Return :math:`KL(q(u_1 | u_0) \| N(0, \sigma_1^2)) = \frac12 \sum \alpha_1^2 u_0^2 / \sigma_1^2`.
 
@@ -68,6 +69,7 @@ def prior_kl(process: Process, u0: Array, *, axes: tuple[int, ...] = (-2, -1)) -
     return 0.5 * _sum((m.alpha / m.sigma * u0) ** 2)
 
 
+@quiet
 def diffusion_step(
     process: Process, u0: Array, x0: Array, t: Time, s: Time, *, axes: tuple[int, ...] = (-2, -1)
 ) -> Array:
@@ -110,6 +112,7 @@ def diffusion_step(
     return 0.5 * _sum(align(weight, ndim=u0.ndim, axes=axes) * (u0 - x0) ** 2)
 
 
+@quiet
 def diffusion_rate(process: Process, u0: Array, x0: Array, t: Time, *, axes: tuple[int, ...] = (-2, -1)) -> Array:
     r"""Return :math:`-\frac12 \sum \mathrm{SNR}_t' (u_0 - \hat u_0)^2`, what the continuous bound integrates over t.
 
@@ -145,6 +148,7 @@ def diffusion_rate(process: Process, u0: Array, x0: Array, t: Time, *, axes: tup
     return 0.5 * _sum(align(weight, ndim=u0.ndim, axes=axes) * (u0 - x0) ** 2)
 
 
+@quiet
 def reconstruction(
     x: Array, mean: Array, std: float, *, low: float = -1.0, high: float = 1.0, levels: int = 256
 ) -> Array:
@@ -205,6 +209,7 @@ def _log_normal_mass(xp: Any, near: Array, width: Array) -> Array:
     return xp.log(total * half) - n**2 / 2 - 0.5 * math.log(2 * math.pi)
 
 
+@quiet
 def heat_step(before: Array, mean: Array, *, sigma: float, delta: float) -> Array:
     r"""Return the divergence of a step of inverse heat dissipation, :math:`KL(N(A_{k-1} x, \sigma^2) \| N(\mu, \delta^2))`.
 
@@ -243,6 +248,7 @@ def heat_step(before: Array, mean: Array, *, sigma: float, delta: float) -> Arra
     return constant + _sum((before - mean) ** 2) / (2 * delta**2)
 
 
+@quiet
 def mixture_kl(u: Array, mean: Array, centres: Array, *, sigma: float) -> Array:
     r"""Return :math:`\log q(u) - \log p(u)` for :math:`q = N(m, \sigma^2)` and p, the even mixture of :math:`N(c_j, \sigma^2)`.
 

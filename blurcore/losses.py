@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Generic, Literal, NamedTuple
 
-from blurcore._arrays import as_result, is_checkable, is_number, namespace, require_real, together, upcast
+from blurcore._arrays import as_result, is_checkable, is_number, namespace, quiet, require_real, together, upcast
 from blurcore._checks import require
 from blurcore._typing import A, Array, Time
 from blurcore.diffusion import diffuse, grid_shape, is_isotropic, marginal_for, require_noise
@@ -23,6 +23,7 @@ class TrainingPair(NamedTuple, Generic[A]):
     target: A
 
 
+@quiet
 def draw_times(uniform: Array, how: Literal["uniform", "antithetic", "low_discrepancy"]) -> Array:
     """Turn uniform numbers into the times of a batch.
 
@@ -60,6 +61,7 @@ def draw_times(uniform: Array, how: Literal["uniform", "antithetic", "low_discre
     return as_result(shifted - xp.floor(shifted), uniform)
 
 
+@quiet
 def training_pair(
     process: Process, x: Array, t: Time, eps: Array, *, prediction: Kind = "eps", axes: tuple[int, ...] | int = (-2, -1)
 ) -> TrainingPair[Array]:
@@ -104,6 +106,7 @@ def training_pair(
     return TrainingPair(z, as_result(target, x))
 
 
+@quiet
 def simple_loss(prediction: Array, target: Array) -> Array:
     """Return the mean squared error of each batch item, in the compute dtype of `prediction`: the paper's simple loss for eps.
 
@@ -134,6 +137,7 @@ def simple_loss(prediction: Array, target: Array) -> Array:
     return xp.mean(error**2, axis=tuple(range(1, error.ndim)))
 
 
+@quiet
 def check_prediction(process: Process, prediction: Kind, times: tuple[float, ...], *, shape: tuple[int, ...]) -> None:
     """Refuse, before any work, a parametrisation that has to divide by zero at one of the times (SPEC 5).
 

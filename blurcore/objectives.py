@@ -17,7 +17,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, Protocol, final
 
-from blurcore._arrays import as_result, namespace, together, upcast
+from blurcore._arrays import as_result, namespace, quiet, together, upcast
 from blurcore._checks import make_plain, require
 from blurcore._typing import Array
 from blurcore.diffusion import diffuse, marginal_for
@@ -39,7 +39,7 @@ class Objective(Protocol):
         ...
 
     def times(self, uniform: Array) -> Array:
-        """Turn uniform numbers in [0, 1), (batch,), into the times of a batch."""
+        """Turn uniform numbers in [0, 1), (batch,), into the times of a batch, in their compute dtype."""
         ...
 
     def pair(self, x: Array, t: Array, noise: Array, *, axes: tuple[int, ...]) -> TrainingPair[Array]:
@@ -61,7 +61,7 @@ def at_levels(t: Array, levels: int) -> Array:
     """Round times in [0, 1] to the levels k / levels, k = 1 .. levels, each as likely as the others; 0 levels: leave them."""
     if levels == 0:
         return t
-    xp = namespace(t=t)
+    xp, t = namespace(t=t), upcast(t)  # half precision has not one time for each of many levels
     return xp.clip(xp.floor(t * levels) + 1, 1.0, float(levels)) / levels
 
 
@@ -92,7 +92,7 @@ class Denoising:
 
     def times(self, uniform: Array) -> Array:
         """Return the times of a batch; see :meth:`Objective.times`."""
-        return at_levels(draw_times(uniform, self.spread), self.levels)
+        return at_levels(draw_times(upcast(uniform), self.spread), self.levels)
 
     def pair(self, x: Array, t: Array, noise: Array, *, axes: tuple[int, ...]) -> TrainingPair[Array]:
         """Return z_t and the target; see :meth:`Objective.pair`."""
@@ -145,8 +145,9 @@ class HeatReversal:
 
     def times(self, uniform: Array) -> Array:
         """Return k / K; see :meth:`Objective.times`."""
-        return at_levels(draw_times(uniform, self.spread), self.num_levels)
+        return at_levels(draw_times(upcast(uniform), self.spread), self.num_levels)
 
+    @quiet
     def pair(self, x: Array, t: Array, noise: Array, *, axes: tuple[int, ...]) -> TrainingPair[Array]:
         """Return u_k in data space and the residual; see :meth:`Objective.pair`."""
         namespace(x=x, noise=noise)
@@ -156,6 +157,7 @@ class HeatReversal:
         residual = basis.inverse(before, axes=axes) - upcast(z)
         return TrainingPair(z, as_result(residual, x))
 
+    @quiet
     def loss(self, output: Array, target: Array) -> Array:
         """Return the squared error, summed over all dimensions; see :meth:`Objective.loss`."""
         per_image = 1
@@ -163,6 +165,7 @@ class HeatReversal:
             per_image *= size
         return per_image * simple_loss(output, target)
 
+    @quiet
     def predict(
         self, marginal: Marginal[Array], output: Array, u: Array, *, axes: tuple[int, ...], clip: Clip | None = None
     ) -> Prediction[Array]:
@@ -196,12 +199,14 @@ class Restoration:
 
     def times(self, uniform: Array) -> Array:
         """Return the times of a batch; see :meth:`Objective.times`."""
-        return at_levels(draw_times(uniform, self.spread), self.levels)
+        return at_levels(draw_times(upcast(uniform), self.spread), self.levels)
 
+    @quiet
     def pair(self, x: Array, t: Array, noise: Array, *, axes: tuple[int, ...]) -> TrainingPair[Array]:
         """Return the blurred data and the data; see :meth:`Objective.pair`."""
         return training_pair(self.process, x, t, noise, prediction="x0", axes=axes)
 
+    @quiet
     def loss(self, output: Array, target: Array) -> Array:
         """Return the mean absolute error; see :meth:`Objective.loss`."""
         require(output.shape == target.shape, "output", tuple(output.shape), f"of the shape of target, {target.shape}")
@@ -230,5 +235,5 @@ def _levels(process: HeatDissipation) -> int:
 
 def _level_before(t: Array, levels: int) -> Array:
     """Return (k - 1) / K from k / K, never below 0 by rounding."""
-    xp = namespace(t=t)
+    xp, t = namespace(t=t), upcast(t)
     return xp.clip(xp.round(t * levels) - 1, 0.0, float(levels)) / levels

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from blurcore._arrays import as_result, is_checkable, is_number, namespace, require_real, upcast
+from blurcore._arrays import as_result, is_checkable, is_number, namespace, quiet, require_real, upcast
 from blurcore._checks import plain, require
 from blurcore._typing import Array
 from blurcore.errors import ArgumentError, DegenerateError
@@ -27,6 +27,7 @@ from blurcore.processes import Marginal
 from blurcore.samplers import Prediction
 
 
+@quiet
 def gaussian_denoiser(u: Array, *, mean: Array | float, variance: Array | float, marginal: Marginal[Array]) -> Array:
     r"""Return :math:`E[u_0 | u_t]` for Gaussian data with independent frequencies.
 
@@ -60,6 +61,7 @@ def gaussian_denoiser(u: Array, *, mean: Array | float, variance: Array | float,
     return as_result(mean + gain * (upcast(u) - alpha * mean), u)
 
 
+@quiet
 def gaussian_variance(*, variance: Array | float, marginal: Marginal[Array]) -> Array:
     r"""Return :math:`\mathrm{Var}[u_0 | u_t]` for Gaussian data: what calibrated ancestral sampling adds (SPEC 9).
 
@@ -89,6 +91,7 @@ def gaussian_variance(*, variance: Array | float, marginal: Marginal[Array]) -> 
     return _divide(xp, sigma**2 * variance, alpha**2 * variance + sigma**2)
 
 
+@quiet
 def mixture_denoiser(u: Array, *, weights: Array, means: Array, variances: Array, marginal: Marginal[Array]) -> Array:
     r"""Return :math:`E[u_0 | u_t] = \sum_j r_j E_j[u_0 | u_t]` for a mixture of Gaussians.
 
@@ -143,6 +146,7 @@ def mixture_denoiser(u: Array, *, weights: Array, means: Array, variances: Array
     return as_result(_average(xp, logits, each, place, len(event)), u)
 
 
+@quiet
 def dataset_denoiser(u: Array, *, data: Array, marginal: Marginal[Array]) -> Array:
     r"""Return :math:`E[u_0 | u_t]` for data drawn from a finite set, each element equally likely.
 

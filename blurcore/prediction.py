@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import Literal, get_args
 
-from blurcore._arrays import as_result, is_checkable, namespace, together
+from blurcore._arrays import as_result, is_checkable, namespace, quiet, together
 from blurcore._checks import require
 from blurcore._typing import Array
 from blurcore.errors import DegenerateError
@@ -60,6 +60,7 @@ _DIRECT = {
 }  # fmt: skip
 
 
+@quiet
 def convert(value: Array, source: Kind, target: Kind, *, z: Array, marginal: Marginal[Array]) -> Array:
     r"""Turn one prediction into another, in frequency space (SPEC 5).
 

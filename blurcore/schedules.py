@@ -17,7 +17,7 @@ from typing import NamedTuple, Protocol, final, runtime_checkable
 
 import numpy as np
 
-from blurcore._arrays import schedule_time
+from blurcore._arrays import quiet, schedule_time
 from blurcore._checks import make_plain, require, require_finite
 from blurcore._typing import Array, Namespace, Time
 
@@ -116,6 +116,7 @@ class CosineLogSNR:
         rest = math.atan(math.exp(self.log_snr_min / 2))
         return first, math.pi / 2 - first - rest, rest
 
+    @quiet
     def scales(self, t: Time) -> NoiseScales:
         """Return a_t and sigma_t = sqrt(1 - a_t^2), both in (0, 1)."""
         xp, (t,) = schedule_time(t=t)
@@ -123,18 +124,21 @@ class CosineLogSNR:
         # The cosine of m t + b as a sine of its complement, which does not cancel near t = 1.
         return NoiseScales(a=xp.sin(m * (1 - t) + rest), sigma=xp.sin(m * t + b))
 
+    @quiet
     def log_snr(self, t: Time) -> Array:
         """Return g_t, from log_snr_max at t = 0 to log_snr_min at t = 1."""
         xp, (t,) = schedule_time(t=t)
         a, sigma = self.scales(t)
         return 2 * xp.log(a / sigma)
 
+    @quiet
     def log_snr_difference(self, t: Time, s: Time) -> Array:
         r"""Return g_t - g_s = -2 log1p( sin(m (t - s)) / (a_t sigma_s) ), as tan A / tan B - 1 = sin(A - B) / (cos A sin B)."""
         xp, (t, s) = schedule_time(t=t, s=s)
         _, m, _ = self._angles()
         return -2 * xp.log1p(xp.sin(m * (t - s)) / (self.scales(t).a * self.scales(s).sigma))
 
+    @quiet
     def rates(self, t: Time) -> NoiseRates:
         """Return d log a / dt = -m sigma / a and -sigma^2 dg/dt = 2 m sigma / a."""
         _, m, _ = self._angles()
@@ -249,12 +253,14 @@ class LinearBeta:
             total = total - weight * (xp.log1p(-(middle + half * node)) + xp.log1p(-(middle - half * node)))
         return total * ((t - s) * (self.num_steps / 2)) + self._correction_difference(high, low, 2 * half)
 
+    @quiet
     def scales(self, t: Time) -> NoiseScales:
         """Return a_t = sqrt(alpha-bar), in (0, 1], and sigma_t = sqrt(1 - alpha-bar), in [0, 1)."""
         xp, (t,) = schedule_time(t=t)
         decay = self._decay(xp, t, 0.0)
         return NoiseScales(a=xp.exp(-decay / 2), sigma=xp.sqrt(-xp.expm1(-decay)))
 
+    @quiet
     def log_snr(self, t: Time) -> Array:
         """Return g_t; infinite at t = 0."""
         xp, (t,) = schedule_time(t=t)
@@ -262,6 +268,7 @@ class LinearBeta:
         safe = xp.where(decay == 0, xp.ones_like(decay), decay)
         return xp.where(decay == 0, xp.full_like(decay, math.inf), -xp.log(xp.expm1(safe)))
 
+    @quiet
     def log_snr_difference(self, t: Time, s: Time) -> Array:
         """Return g_t - g_s = -S - log1p((1 - e^-S) / (e^S_s - 1)), with S the decay from s to t and S_s that up to s."""
         xp, (t, s) = schedule_time(t=t, s=s)
@@ -271,6 +278,7 @@ class LinearBeta:
         infinite = xp.where(step > 0, xp.full_like(step, -math.inf), xp.zeros_like(step))
         return xp.where(before == 0, infinite, finite)
 
+    @quiet
     def rates(self, t: Time) -> NoiseRates:
         """Return d log a / dt = -S'/2 and -sigma^2 dg/dt = S', where S' is the continuous-time beta."""
         xp, (t,) = schedule_time(t=t)
@@ -304,21 +312,25 @@ class ConstantSigma:
         require_finite("sigma", self.sigma)
         require(0 <= self.sigma <= 1e6, "sigma", self.sigma, "0 or more, and at most 1e6")
 
+    @quiet
     def scales(self, t: Time) -> NoiseScales:
         """Return 1 and the constant."""
         xp, (t,) = schedule_time(t=t)
         return NoiseScales(a=xp.ones_like(t), sigma=xp.full_like(t, self.sigma))
 
+    @quiet
     def log_snr(self, t: Time) -> Array:
         """Return -2 log sigma; infinite for sigma = 0."""
         xp, (t,) = schedule_time(t=t)
         return xp.full_like(t, -2 * math.log(self.sigma) if self.sigma else math.inf)
 
+    @quiet
     def log_snr_difference(self, t: Time, s: Time) -> Array:
         """Return 0."""
         xp, (t, s) = schedule_time(t=t, s=s)
         return xp.zeros_like(t - s)
 
+    @quiet
     def rates(self, t: Time) -> NoiseRates:
         """Return 0, 0."""
         xp, (t,) = schedule_time(t=t)
@@ -380,17 +392,20 @@ class SinSquared:
         make_plain(self)
         _check_sigma_blur_max(self.sigma_blur_max)
 
+    @quiet
     def tau(self, t: Time) -> Array:
         """Return sigma_blur_max^2 / 2 sin^4(pi t / 2), in pixel^2."""
         xp, (t,) = schedule_time(t=t)
         return self.sigma_blur_max**2 / 2 * xp.sin(t * (math.pi / 2)) ** 4
 
+    @quiet
     def tau_difference(self, t: Time, s: Time) -> Array:
         """Return tau_t - tau_s as a product of sums and differences of the angles."""
         xp, (t, s) = schedule_time(t=t, s=s)
         squares = xp.sin(t * (math.pi / 2)) ** 2 + xp.sin(s * (math.pi / 2)) ** 2
         return self.sigma_blur_max**2 / 2 * _sine_squares_difference(xp, t, s) * squares
 
+    @quiet
     def tau_rate(self, t: Time) -> Array:
         """Return d tau / dt = pi sigma_blur_max^2 sin^3(pi t / 2) cos(pi t / 2)."""
         xp, (t,) = schedule_time(t=t)
@@ -419,16 +434,19 @@ class Sin:
         make_plain(self)
         _check_sigma_blur_max(self.sigma_blur_max)
 
+    @quiet
     def tau(self, t: Time) -> Array:
         """Return sigma_blur_max^2 / 2 sin^2(pi t / 2), in pixel^2."""
         xp, (t,) = schedule_time(t=t)
         return self.sigma_blur_max**2 / 2 * xp.sin(t * (math.pi / 2)) ** 2
 
+    @quiet
     def tau_difference(self, t: Time, s: Time) -> Array:
         """Return tau_t - tau_s = sigma_blur_max^2 / 2 sin(A + B) sin(A - B)."""
         xp, (t, s) = schedule_time(t=t, s=s)
         return self.sigma_blur_max**2 / 2 * _sine_squares_difference(xp, t, s)
 
+    @quiet
     def tau_rate(self, t: Time) -> Array:
         """Return d tau / dt = pi / 2 sigma_blur_max^2 sin(pi t / 2) cos(pi t / 2)."""
         xp, (t,) = schedule_time(t=t)
@@ -492,11 +510,13 @@ class LogLinear:
         """Return tau at a time from level 1 on."""
         return self.sigma_blur_min**2 / 2 * xp.exp(2 * self._growth * (t - 1 / self.num_levels))
 
+    @quiet
     def tau(self, t: Time) -> Array:
         """Return sigma_B(t)^2 / 2, in pixel^2."""
         _, (t,) = schedule_time(t=t)
         return self.tau_difference(t, 0 * t)
 
+    @quiet
     def tau_difference(self, t: Time, s: Time) -> Array:
         """Return tau_t - tau_s, the growth on the linear and on the exponential stretch added up."""
         xp, (t, s) = schedule_time(t=t, s=s)
@@ -505,6 +525,7 @@ class LogLinear:
         start = self._tau_above(xp, high_s)
         return linear + start * xp.expm1(2 * self._growth * (high_t - high_s))
 
+    @quiet
     def tau_rate(self, t: Time) -> Array:
         """Return d tau / dt; at the knee, the slope above it."""
         xp, (t,) = schedule_time(t=t)

@@ -27,7 +27,7 @@ from typing import Any, Protocol, final
 import array_api_compat as compat
 import numpy as np
 
-from blurcore._arrays import Frame, as_result, frame, normalize_axes, require_floating, upcast
+from blurcore._arrays import Frame, as_result, frame, normalize_axes, quiet, require_floating, upcast
 from blurcore._checks import plain, require
 from blurcore._choice import fft_axes, has_scipy, threads
 from blurcore._constants import constant, fixed, recipe, where
@@ -134,6 +134,7 @@ class _Separable:
         r"""Return :math:`x = V u` along `axes`; the inverse of :meth:`forward`, with the same arguments and errors."""
         return self._transform(u, axes, inverse=True)
 
+    @quiet
     def _transform(self, x: Array, axes: tuple[int, ...] | int, *, inverse: bool) -> Array:
         """Go there or back in float32 or better, and give the dtype of `x` back."""
         require_floating("u" if inverse else "x", x)

@@ -15,7 +15,7 @@ from typing import Any, final
 import array_api_compat as compat
 import numpy as np
 
-from blurcore._arrays import device_beside, schedule_time
+from blurcore._arrays import device_beside, quiet, schedule_time
 from blurcore._checks import make_plain, require
 from blurcore._typing import Array, Namespace, Time
 from blurcore.schedules import NoiseRates, NoiseScales
@@ -57,12 +57,14 @@ class AlphaBars:
         slope = end - start
         return start + (place - xp.astype(low, t.dtype)) * slope, slope * len(self.values)
 
+    @quiet
     def scales(self, t: Time) -> NoiseScales:
         """Return a_t = sqrt(alpha-bar), in (0, 1], and sigma_t = sqrt(1 - alpha-bar), in [0, 1)."""
         xp, (t,) = schedule_time(t=t)
         log, _ = self._interval(xp, t)
         return NoiseScales(a=xp.exp(log / 2), sigma=xp.sqrt(-xp.expm1(log)))
 
+    @quiet
     def log_snr(self, t: Time) -> Array:
         """Return g_t; infinite at t = 0."""
         xp, (t,) = schedule_time(t=t)
@@ -71,6 +73,7 @@ class AlphaBars:
         safe = xp.where(clean, -xp.ones_like(log), log)
         return xp.where(clean, xp.full_like(log, np.inf), safe - xp.log(-xp.expm1(safe)))
 
+    @quiet
     def log_snr_difference(self, t: Time, s: Time) -> Array:
         """Return g_t - g_s = -S - log1p((1 - e^-S) / (e^S_s - 1)), with S the decay from s to t and S_s that up to s."""
         xp, (t, s) = schedule_time(t=t, s=s)
@@ -81,6 +84,7 @@ class AlphaBars:
         infinite = xp.where(step > 0, xp.full_like(step, -np.inf), xp.zeros_like(step))
         return xp.where(clean, infinite, finite)
 
+    @quiet
     def rates(self, t: Time) -> NoiseRates:
         """Return d log a / dt and -sigma^2 dg/dt, constant between two steps."""
         xp, (t,) = schedule_time(t=t)

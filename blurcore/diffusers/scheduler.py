@@ -26,6 +26,7 @@ from blurcore.losses import check_prediction, training_pair
 from blurcore.prediction import Kind, convert
 from blurcore.processes import BlurringDiffusion, ColdDiffusion, GaussianDiffusion, Process
 from blurcore.samplers import Ancestral, Prediction, SamplerState, Solver
+from blurcore.samplers.clipping import quantile
 from blurcore.schedules import SinSquared
 from blurcore.serial import from_dict, to_dict
 from blurcore.transforms import Identity
@@ -338,6 +339,13 @@ class BlurringScheduler(DDPMScheduler):  # type: ignore[misc]
             return limited
         clips = not self._blurs if self.config.clip_sample is None else self.config.clip_sample
         return x.clamp(-self.config.clip_sample_range, self.config.clip_sample_range) if clips else None
+
+    def _threshold_sample(self, sample: torch.Tensor) -> torch.Tensor:
+        """Return a sample brought into its range as a whole, of any size: PyTorch's quantile ends at 2^24 numbers."""
+        rows = sample.abs().flatten(1).to(torch.float64 if sample.dtype == torch.float64 else torch.float32)
+        size = quantile(rows, self.config.dynamic_thresholding_ratio)
+        size = size.clamp(1.0, self.config.sample_max_value).reshape(-1, *[1] * (sample.ndim - 1))
+        return (sample.clamp(-size, size) / size).to(sample.dtype)
 
     def _noise(self, like: torch.Tensor, k: int, s: float, generator: Any) -> torch.Tensor | None:
         """Return the noise of a step, in data space.

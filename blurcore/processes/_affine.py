@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from typing import Any, Generic, NamedTuple
 
-from blurcore._arrays import Frame, Times, prepare_times
+from blurcore._arrays import Frame, Times, prepare_times, quiet
 from blurcore._typing import A, Array, Time
 from blurcore.errors import NotMarkovError
 from blurcore.schedules import BlurSchedule, NoiseSchedule
@@ -89,6 +89,7 @@ class AffineProcess:
             shape = (1,) * len(shape)  # one value serves all frequencies: leave it to broadcasting
         return ready, self._eigenvalues(ready.frame, shape, 0 if ready.on_host else ready.values[0].ndim)
 
+    @quiet
     def marginal(self, t: Time, *, shape: tuple[int, ...], like: Array | None = None) -> Marginal[Array]:
         r"""Return alpha and sigma of :math:`q(u_t | u_0)` for each frequency (SPEC 2; the paper's eq. 15-17).
 
@@ -124,6 +125,7 @@ class AffineProcess:
         sigma = times.frame.xp.zeros_like(lam[(..., *(slice(0, 1),) * len(shape))]) + sigma
         return Marginal(alpha=times.frame.finish(alpha), sigma=times.frame.finish(sigma))
 
+    @quiet
     def log_snr(self, t: Time, *, shape: tuple[int, ...], like: Array | None = None) -> Array:
         r"""Return :math:`l_t = 2 \log \alpha_t - 2 \log \sigma_t` from logarithms, finite where alpha underflows.
 
@@ -137,6 +139,7 @@ class AffineProcess:
         log_d = -exponent if min_scale == 0 else times.frame.xp.log(_decay(times.frame.xp, exponent, min_scale))
         return times.frame.finish(times.scalar(noise.log_snr(t), len(shape)) + 2 * log_d)
 
+    @quiet
     def difference(self, t: Time, s: Time, *, shape: tuple[int, ...], like: Array | None = None) -> Difference[Array]:
         r"""Return :math:`\alpha_t / \alpha_s` and :math:`D = l_t - l_s` in the difference form (SPEC 4), s <= t.
 
@@ -159,6 +162,7 @@ class AffineProcess:
         log_snr = step + 2 * _log_decay_difference(xp, before, heat, min_scale)
         return Difference(alpha=times.frame.finish(alpha), log_snr=times.frame.finish(log_snr))
 
+    @quiet
     def sde(self, t: Time, *, shape: tuple[int, ...], like: Array | None = None) -> SDE[Array]:
         r"""Return f = d log alpha / dt and g2 = -sigma^2 dl/dt for each frequency (SPEC 6).
 
@@ -178,6 +182,7 @@ class AffineProcess:
         diffusion = times.scalar(rates.noise, len(shape)) - 2 * variance * log_d_rate
         return SDE(drift=times.frame.finish(drift), diffusion=times.frame.finish(diffusion))
 
+    @quiet
     def _require_markov(self) -> None:
         """Refuse schedules whose log-SNR rises somewhere, seen on a grid of times and eigenvalues, before any use.
 

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from blurcore._arrays import Frame, prepare_times
+from blurcore._arrays import Frame, prepare_times, quiet
 from blurcore._checks import make_plain
 from blurcore._typing import Array, Time
 from blurcore.errors import NotMarkovError
@@ -51,6 +51,7 @@ class SpectralProcess:
 
     basis: DCT | DST | RealFourier = DCT()
 
+    @quiet
     def __post_init__(self) -> None:
         make_plain(self)
         lam = np.concatenate([[0.0], np.geomspace(1e-4, 3 * np.pi**2, 24)])[:, None]
@@ -97,6 +98,7 @@ class SpectralProcess:
         ones = f.xp.ones_like(lam[(..., *(slice(0, 1),) * len(shape))])
         return f, lam, [ones * ready.scalar(value, len(shape)) for value in ready.values]
 
+    @quiet
     def marginal(self, t: Time, *, shape: tuple[int, ...], like: Array | None = None) -> Marginal[Array]:
         """Return alpha and sigma for each frequency; see :meth:`blurcore.Process.marginal`."""
         f, lam, (t,) = self._setup(shape, like, t=t)
@@ -105,11 +107,13 @@ class SpectralProcess:
             alpha=f.finish(f.xp.exp(logs.alpha) + 0 * t), sigma=f.finish(f.xp.exp(logs.alpha - logs.snr / 2) + 0 * t)
         )
 
+    @quiet
     def log_snr(self, t: Time, *, shape: tuple[int, ...], like: Array | None = None) -> Array:
         """Return l_t; see :meth:`blurcore.Process.log_snr`."""
         f, lam, (t,) = self._setup(shape, like, t=t)
         return f.finish(self.logs(t, lam).snr + 0 * t)
 
+    @quiet
     def difference(self, t: Time, s: Time, *, shape: tuple[int, ...], like: Array | None = None) -> Difference[Array]:
         """Return alpha_t / alpha_s and l_t - l_s; see :meth:`blurcore.Process.difference`.
 
@@ -123,6 +127,7 @@ class SpectralProcess:
             alpha=f.finish(f.xp.exp(after.alpha - before.alpha) + 0 * t), log_snr=f.finish(later - earlier)
         )
 
+    @quiet
     def sde(self, t: Time, *, shape: tuple[int, ...], like: Array | None = None) -> SDE[Array]:
         """Return drift and diffusion; see :meth:`blurcore.Process.sde`."""
         f, lam, (t,) = self._setup(shape, like, t=t)

@@ -7,7 +7,7 @@ from typing import Any, Generic, NamedTuple, Protocol
 
 import numpy as np
 
-from blurcore._arrays import align, check_step, is_checkable, is_number, namespace, together
+from blurcore._arrays import align, check_step, is_checkable, is_number, namespace, quiet, together
 from blurcore._checks import make_plain
 from blurcore._typing import A, Array, Time
 from blurcore.diffusion import grid_shape, marginal_for
@@ -158,6 +158,7 @@ def require_eps(solver: str, prediction: Prediction[Array]) -> Array:
 class LinearStepper(Stepper):
     """A solver without memory whose step is :class:`Coefficients`."""
 
+    @quiet
     def apply(
         self,
         coefficients: Coefficients[Array],
@@ -183,6 +184,7 @@ class LinearStepper(Stepper):
         return SamplerState(result)
 
 
+@quiet
 def predict(
     process: Process,
     value: Array,
@@ -231,6 +233,7 @@ def predict(
     return _predict_at(m, value, kind, u, basis=process.basis, axes=axes, clip=clip, silent=silent)
 
 
+@quiet
 def predict_at(
     marginal: Marginal[Array],
     value: Array,

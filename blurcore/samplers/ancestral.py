@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, final
 
+from blurcore._arrays import quiet
 from blurcore._checks import make_plain, require
 from blurcore._typing import Array, Time
 from blurcore.diffusion import posterior, transition
@@ -40,6 +41,7 @@ class Ancestral(LinearStepper):
         """Ancestral sampling is random."""
         return True
 
+    @quiet
     def coefficients(
         self, t: Time, s: Time, *, shape: tuple[int, ...], like: Array | None = None
     ) -> Coefficients[Array]:

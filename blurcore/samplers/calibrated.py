@@ -16,12 +16,13 @@ even in t.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from typing import Any, final
 
 import numpy as np
 
-from blurcore._arrays import is_number, prepare_times
+from blurcore._arrays import is_number, prepare_times, quiet
 from blurcore._checks import make_plain, require
 from blurcore._typing import Array, Time
 from blurcore.diffusion import posterior
@@ -73,6 +74,10 @@ class X0Error:
         object.__setattr__(self, "times", own)
         object.__setattr__(self, "values", table)
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """Return how it is copied and unpickled: by being made, so that nobody can write to the copy either."""
+        return partial(X0Error, times=self.times, values=self.values), ()
+
     def _key(self) -> tuple[object, ...]:
         return self.times, self.values.shape, self.values.tobytes()
 
@@ -88,6 +93,7 @@ class X0Error:
         """What it covers, without the numbers."""
         return f"X0Error({len(self.times)} times from {self.times[0]!r} to {self.times[-1]!r}, grid {self.values.shape[1:]})"
 
+    @quiet
     def at(self, t: Time, *, shape: tuple[int, ...], like: Array | None = None) -> Array:
         r"""Return the errors at t: those of the table at its times, and :math:`e_i^{1-w} e_{i+1}^w` between them.
 
@@ -172,6 +178,7 @@ class CalibratedAncestral(LinearStepper):
         """Ancestral sampling is random."""
         return True
 
+    @quiet
     def coefficients(
         self, t: Time, s: Time, *, shape: tuple[int, ...], like: Array | None = None
     ) -> Coefficients[Array]:

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, final
+from typing import final
 
-from blurcore._arrays import as_result, require_floating
+from blurcore._arrays import as_result, namespace, quiet, require_floating
 from blurcore._checks import make_plain, require, require_finite
 from blurcore._typing import Array
 from blurcore.transforms import Basis
@@ -48,6 +48,7 @@ class Clip:
         require(self.low < self.high, "low", self.low, f"below high = {self.high}")
         require(self.quantile is None or 0 < self.quantile <= 1, "quantile", self.quantile, "None, or in (0, 1]")
 
+    @quiet
     def data(self, x: Array) -> Array:
         """Return data brought into the range, (batch, ...)."""
         xp = require_floating("x", x)
@@ -57,7 +58,7 @@ class Clip:
         middle, half = (self.high + self.low) / 2, (self.high - self.low) / 2
         y = (x - middle) / half
         size = xp.reshape(xp.abs(y), (y.shape[0], math.prod(y.shape[1:])))
-        limit = xp.clip(_quantile(xp, size, self.quantile), 1.0, None)
+        limit = xp.clip(quantile(size, self.quantile), 1.0, None)
         limit = xp.reshape(limit, (y.shape[0], *([1] * (y.ndim - 1))))
         return middle + half * (xp.minimum(xp.maximum(y, -limit), limit) / limit)
 
@@ -66,9 +67,9 @@ class Clip:
         return basis.forward(self.data(basis.inverse(u, axes=axes)), axes=axes)
 
 
-def _quantile(xp: Any, rows: Array, q: float) -> Array:
+def quantile(rows: Array, q: float) -> Array:
     """Return a quantile of each row, interpolated linearly between neighbours as NumPy does it."""
-    ordered = xp.sort(rows, axis=1)
+    ordered = namespace(rows=rows).sort(rows, axis=1)
     place = q * (rows.shape[1] - 1)
     below = int(place)
     above = min(below + 1, rows.shape[1] - 1)

@@ -15,7 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import final
 
-from blurcore._arrays import is_number, namespace
+from blurcore._arrays import is_number, namespace, quiet
 from blurcore._typing import Array, Time
 from blurcore.processes import Process
 from blurcore.samplers._base import Coefficients, LinearStepper
@@ -42,6 +42,7 @@ class ColdNaive(LinearStepper):
         """Never."""
         return False
 
+    @quiet
     def coefficients(
         self, t: Time, s: Time, *, shape: tuple[int, ...], like: Array | None = None
     ) -> Coefficients[Array]:
@@ -71,6 +72,7 @@ class ColdImproved(LinearStepper):
         """Never."""
         return False
 
+    @quiet
     def coefficients(
         self, t: Time, s: Time, *, shape: tuple[int, ...], like: Array | None = None
     ) -> Coefficients[Array]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import final
 
-from blurcore._arrays import namespace
+from blurcore._arrays import namespace, quiet
 from blurcore._checks import make_plain, require, require_finite
 from blurcore._typing import Array, Time
 from blurcore.diffusion import posterior
@@ -50,6 +50,7 @@ class DDIM(LinearStepper):
         """Whether eta > 0."""
         return self.eta > 0
 
+    @quiet
     def coefficients(
         self, t: Time, s: Time, *, shape: tuple[int, ...], like: Array | None = None
     ) -> Coefficients[Array]:

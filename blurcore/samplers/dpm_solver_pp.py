@@ -23,7 +23,7 @@ import math
 from dataclasses import dataclass
 from typing import Generic, Literal, NamedTuple, final
 
-from blurcore._arrays import align, is_checkable, is_number, namespace, together
+from blurcore._arrays import align, is_checkable, is_number, namespace, quiet, together
 from blurcore._checks import make_plain, require
 from blurcore._typing import A, Array, Time
 from blurcore.diffusion import require_noise
@@ -110,6 +110,7 @@ class DPMSolverPP(Stepper):
             return SamplerState(u, last_x0=zero, last_h=zero)
         return SamplerState(u, last_x0=zero, last_h=zero, older_x0=zero, older_h=zero)
 
+    @quiet
     def coefficients(
         self, t: Time, s: Time, *, shape: tuple[int, ...], like: Array | None = None
     ) -> DPMCoefficients[Array]:
@@ -126,6 +127,7 @@ class DPMSolverPP(Stepper):
         linear, square = parabola_weights(h)
         return first._replace(linear=m_s.alpha * linear, square=m_s.alpha * square)
 
+    @quiet
     def apply(
         self,
         coefficients: DPMCoefficients[Array],

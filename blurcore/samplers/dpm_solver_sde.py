@@ -15,7 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Generic, Literal, NamedTuple, final
 
-from blurcore._arrays import align, namespace, together
+from blurcore._arrays import align, namespace, quiet, together
 from blurcore._checks import make_plain, require
 from blurcore._typing import A, Array, Time
 from blurcore.diffusion import posterior
@@ -69,6 +69,7 @@ class DPMSolverSDE(Stepper):
         zero = namespace(u=u).zeros_like(u)
         return SamplerState(u, last_x0=zero, last_h=zero)
 
+    @quiet
     def coefficients(
         self, t: Time, s: Time, *, shape: tuple[int, ...], like: Array | None = None
     ) -> SDECoefficients[Array]:
@@ -77,6 +78,7 @@ class DPMSolverSDE(Stepper):
         h = self.process.difference(t, s, shape=shape, like=like).log_snr / -2
         return SDECoefficients(z=q.z_coef, x0=q.x_coef, h=h, noise=q.variance**0.5)
 
+    @quiet
     def apply(
         self,
         coefficients: SDECoefficients[Array],

@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, NamedTuple, final
 
-from blurcore._arrays import is_checkable, is_number, namespace, prepare_times
+from blurcore._arrays import is_checkable, is_number, namespace, prepare_times, quiet
 from blurcore._typing import Array, Time
 from blurcore.diffusion import require_noise
 from blurcore.processes import Process
@@ -71,6 +71,7 @@ class Euler(LinearStepper):
         """Never: it solves an ordinary differential equation."""
         return False
 
+    @quiet
     def coefficients(
         self, t: Time, s: Time, *, shape: tuple[int, ...], like: Array | None = None
     ) -> Coefficients[Array]:

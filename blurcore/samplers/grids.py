@@ -84,13 +84,19 @@ def log_snr_times(num_steps: int, noise: NoiseSchedule) -> tuple[float, ...]:
     Raises
     ------
     ArgumentError
-        `num_steps` is no whole number >= 1, or the log-SNR is infinite or constant (LinearBeta, ConstantSigma).
+        `num_steps` is no whole number >= 1, or the log-SNR is infinite or constant (LinearBeta, ConstantSigma), or falls so fast
+        near t = 1 that float64 has no times between two steps.
     """
     num_steps = _whole(num_steps)
     first, last = float(noise.log_snr(1.0)), float(noise.log_snr(0.0))
     require(first < last < float("inf"), "noise", noise, "a schedule with a finite, strictly decreasing log-SNR")
     inner = [_time_of(noise, first + (last - first) * i / num_steps) for i in range(1, num_steps)]
-    return (1.0, *inner, 0.0)
+    times = (1.0, *inner, 0.0)
+    require(
+        all(s < t for t, s in pairwise(times)), "num_steps", num_steps,
+        f"such that neighbouring steps have times of their own in float64, which they have not for {noise!r}",
+    )  # fmt: skip
+    return times
 
 
 def _time_of(noise: NoiseSchedule, log_snr: float) -> float:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, final
 
+from blurcore._arrays import quiet
 from blurcore._checks import make_plain, require, require_finite
 from blurcore._typing import Array, Time
 from blurcore.processes import Process
@@ -54,6 +55,7 @@ class InverseHeat(LinearStepper):
         """Unless delta is 0."""
         return self.delta != 0
 
+    @quiet
     def coefficients(
         self, t: Time, s: Time, *, shape: tuple[int, ...], like: Array | None = None
     ) -> Coefficients[Array]:

@@ -18,7 +18,7 @@ from typing import final
 
 import numpy as np
 
-from blurcore._arrays import align, namespace, together
+from blurcore._arrays import align, namespace, quiet, together
 from blurcore._typing import Array, Time
 from blurcore.processes import Process
 from blurcore.samplers._base import Prediction, SamplerState, Stepper, require_eps
@@ -61,6 +61,7 @@ class Heun(Stepper):
         zero = namespace(u=u).zeros_like(u)
         return SamplerState(u, last_u=zero, last_slope=zero, last_h=zero)
 
+    @quiet
     def coefficients(self, t: Time, s: Time, *, shape: tuple[int, ...], like: Array | None = None) -> Slope:
         """Return the slope at t, and s - t, whose being 0 is the sign of a second stage; see :meth:`Solver.coefficients`.
 
@@ -71,6 +72,7 @@ class Heun(Stepper):
         """
         return slope_of(self.process, "a step of Heun", t, s, shape=shape, like=like)
 
+    @quiet
     def apply(
         self,
         coefficients: Slope,

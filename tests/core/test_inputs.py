@@ -524,6 +524,36 @@ def test_score_without_noise_is_refused_where_it_can_be_seen(xp):
 # What a framework's own switches do
 
 
+@of(CALLS)
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_numpys_error_state_changes_nothing(call, dtype):
+    """Numbers as small as there are, with which products underflow, and the ends of time."""
+    tiny = np.finfo(dtype).smallest_subnormal
+    for t, s in ((1.0, 0.0), (1.0, 1.0), (float(np.finfo(dtype).tiny), 0.0), (0.75, 0.5)):
+        data = {name: (values * tiny * 8).astype(dtype) for name, values in data_of(call).items()}
+        times = {name: np.asarray([t if name == "t" else s] * 2, dtype) for name in call.times}
+        with np.errstate(all="ignore"):
+            want = outcome(call, data | times)
+        with np.errstate(all="raise"):
+            got = outcome(call, data | times)
+        for a, b in zip(got, want, strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def outcome(call: Call, arguments: dict[str, Any]) -> list[Any]:
+    """Return the results, or the sentence of a refusal."""
+    try:
+        return run(call, arguments)
+    except DegenerateError as error:
+        return [str(error)]
+
+
+def test_processes_are_made_whatever_numpys_error_state_is():
+    with np.errstate(all="raise"):
+        for cls in bc.PROCESSES.values():
+            assert cls() == cls()
+
+
 @pytest.mark.parametrize("setting", ["float64", "float16", "meta"])
 def test_defaults_of_torch_change_nothing(torch, setting):
     arguments = {

@@ -126,3 +126,21 @@ def test_clip_refuses_ranges_and_quantiles_that_are_none() -> None:
         bc.Clip(low=1.0, high=1.0)
     with pytest.raises(ArgumentError, match="quantile must be None, or in"):
         bc.Clip(quantile=0.0)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+@pytest.mark.parametrize("spread", ["uniform", "low_discrepancy"])
+def test_every_level_is_drawn_in_half_precision(torch: Any, dtype: str, spread: Any) -> None:
+    heat = bc.HeatReversal(process=bc.HeatDissipation(), spread=spread)
+    uniform = (torch.arange(256, dtype=torch.float32) / 256).to(
+        getattr(torch, dtype)
+    )  # all of bfloat16's that `rand` draws
+    batches = [uniform[i].reshape(1).expand(200) for i in range(256)] if spread == "low_discrepancy" else [uniform]
+    for objective, levels in (
+        (heat, 200),
+        (bc.Denoising(process=bc.BlurringDiffusion(), spread=spread, levels=100), 100),
+    ):
+        drawn = torch.cat([objective.times(batch) for batch in batches])
+        counts = np.bincount(np.round(drawn.double().numpy() * levels).astype(int), minlength=levels + 1)
+        assert counts[0] == 0
+        assert counts[1:].min() > 0

@@ -1,6 +1,8 @@
 """Each solver's step is the reference's affine map, and with an exact network its path ends where the theory says."""
 
+import copy
 import dataclasses
+import pickle
 from functools import partial
 
 import mpmath
@@ -345,6 +347,10 @@ def test_tables_of_errors_are_values_that_nothing_changes():
         table.values[0] = 1.0
     with pytest.raises(dataclasses.FrozenInstanceError):
         table.values = values
+    for copied in (pickle.loads(pickle.dumps(table)), copy.copy(table), copy.deepcopy(table)):
+        assert copied == table
+        assert hash(copied) == hash(table)
+        assert not copied.values.flags.writeable
 
 
 @pytest.mark.parametrize(
@@ -605,6 +611,12 @@ def test_log_snr_times_are_even_in_the_log_snr(noise, steps):
     # dg/dt is at most 2 m / (a sigma), with m < pi/2 and a sigma >= exp(-7) at these bounds: that of one ulp of t <= 1
     atol = np.pi * np.exp(7) * EPSILON["float64"] + 64 * EPSILON["float64"]
     assert_close(g, np.linspace(g[0], g[-1], steps + 1), rtol=0.0, atol=atol)
+
+
+def test_log_snr_times_that_float64_cannot_tell_apart_are_refused():
+    assert len(set(bc.log_snr_times(5, bc.CosineLogSNR(log_snr_min=-60.0)))) == 6
+    with pytest.raises(ArgumentError, match="num_steps must be such that neighbouring steps have times of their own"):
+        bc.log_snr_times(5, bc.CosineLogSNR(log_snr_min=-100.0))
 
 
 @pytest.mark.parametrize("steps", [0, -1, 2.5, "3", None])
