@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import importlib
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 import blurcore as bc
+from blurcore.runs import newest_checkpoint
 
 
 def gradient_given(trainer: Any) -> np.ndarray:
@@ -79,3 +81,15 @@ def test_noise_between_two_samples_keeps_its_variance(way: float) -> None:
     near, far = bc.engine.Draw(0, 0, 1, way).weights
     assert near**2 + far**2 == pytest.approx(1.0)
     assert far / (near + far) == pytest.approx(way, abs=0.1)
+
+
+def test_run_is_sampled_with_its_averaged_weights(config: bc.RunConfig, torch: Any, tmp_path: Path) -> None:
+    from blurcore_torch.sampler import load_run
+    from blurcore_torch.trainer import train
+
+    train(replace(config, backend="torch", train=replace(config.train, steps=2, learning_rate=0.1)), tmp_path / "run")
+    groups = newest_checkpoint(tmp_path / "run").groups
+    weights = load_run(tmp_path / "run", torch.device("cpu"))[1].state_dict()
+    for name, value in weights.items():
+        np.testing.assert_array_equal(value.numpy(), groups["ema"][name])
+    assert any(np.abs(groups["model"][name] - groups["ema"][name]).max() > 1e-3 for name in weights)
