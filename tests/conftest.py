@@ -2,11 +2,15 @@
 
 Which libraries: ``BLURCORE_TEST_LIBRARIES=numpy,torch`` (a name that cannot be imported is then an error); without the
 variable all four, and torch or jax are skipped where they are not installed. How hard: ``BLURCORE_HYPOTHESIS``
-is ``ci`` (the default: the same examples in every run) or ``nightly`` (a thousand new ones).
+is ``ci`` (the default: the same examples in every run), ``nightly`` (a thousand new ones) or ``few`` (five).
+
+``BLURCORE_TEST_DEVICE=device1`` puts the arrays of array-api-strict on that one of its simulated devices.
+``BLURCORE_TEST_JIT=1`` calls the core under ``jax.jit`` wherever a test gives it arrays of JAX.
 """
 
 from __future__ import annotations
 
+import functools
 import importlib
 import os
 import sys
@@ -35,6 +39,7 @@ patient: dict[str, Any] = {
 }  # a busy machine is no fault
 hypothesis.settings.register_profile("ci", **patient, max_examples=30, derandomize=True, database=None)
 hypothesis.settings.register_profile("nightly", **patient, max_examples=1000)
+hypothesis.settings.register_profile("few", **patient, max_examples=5, derandomize=True, database=None)
 hypothesis.settings.load_profile(os.environ.get("BLURCORE_HYPOTHESIS", "ci"))
 
 
@@ -46,10 +51,11 @@ class Library:
     xp: Any
     dtypes: tuple[str, ...]
     settings: Callable[[], AbstractContextManager[Any]] = nullcontext
+    device: Any = None
 
     def asarray(self, values: Any, dtype: str = "float32") -> Any:
         """Return a copy of NumPy values, in that dtype."""
-        return self.xp.asarray(np.array(values, dtype=np.float64), dtype=getattr(self.xp, dtype))
+        return self.xp.asarray(np.array(values, dtype=np.float64), dtype=getattr(self.xp, dtype), device=self.device)
 
     def to_numpy(self, array: Any) -> np.ndarray[Any, Any]:
         """Return NumPy float64."""
@@ -80,11 +86,51 @@ def _make(name: str) -> Library:
         return Library(name, compat.array_namespace(np.empty(0)), ("float64", "float32", "float16"))
     module = importlib.import_module(name)
     if name == "array_api_strict":
-        return Library(name, compat.array_namespace(module.empty(0)), ("float64", "float32"), _strictest)
+        device = os.environ.get("BLURCORE_TEST_DEVICE")
+        return Library(
+            name,
+            compat.array_namespace(module.empty(0)),
+            ("float64", "float32"),
+            _strictest,
+            module.Device(device) if device else None,
+        )
     halves = ("float64", "float32", "bfloat16", "float16")
     if name == "torch":
         return Library(name, compat.array_namespace(module.empty(0)), halves)
     return Library(name, compat.array_namespace(module.numpy.empty(0)), halves, _double_and_strict)
+
+
+def _traced(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function of the core that runs under jax.jit: arrays of JAX among its arguments are traced, others are constants."""
+    jax = importlib.import_module("jax")
+
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        leaves, tree = jax.tree.flatten((args, kwargs))
+        arrays = [leaf for leaf in leaves if isinstance(leaf, jax.Array)]
+        if not arrays or any(isinstance(array, jax.core.Tracer) for array in arrays):
+            return function(*args, **kwargs)
+
+        def again(traced: list[Any]) -> Any:
+            rest = iter(traced)
+            all_args, all_kwargs = jax.tree.unflatten(
+                tree, [next(rest) if isinstance(leaf, jax.Array) else leaf for leaf in leaves]
+            )
+            return function(*all_args, **all_kwargs)
+
+        return jax.jit(again)(arrays)
+
+    return call
+
+
+def _trace_the_core() -> None:
+    """Put what tests call of the core under jax.jit: functions of arrays, and methods of processes and bases."""
+    for name in ("convert", "diffuse", "log_snr", "posterior", "predict", "sde", "transition"):
+        setattr(bc, name, _traced(getattr(bc, name)))
+    for kind in (*bc.PROCESSES.values(), bc.DCT, bc.DST, bc.RealFourier, bc.Identity):
+        for name in ("marginal", "difference", "forward", "inverse", "eigenvalues"):
+            if hasattr(kind, name):
+                setattr(kind, name, _traced(getattr(kind, name)))
 
 
 def _requested() -> tuple[str, ...] | None:
@@ -102,6 +148,8 @@ def pytest_configure(config: pytest.Config) -> None:
         config.add_cleanup(cache.cleanup)
         os.environ["JAX_COMPILATION_CACHE_DIR"] = cache.name
         os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.5"
+    if os.environ.get("BLURCORE_TEST_JIT"):
+        _trace_the_core()
     for name in _requested() or ():
         if name not in LIBRARIES:
             raise pytest.UsageError(f"BLURCORE_TEST_LIBRARIES names {name!r}; there are: {', '.join(LIBRARIES)}")

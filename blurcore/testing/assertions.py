@@ -48,6 +48,9 @@ def as_numpy(array: Array) -> np.ndarray[Any, np.dtype[np.float64]]:
     """Return an array of any library, on any device, of any real dtype, as NumPy float64."""
     if compat.is_torch_array(array):
         array = array.detach().cpu().double().numpy()
+    elif type(array).__module__.startswith("array_api_strict"):
+        namespace = array.__array_namespace__()
+        array = array.to_device(namespace.Device("CPU_DEVICE"))  # its other devices are out of NumPy's reach
     return np.asarray(array).astype(np.float64)
 
 
