@@ -89,7 +89,7 @@ class TorchBackend:
 
         return run_network(folder, device=device)
 
-    def inception(self, weights: Path, *, device: str = "auto") -> Callable[[np.ndarray], np.ndarray]:
+    def inception(self, weights: StrPath, *, device: str = "auto") -> Callable[[np.ndarray], np.ndarray]:
         """Return the network that FID is defined by; see :func:`blurcore_torch.inception.inception`."""
         from blurcore_torch.inception import inception
 

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import torch
 
+from blurcore._typing import StrPath
 from blurcore.errors import BackendError
 from blurcore_torch.devices import pick_device
 
 _BATCH = 32  # images of 299 x 299 in the network at once
 
 
-def inception(weights: Path, *, device: str = "auto") -> Callable[[np.ndarray], np.ndarray]:
+def inception(weights: StrPath, *, device: str = "auto") -> Callable[[np.ndarray], np.ndarray]:
     """Return the function from uint8 (n, H, W, 3) to the pooled features (n, 2048).
 
     Parameters

@@ -16,6 +16,7 @@ from typing import Any, Literal, NamedTuple, ParamSpec, TypeVar
 
 import numpy as np
 
+from blurcore._typing import StrPath
 from blurcore.errors import OutputError
 
 P = ParamSpec("P")
@@ -114,7 +115,7 @@ def label_row(axis: Any, text: str) -> None:
     axis.set_ylabel(text, rotation=0, ha="right", va="center", labelpad=6)
 
 
-def save_figure(figure: Any, path: Path) -> None:
+def save_figure(figure: Any, path: StrPath) -> None:
     """Write a figure, the same bytes each time; its folder is made.
 
     Raises

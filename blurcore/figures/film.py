@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from blurcore._typing import StrPath
 from blurcore.data.formats import pillow
 from blurcore.data.pictures import grids_that_fit
 from blurcore.data.values import Values, to_pixels
@@ -31,7 +32,7 @@ def evenly(count: int, most: int) -> list[int]:
     return [round(i) for i in np.linspace(0, count - 1, min(most, count)).tolist()]
 
 
-def write_film(frames: Sequence[Array], path: Path, *, milliseconds: int = _MILLISECONDS, loop: bool = True) -> None:
+def write_film(frames: Sequence[Array], path: StrPath, *, milliseconds: int = _MILLISECONDS, loop: bool = True) -> None:
     """Write frames as an animated WebP (without loss) or GIF, by the path's suffix; the last one stays for two seconds.
 
     Parameters
@@ -50,6 +51,7 @@ def write_film(frames: Sequence[Array], path: Path, *, milliseconds: int = _MILL
     OutputError
         The file cannot be written.
     """
+    path = Path(path)
     grey = all(frame.shape[-1] == 1 or bool((frame == frame[..., :1]).all()) for frame in frames)
     first, *others = (_picture(frame, grey=grey, palette=path.suffix.lower() == ".gif") for frame in frames)
     # A GIF without a count is played once, a WebP as often as it says.
@@ -102,7 +104,7 @@ class Film:
         if first == 0:
             self.states.append(to_pixels(x, self.values))
 
-    def save(self, path: Path, *, scale: int = 1) -> bool:
+    def save(self, path: StrPath, *, scale: int = 1) -> bool:
         """Write at most 60 evenly spaced states as a grid each, of the samples that fit; see :func:`write_film`.
 
         Returns

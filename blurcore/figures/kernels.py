@@ -14,13 +14,13 @@ Four kernels are drawn for each time, and with them noise that has the third as 
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import blurcore as bc
 from blurcore._checks import require
+from blurcore._typing import StrPath
 from blurcore.errors import ArgumentError
 from blurcore.figures.canvas import PAGE, Margins, image_panels, in_style, label_row, save_figure
 
@@ -74,7 +74,7 @@ def equivalent_variance(process: bc.Process, t: float, shape: tuple[int, ...]) -
 
 @in_style
 def draw_kernels(
-    path: Path,
+    path: StrPath,
     *,
     size: int = 33,
     sigma_blur_max: float = 20.0,

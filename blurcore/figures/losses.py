@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from blurcore._typing import StrPath
 from blurcore.config import DataConfig
 from blurcore.data import Dataset, load
 from blurcore.data.loading import has_test_part
@@ -45,7 +45,7 @@ def band_curves(found: SpectralLoss) -> tuple[tuple[str, ...], Array, Array]:
 
 
 @in_style
-def draw_losses(found: SpectralLoss, path: Path, *, title: str, prediction: str) -> None:
+def draw_losses(found: SpectralLoss, path: StrPath, *, title: str, prediction: str) -> None:
     """Draw the loss of each band over time: as it is, and as a share of the power of what should have been said.
 
     Parameters

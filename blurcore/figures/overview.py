@@ -10,12 +10,13 @@ import numpy.typing as npt
 
 import blurcore as bc
 from blurcore._checks import require
+from blurcore._typing import StrPath
 from blurcore.data import load_image, resize_and_crop, to_float, to_uint8
 from blurcore.errors import DataError
 from blurcore.figures.canvas import Margins, image_panels, in_style, label_row, save_figure
 
 
-def load_picture(path: Path | None, *, size: int) -> npt.NDArray[np.uint8]:
+def load_picture(path: StrPath | None, *, size: int) -> npt.NDArray[np.uint8]:
     """Return an image whose shorter side is `size`, uint8 (H, W, 3); without a path, a photograph of scikit-image's.
 
     Raises
@@ -40,7 +41,7 @@ def load_picture(path: Path | None, *, size: int) -> npt.NDArray[np.uint8]:
 @in_style
 def draw_overview(
     picture: npt.NDArray[np.uint8],
-    path: Path,
+    path: StrPath,
     *,
     columns: int = 6,
     sigma_blur_max: float | None = None,

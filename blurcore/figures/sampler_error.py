@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from blurcore._typing import StrPath
 from blurcore.errors import OutputError
 from blurcore.figures.canvas import PAGE, in_style, new_figure, save_figure
 from blurcore.processes import BlurringDiffusion
@@ -36,7 +37,9 @@ and real data are not Gaussian: see [what it buys there](calibration.md).
 
 
 @in_style
-def draw_sampler_error(path: Path, *, table: Path | None = None, steps: tuple[int, ...] = STEPS, size: int = 32) -> str:
+def draw_sampler_error(
+    path: StrPath, *, table: StrPath | None = None, steps: tuple[int, ...] = STEPS, size: int = 32
+) -> str:
     """Draw the plot, write the table as a page in Markdown, and return the table.
 
     Parameters
@@ -73,6 +76,7 @@ def draw_sampler_error(path: Path, *, table: Path | None = None, steps: tuple[in
     ]
     text = "\n".join(lines) + "\n"
     if table is not None:
+        table = Path(table)
         picture = Path(os.path.relpath(path, table.parent)).as_posix()
         page = _INTRODUCTION.format(size=size, picture=picture) + text + _REMARKS
         try:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import blurcore as bc
 from blurcore._checks import require
+from blurcore._typing import StrPath
 from blurcore.figures.canvas import COLUMN, PAGE, in_style, new_figure, save_figure
 
 _LIMIT = 15.0
@@ -16,7 +16,7 @@ _LEVELS = (-10, -5, 0, 5)
 
 
 @in_style
-def draw_snr(path: Path, *, size: int = 32, sigma_blur_max: float = 20.0, stacked: bool = False) -> None:
+def draw_snr(path: StrPath, *, size: int = 32, sigma_blur_max: float = 20.0, stacked: bool = False) -> None:
     """Draw the log-SNR of the frequencies of one axis for standard diffusion, heat dissipation and blurring diffusion.
 
     Blue is signal, red is noise; the thick line is where they are equally strong.

@@ -142,7 +142,7 @@ def _solver(process: ProcessConfig, num_steps: int) -> tuple[bc.Solver, tuple[fl
 
 @in_style
 def draw_trajectory(
-    stories: Sequence[Story], path: Path, *, frames: int = 48, fps: int = 12, loop: bool = True
+    stories: Sequence[Story], path: StrPath, *, frames: int = 48, fps: int = 12, loop: bool = True
 ) -> None:
     """Draw stories side by side, all from their beginning to their end, as an animated WebP or GIF.
 

@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
+from blurcore._typing import StrPath
 from blurcore.data.images import convert_channels
 from blurcore.errors import ArgumentError, ConfigError, DataError
 from blurcore.metrics._inputs import Array
@@ -19,7 +20,7 @@ SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
 file under two names, which both carry the hash's first digits."""
 
 
-def check_inception_weights(path: Path) -> None:
+def check_inception_weights(path: StrPath) -> None:
     """Refuse any other file than the one that FID is defined by; nothing is loaded.
 
     Parameters
@@ -65,9 +66,9 @@ class InceptionFeatures:
 
     name = "inception"
 
-    def __init__(self, weights: Path, load: Callable[[Path], Callable[[Array], Array]]) -> None:
+    def __init__(self, weights: StrPath, load: Callable[[Path], Callable[[Array], Array]]) -> None:
         check_inception_weights(weights)
-        self._network = load(weights)
+        self._network = load(Path(weights))
 
     def __call__(self, images: Array) -> Array:
         """Return (n, 2048)."""

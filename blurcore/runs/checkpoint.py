@@ -210,6 +210,20 @@ def load_checkpoint(path: StrPath, *, reader: str | None = None) -> Checkpoint:
         The backend that wrote the shards cannot be imported.
     """
     path = Path(path)
+    manifest, state = _check_files(path)
+    files = [path / name for name in manifest if name.endswith(".safetensors")]
+    groups = {file.stem: _read_arrays(file) for file in files}
+    checkpoint = Checkpoint(step=state["step"], groups=groups, state=state)
+    if INDEX not in manifest:
+        return checkpoint
+    shards = check_shards(path)
+    if state["backend"] == reader:
+        return checkpoint._replace(shards=shards)
+    return checkpoint._replace(groups=_read_shards(shards, state["backend"]) | groups)
+
+
+def _check_files(path: Path) -> tuple[dict[str, dict[str, Any]], dict[str, Any]]:
+    """Return manifest and state of a checkpoint whose files are those of its manifest; errors as for :func:`load_checkpoint`."""
     manifest = _read_manifest(path)
     for name, entry in manifest.items():
         file = path / name
@@ -221,16 +235,7 @@ def load_checkpoint(path: StrPath, *, reader: str | None = None) -> Checkpoint:
             raise CheckpointError(f"the checkpoint file {file} has {size} bytes, not {entry['bytes']}: it is damaged")
         if digest != entry["sha256"]:
             raise CheckpointError(f"the checkpoint file {file} does not have the hash of its manifest: it is damaged")
-    state = _read_state(path / "state.json")
-    files = [path / name for name in manifest if name.endswith(".safetensors")]
-    groups = {file.stem: _read_arrays(file) for file in files}
-    checkpoint = Checkpoint(step=state["step"], groups=groups, state=state)
-    if INDEX not in manifest:
-        return checkpoint
-    shards = check_shards(path)
-    if state["backend"] == reader:
-        return checkpoint._replace(shards=shards)
-    return checkpoint._replace(groups=_read_shards(shards, state["backend"]) | groups)
+    return manifest, _read_state(path / "state.json")
 
 
 def _read_shards(shards: Path, backend: str) -> dict[str, Arrays]:
@@ -399,3 +404,18 @@ def newest_checkpoint(folder: StrPath, *, reader: str | None = None) -> Checkpoi
     raise CheckpointError(
         f"the run {folder} has no checkpoint to load" + (f" ({'; '.join(problems)})" if problems else "")
     )
+
+
+def newest_identity(folder: StrPath) -> dict[str, Any]:
+    """Return "step" and "checkpoint", a hash of all files, of what :func:`newest_checkpoint` reads; no array is read for it.
+
+    Raises
+    ------
+    CheckpointError
+        There is none.
+    """
+    for path in reversed(complete_checkpoints(folder)):
+        with suppress(CheckpointError):  # who reads it says what is wrong with it
+            step = _check_files(path)[1]["step"]
+            return {"step": step, "checkpoint": _sha256(path / "manifest.json")[:16]}
+    raise CheckpointError(f"the run {folder} has no checkpoint to load")

@@ -70,16 +70,17 @@ def describe_run(folder: StrPath) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def pictures(folder: Path) -> list[Path]:
+def pictures(folder: StrPath) -> list[Path]:
     """Return the grids of samples in a run folder, the newest last."""
-    found = [*(folder / "samples").glob("*.png"), *(folder / "samples").glob("*/grid.png")]
+    samples = Path(folder) / "samples"
+    found = [*samples.glob("*.png"), *samples.glob("*/grid.png")]
     return sorted(found, key=lambda path: (path.stat().st_mtime_ns, path.name))
 
 
-def read_evaluation(folder: Path) -> dict[str, Any] | None:
+def read_evaluation(folder: StrPath) -> dict[str, Any] | None:
     """Return what the newest `blurcore evaluate` wrote into a run folder, if it did."""
     try:
-        found = json.loads((folder / "evaluation.json").read_text(encoding="utf-8"))
+        found = json.loads((Path(folder) / "evaluation.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
     return found if isinstance(found, dict) else None

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from blurcore.config import SampleConfig
-from blurcore.runs.checkpoint import checkpoint_path, newest_checkpoint
+from blurcore.runs.checkpoint import newest_identity
 from blurcore.runs.files import replace_text
 from blurcore.serial import to_dict
 
@@ -29,10 +29,8 @@ def record_of(run: Path, settings: SampleConfig, *, backend: str, device: str) -
     CheckpointError
         The run has no checkpoint.
     """
-    step = newest_checkpoint(run).step
     record: dict[str, Any] = {
-        "step": step,
-        "checkpoint": _hash((checkpoint_path(run, step) / "manifest.json").read_bytes()),
+        **newest_identity(run),
         "backend": backend,
         "device": device,
         "settings": to_dict(settings),

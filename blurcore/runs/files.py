@@ -10,6 +10,8 @@ from pathlib import Path
 
 from blurcore.errors import ConfigError
 
+PARTIAL = ".partial"
+"""Name of what is being written into a folder that is there already."""
 _LOST = (errno.EIO, errno.ENOSPC, errno.EDQUOT)
 """Errors of fsync that mean lost data; any other one means that there is no such call for this file on its file system."""
 
@@ -32,8 +34,13 @@ def sync(path: Path) -> None:
 
 
 def is_occupied(path: Path) -> bool:
-    """Return whether there is anything where a folder is to be made: a file, or a folder that holds something."""
-    return path.exists() and (not path.is_dir() or any(path.iterdir()))
+    """Return whether there is anything where a folder is to be made: a file, or a folder that holds something.
+
+    What a new file system holds, and what an attempt that was killed has left, are nothing.
+    """
+    if not path.is_dir():
+        return path.exists()
+    return any(inside.name not in ("lost+found", PARTIAL) for inside in path.iterdir())
 
 
 def replace_text(path: Path, text: str) -> None:

@@ -14,7 +14,7 @@ from blurcore.runs.card import PICTURE, model_card
 from blurcore.runs.checkpoint import Checkpoint, newest_checkpoint, save_checkpoint
 from blurcore.runs.config import read_config, write_config
 from blurcore.runs.description import describe_run, pictures, read_evaluation, without_paths
-from blurcore.runs.files import is_occupied
+from blurcore.runs.files import PARTIAL, is_occupied
 
 _USAGE = """\
 ```
@@ -114,13 +114,22 @@ def refuse_full(out: Path) -> None:
 
 
 def write_whole(out: Path, write: Callable[[Path], None]) -> None:
-    """Let `write` fill a folder beside `out`, which then takes its place: it is there whole or not at all."""
-    partial = out.with_name(f".partial-{out.name}")
+    """Let `write` fill a folder that then becomes `out`, or, where `out` is there and empty, whose content moves there.
+
+    An empty folder may be a mount, or a link to a folder elsewhere, whose place nothing else can take.
+    """
+    partial = out / PARTIAL if out.is_dir() else out.with_name(f".partial-{out.name}")
     shutil.rmtree(partial, ignore_errors=True)
     try:
         partial.mkdir(parents=True)
         write(partial)
-        partial.replace(out)
+        if partial.parent == out:
+            for path in sorted(
+                partial.iterdir(), key=Path.is_file
+            ):  # what says that this is a run, or a pipeline, last
+                path.replace(out / path.name)
+        else:
+            partial.replace(out)
     except OSError as error:
         raise OutputError(f"cannot write {out}: {error.strerror or error}") from None
     finally:

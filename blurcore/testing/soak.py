@@ -26,6 +26,7 @@ from pathlib import Path
 import numpy as np
 
 import blurcore as bc
+from blurcore._typing import StrPath
 from blurcore.errors import CheckpointError
 from blurcore.runs import newest_checkpoint, write_config
 from blurcore.runs.folder import read_metrics
@@ -68,7 +69,8 @@ class Soak:
         Seed of the signals and their moments.
     """
 
-    def __init__(self, folder: Path, *, backend: str, seed: int) -> None:
+    def __init__(self, folder: StrPath, *, backend: str, seed: int) -> None:
+        folder = Path(folder)
         self.folder, self.random = folder, random.Random(seed)
         self.disturbed, self.steady = folder / "disturbed", folder / "steady"
         self.survived: Counter[str] = Counter()
@@ -188,7 +190,7 @@ class Soak:
         return newest_checkpoint(self.disturbed).step
 
 
-def run_soak(folder: Path, *, seconds: float, kill_every: float, backend: str, seed: int) -> str:
+def run_soak(folder: StrPath, *, seconds: float, kill_every: float, backend: str, seed: int) -> str:
     """Disturb a run, compare it with a steady one, and return what was survived, as a sentence.
 
     Raises

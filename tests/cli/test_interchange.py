@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
 import sys
+import types
 import warnings
 from dataclasses import replace
 from pathlib import Path
@@ -262,6 +264,47 @@ class TestHubFolder:
         assert main(["info", "model", "--json"]) == 0
         about = json.loads(capsys.readouterr().out)
         assert (about["version"], about["image_shape"]) == (bc.__version__, [8, 8, 1])
+
+
+class TestFoldersThatAreThere:
+    @pytest.mark.parametrize("to", ["hub-folder", "diffusers"])
+    def test_link_to_an_empty_folder_and_what_a_killed_export_has_left(self, to, tmp_path, request, monkeypatch):
+        _need(to, request)
+        if to == "diffusers":
+            monkeypatch.setattr("blurcore.diffusers.export.pipeline_of", lambda run: Pipeline())
+        run, empty, link = make_run(tmp_path / "run"), tmp_path / "empty", tmp_path / "link"
+        (empty / ".partial" / "checkpoints").mkdir(parents=True)
+        link.symlink_to(empty)
+        assert main(["export", str(run), "--to", to, "--out", str(link)]) == 0
+        assert link.is_symlink()
+        assert (link / "README.md").read_text().startswith("---")
+        assert {path.name for path in empty.iterdir()} >= {"README.md", "samples.png"}
+        assert not (empty / ".partial").exists()
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="a mount of one's own, by unshare")
+    def test_mount(self, tmp_path):
+        pytest.importorskip("huggingface_hub")
+        run, out = make_run(tmp_path / "run"), tmp_path / "out"
+        out.mkdir()
+        export = f"{sys.executable} -m blurcore export {run} --to hub-folder --out {out}"
+        mount = f"mount -t tmpfs none {out} && mkdir {out}/lost+found && {export} && ls {out}"
+        done = subprocess.run(
+            ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", mount],
+            capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+        if "unshare" in done.stderr or "mount:" in done.stderr:
+            pytest.skip(f"this system lets nobody mount: {done.stderr}")
+        assert (done.returncode, done.stderr) == (0, "")
+        assert {"README.md", "config.toml", "checkpoints"} <= set(done.stdout.split())
+
+
+class Pipeline:
+    """What is saved of diffusers' pipelines, with no network."""
+
+    unet = types.SimpleNamespace(config=types.SimpleNamespace(sample_size=(8, 8)))
+
+    def save_pretrained(self, folder: Path, safe_serialization: bool) -> None:
+        (folder / "unet").mkdir()
 
 
 class TestRefusals:

@@ -6,14 +6,17 @@ import ast
 import dataclasses
 import importlib
 import inspect
+import pkgutil
 import re
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import blurcore as bc
+import blurcore.figures
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -84,6 +87,34 @@ def test_every_exported_name_exists_and_has_a_docstring(name):
             assert thing.__doc__
         elif exported != "__version__":
             assert exported in constants, f"{name}.{exported} has no string behind its assignment"
+
+
+def public_functions() -> Iterator[tuple[str, Any]]:
+    """Yield the exported functions, the constructors and methods of exported classes and of backends, and what draws figures."""
+    figures = {f"blurcore.figures.{module.name}" for module in pkgutil.iter_modules(blurcore.figures.__path__)}
+    exported = {f"{name}.{thing}": getattr(load(name), thing) for name in exporting() for thing in load(name).__all__}
+    exported |= {
+        f"{name}.{thing}": value for name in figures for thing, value in vars(load(name)).items() if thing[0] != "_"
+    }
+    exported |= {f"backend {name}": type(bc.get_backend(name)) for name in bc.available()}
+    for name, thing in exported.items():
+        if inspect.isfunction(thing):
+            yield name, thing
+        elif inspect.isclass(thing):
+            methods = {n: f for n, f in vars(thing).items() if inspect.isfunction(f)}
+            yield from ((f"{name}.{n}", f) for n, f in methods.items() if n == "__init__" or not n.startswith("_"))
+
+
+def test_every_path_may_be_a_string():
+    """mypy holds what is annotated so; `read_shards` and the like are called by the loop alone, with a folder of its own."""
+    annotations = {
+        f"{name}({parameter.name})": str(parameter.annotation)
+        for name, function in public_functions()
+        if "shards" not in name
+        for parameter in inspect.signature(function).parameters.values()
+    }
+    assert len([text for text in annotations.values() if "StrPath" in text]) > 20
+    assert [name for name, text in annotations.items() if re.match(r"Path\b", text)] == []
 
 
 def test_list_finds_the_modules():

@@ -21,6 +21,8 @@ from blurcore.data.values import to_samples
 from blurcore.engine import calibration
 from blurcore.engine.quality import Reference
 from blurcore.errors import DataError, OutputError
+from blurcore.figures.film import write_film
+from blurcore.figures.sampler_error import draw_sampler_error
 from blurcore.protocols import RunNetwork
 from blurcore.runs import files, newest_checkpoint
 from blurcore.verify.runner import IDENTITIES, verify_backends
@@ -249,6 +251,13 @@ def test_calibration_on_a_disk_that_is_full_is_one_sentence(tmp_path: Path, monk
     network = RunNetwork(config, (8, 8, 1), 1, lambda z, t: z)
     with pytest.raises(OutputError, match=r"the calibration cannot be written to .*No space left"):
         calibration.calibrate_run(tmp_path, network, num_images=1, num_times=2)
+
+
+def test_pictures_are_drawn_where_a_string_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_film([np.zeros((2, 2, 1), np.uint8)] * 2, "new/film.gif")
+    draw_sampler_error("new/error.png", table="new/error.md", steps=(1,), size=4)
+    assert {path.name for path in Path("new").iterdir()} == {"film.gif", "error.png", "error.md"}
 
 
 def test_report_is_printed_where_its_page_cannot_be_written(
