@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import threading
+from collections.abc import Callable
 
 import array_api_compat as compat
 import numpy as np
@@ -30,5 +32,70 @@ def multiply(matrix: Array, x: Array, first: int, last: int) -> Array:
 
 
 def _matmul(xp: Namespace, a: Array, b: Array) -> Array:
-    """Multiply in the arrays' own precision: JAX's default is less (TF32, bfloat16) on accelerators; PyTorch's is not."""
-    return xp.matmul(a, b, precision="highest") if compat.is_jax_namespace(xp) else xp.matmul(a, b)
+    """Multiply in the arrays' own precision, whatever their library has been told to do with products elsewhere.
+
+    JAX's default is less on accelerators (TF32, bfloat16), and has a form for one call; PyTorch has autocast, and its switches.
+    """
+    if compat.is_jax_namespace(xp):
+        return xp.matmul(a, b, precision="highest")
+    if not compat.is_torch_namespace(xp):
+        return xp.matmul(a, b)
+    if a.device.type == "meta" or not _may_autocast(xp, a.device.type):
+        return _switched_off(xp, a, b)
+    with xp.autocast(a.device.type, enabled=False):
+        return _switched_off(xp, a, b)
+
+
+def _may_autocast(torch: Namespace, device: str) -> bool:
+    """Whether a product may be autocast: within a program of Dynamo's that is not known before it runs."""
+    return bool(torch.compiler.is_dynamo_compiling() or torch.is_autocast_enabled(device))
+
+
+_switching = threading.RLock()
+
+
+def _switched_off(torch: Namespace, a: Array, b: Array) -> Array:
+    """Multiply tensors with PyTorch's switches for TF32 and bfloat16 off; within `torch.compile` they are the caller's.
+
+    The switches hold for all threads: another thread's product waits, and does not take them, as they stand here, for its own.
+    """
+    if a.dtype != torch.float32 or torch.compiler.is_dynamo_compiling():
+        return torch.matmul(a, b)
+    with _switching:
+        restore = _switch_off(torch)
+        if restore is not None:
+            try:
+                return torch.matmul(a, b)
+            finally:
+                restore()
+    return torch.matmul(a, b)
+
+
+def _switch_off(torch: Namespace) -> Callable[[], None] | None:
+    """Ask for products of float32 in full, and return what takes that back; None where nothing else was asked for.
+
+    Since 2.9 PyTorch has a switch for each device beside the old one for all of them, which refuses to be read once they differ.
+    """
+    mine = torch.backends.cuda.matmul, torch.backends.mkldnn.matmul
+    switches = [(s, s.fp32_precision) for s in mine if hasattr(s, "fp32_precision")]
+    try:
+        common = torch.get_float32_matmul_precision()
+    except RuntimeError:
+        common = None
+    if common in ("highest", None) and all(value in ("ieee", "none") for _, value in switches):
+        return None
+    if common is not None:
+        torch.set_float32_matmul_precision("highest")
+    for switch, _ in switches if common is None else ():
+        switch.fp32_precision = "ieee"
+
+    def restore() -> None:
+        if common is not None:
+            torch.set_float32_matmul_precision(common)
+        for switch, value in switches:
+            if switch.fp32_precision != value:
+                switch.fp32_precision = value
+            elif common is None and torch.backends.fp32_precision == value:
+                switch.fp32_precision = "none"  # as the setting for all of PyTorch says
+
+    return restore

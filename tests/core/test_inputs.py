@@ -554,7 +554,7 @@ def test_processes_are_made_whatever_numpys_error_state_is():
             assert cls() == cls()
 
 
-@pytest.mark.parametrize("setting", ["float64", "float16", "meta"])
+@pytest.mark.parametrize("setting", ["float64", "float16", "meta", "autocast"])
 def test_defaults_of_torch_change_nothing(torch, setting):
     arguments = {
         name: {k: torch.from_numpy(np.float32(v)) for k, v in given_numpy(c).items()} for name, c in CALLS.items()
@@ -564,9 +564,10 @@ def test_defaults_of_torch_change_nothing(torch, setting):
     try:
         if setting == "meta":
             torch.set_default_device("meta")
-        else:
+        elif setting != "autocast":
             torch.set_default_dtype(getattr(torch, setting))
-        after = {name: run(call, arguments[name]) for name, call in CALLS.items()}
+        with torch.autocast("cpu", torch.bfloat16, enabled=setting == "autocast"):
+            after = {name: run(call, arguments[name]) for name, call in CALLS.items()}
     finally:
         torch.set_default_device(None)
         torch.set_default_dtype(dtype)
