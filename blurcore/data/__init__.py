@@ -16,7 +16,7 @@ from blurcore.data.loader import Loader
 from blurcore.data.loading import NAMES, load
 from blurcore.data.order import Order, apply_flips, batch_indices, flips, permutation
 from blurcore.data.pictures import as_images, save_samples
-from blurcore.data.values import to_float, to_uint8
+from blurcore.data.values import Samples, to_float, to_uint8
 
 __all__ = [
     "NAMES",
@@ -25,6 +25,7 @@ __all__ = [
     "FolderDataset",
     "Loader",
     "Order",
+    "Samples",
     "apply_flips",
     "as_images",
     "batch_indices",

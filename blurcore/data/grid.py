@@ -53,7 +53,7 @@ def _layout(count: int, size: tuple[int, int], columns: int | None, padding: int
 def most_that_fit(
     count: int, size: tuple[int, int], *, columns: int | None, pixels: int = MAX_PIXELS, side: int | None = None, padding: int = 2
 ) -> int:  # fmt: skip
-    """Return how many of `count` images of a size a grid can show, in whole rows where there is more than one.
+    """Return how many of `count` images of a size a grid can show.
 
     Parameters
     ----------
@@ -71,8 +71,7 @@ def most_that_fit(
         height, width = _layout(count, size, columns, padding)[1]
         return height * width > pixels or (side is not None and max(height, width) > side)
 
-    fit = bisect.bisect_left(range(1, count + 1), True, key=too_large)  # more images never make a smaller grid
-    return fit if fit == count or columns is None or fit < columns else fit // columns * columns
+    return bisect.bisect_left(range(1, count + 1), True, key=too_large)  # more images never make a smaller grid
 
 
 def save_grid(

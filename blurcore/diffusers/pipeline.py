@@ -2,8 +2,10 @@
 
 # No annotations from the future: diffusers reads those of a pipeline's constructor as they stand.
 
+import logging
 from typing import Any
 
+import numpy as np
 import torch
 from diffusers import DiffusionPipeline, ImagePipelineOutput
 from diffusers.utils.torch_utils import randn_tensor
@@ -12,6 +14,8 @@ from blurcore._checks import require
 from blurcore.data.values import SCALES
 from blurcore.diffusers.class_labels import as_class_labels
 from blurcore.errors import ArgumentError
+
+_log = logging.getLogger(__name__)
 
 
 class BlurringPipeline(DiffusionPipeline):  # type: ignore[misc]
@@ -70,7 +74,7 @@ class BlurringPipeline(DiffusionPipeline):  # type: ignore[misc]
         Returns
         -------
         ImagePipelineOutput
-            With the field `images`.
+            With the field `images`; what is not finite is NaN there, black in pictures, and said by a warning.
 
         Raises
         ------
@@ -111,8 +115,14 @@ class BlurringPipeline(DiffusionPipeline):  # type: ignore[misc]
 
     def _shown(self, x: torch.Tensor, output_type: str) -> Any:
         scale = SCALES[self.config.data_range]
-        shown = ((x.float() - scale.low) / (scale.high - scale.low)).clamp(0, 1)
+        finite = x.isfinite()
+        shown = ((x.float() - scale.low) / (scale.high - scale.low)).clamp(0, 1).where(finite, torch.nan)
+        if not finite.all():
+            lost = int((~finite).flatten(1).any(dim=1).sum())
+            _log.warning(
+                "%d of %d images are not finite%s", lost, len(x), ", and black there" if output_type == "pil" else ""
+            )
         if output_type == "pt":
             return shown
         images = shown.cpu().permute(0, 2, 3, 1).numpy()
-        return self.numpy_to_pil(images) if output_type == "pil" else images
+        return self.numpy_to_pil(np.nan_to_num(images)) if output_type == "pil" else images

@@ -23,7 +23,7 @@ from blurcore.data.values import to_data
 from blurcore.engine.priors import starts_from_data
 from blurcore.engine.sampling import objective_of
 from blurcore.engine.seeds import Stream, derived_seed
-from blurcore.errors import CheckpointError, ConfigError, OutputError
+from blurcore.errors import CheckpointError, ConfigError, NotFiniteError, OutputError
 from blurcore.protocols import RunNetwork
 from blurcore.runs import newest_checkpoint
 from blurcore.runs.progress import SamplingProgress
@@ -102,6 +102,11 @@ def mean_over_images(
         Where to measure.
     measure
         measure(x, eps, t), for data and noise (batch, *grid, C): arrays of that shape.
+
+    Raises
+    ------
+    NotFiniteError
+        What is measured is not finite.
     """
     config = network.config
     chosen = permutation(len(data), config.seed, 0)[: min(num_images, len(data))]
@@ -114,6 +119,10 @@ def mean_over_images(
                 x = to_data(data[chosen[first : first + batch_size]], config.data.values)
                 eps = rng.standard_normal(x.shape, dtype=np.float32)
                 total = total + np.stack([values.mean(axis=-1).sum(axis=0) for values in measure(x, eps, t)])
+                if not np.isfinite(total).all():
+                    raise NotFiniteError(
+                        f"what the network says of images {first} to {first + len(x) - 1} at t = {t:g} is not finite"
+                    )
                 bar.advance(len(x))
             rows.append(total / len(chosen))
     return tuple(np.stack(rows, axis=1))

@@ -414,7 +414,7 @@ def newest_identity(folder: StrPath) -> dict[str, Any]:
     CheckpointError
         There is none.
     """
-    for path in reversed(complete_checkpoints(folder)):
+    for path in complete_checkpoints(folder)[::-1]:
         with suppress(CheckpointError):  # who reads it says what is wrong with it
             step = _check_files(path)[1]["step"]
             return {"step": step, "checkpoint": _sha256(path / "manifest.json")[:16]}

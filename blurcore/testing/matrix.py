@@ -92,7 +92,12 @@ def failures(cells: Sequence[Cell]) -> list[str]:
 
 def entry(counts: Counter[str]) -> str:
     """Return the text of one entry of the table."""
-    words = {"passed": "{} passed", "failed": "**{} failed**", "skipped": "{} skipped", "xfailed": "{} expected to fail"}
+    words = {
+        "passed": "{} passed",
+        "failed": "**{} failed**",
+        "skipped": "{} skipped",
+        "xfailed": "{} expected to fail",
+    }
     return ", ".join(
         words[key].format(counts[key]) for key in ("failed", "passed", "skipped", "xfailed") if counts[key]
     )

@@ -143,6 +143,18 @@ def test_start_of_ones_own_takes_the_place_of_the_drawn_one(heat):
         draw(heat, latents=start[:1])
 
 
+def test_images_that_are_not_finite_are_counted_and_neither_white_nor_grey(heat, caplog):
+    x = torch.zeros(3, 3, 8, 12)
+    x[0, :, 0], x[2, :, 1] = torch.inf, torch.nan
+    for output_type in ("pt", "np", "pil"):
+        images = heat._shown(x, output_type)
+        assert "2 of 3 images are not finite" in caplog.messages.pop()
+        if output_type == "pil":
+            assert [image.getpixel((0, row)) for image, row in ((images[0], 0), (images[2], 1))] == [(0, 0, 0)] * 2
+        else:
+            assert np.isnan(np.asarray(images)).any(axis=(1, 2, 3)).tolist() == [True, False, True]
+
+
 def test_range_of_the_data_is_undone(make_unet):
     class Zero(torch.nn.Module):
         config = diffusers.configuration_utils.FrozenDict(sample_size=4, in_channels=1)

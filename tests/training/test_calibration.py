@@ -13,8 +13,8 @@ import scipy.integrate
 import blurcore as bc
 from blurcore.cli import main
 from blurcore.data import ArrayDataset
-from blurcore.engine import measure_x0_error, read_calibration
-from blurcore.errors import ArgumentError, CheckpointError, ConfigError
+from blurcore.engine import measure_spectral_loss, measure_x0_error, read_calibration
+from blurcore.errors import ArgumentError, CheckpointError, ConfigError, NotFiniteError
 from blurcore.protocols import RunNetwork
 
 
@@ -115,3 +115,14 @@ def test_grids_and_tolerances_that_make_no_sense_are_refused() -> None:
         bc.SampleConfig(times=(0.5, 0.0))
     with pytest.raises(ArgumentError, match="tolerance must be positive"):
         bc.SampleConfig(tolerance=0.0)
+
+
+@pytest.mark.parametrize("measure", [measure_x0_error, measure_spectral_loss])
+def test_network_that_says_nothing_finite_is_not_measured(measure: Any) -> None:
+    config = bc.RunConfig(process=bc.BlurringDiffusion(), train=bc.TrainConfig(prediction="x0"))
+    data = ArrayDataset(np.zeros((5, 4, 6, 1), np.uint8))
+    network = RunNetwork(config, (4, 6, 1), 0, lambda z, t: np.where(t[:, None, None, None] > 0.4, np.inf, z))
+    with pytest.raises(
+        NotFiniteError, match=r"what the network says of images 0 to 4 at t = 0\.[5-9]\d* is not finite"
+    ):
+        measure(network, data, num_images=5, num_times=3)
