@@ -126,6 +126,16 @@ def upcast(x: Array) -> Array:
     return x if x.dtype == work else xp.astype(x, work)
 
 
+def root(x: Array) -> Array:
+    """Return the square root, with 0 as its derivative where x is 0.
+
+    A variance that stays 0 (DC of heat dissipation) has a standard deviation that stays 0, of which the chain rule makes 0 / 0.
+    """
+    xp = compat.array_namespace(x)
+    zero = x == 0
+    return xp.where(zero, xp.zeros_like(x), xp.sqrt(xp.where(zero, xp.ones_like(x), x)))
+
+
 def together(**arrays: Any) -> tuple[Any, ...]:
     """Return arrays in the compute dtype of the first of them, numbers as Python's; None stays None.
 

@@ -22,7 +22,7 @@ from typing import Any, final
 
 import numpy as np
 
-from blurcore._arrays import is_number, prepare_times, quiet
+from blurcore._arrays import is_number, prepare_times, quiet, root
 from blurcore._checks import make_plain, require
 from blurcore._typing import Array, Time
 from blurcore.diffusion import posterior
@@ -193,4 +193,4 @@ class CalibratedAncestral(LinearStepper):
         if like is None and is_number(t) and not is_number(s):
             like = s
         error = self.x0_error.at(t, shape=shape, like=like)
-        return Coefficients(z=q.z_coef, x0=q.x_coef, noise=(q.variance + q.x_coef**2 * error) ** 0.5)
+        return Coefficients(z=q.z_coef, x0=q.x_coef, noise=root(q.variance + q.x_coef**2 * error))
