@@ -98,9 +98,8 @@ def entry(counts: Counter[str]) -> str:
         "skipped": "{} skipped",
         "xfailed": "{} expected to fail",
     }
-    return ", ".join(
-        words[key].format(counts[key]) for key in ("failed", "passed", "skipped", "xfailed") if counts[key]
-    )
+    found = [words[key].format(counts[key]) for key in ("failed", "passed", "skipped", "xfailed") if counts[key]]
+    return ", ".join(found) or "no tests"
 
 
 def markdown(cells: Sequence[Cell], absent: Iterable[tuple[str, str]] = ()) -> str:
