@@ -141,9 +141,8 @@ def run_tests(root: Path, tests: tuple[str, ...], libraries: str, timeout: int) 
         return "import blurcore"
     if not probe.stdout.startswith(str(root)):
         raise RuntimeError(f"blurcore is imported from {probe.stdout.strip()}, not from the copy {root}")
-    marked = (
-        "not slow" if tests[-len(EVERYTHING) :] == EVERYTHING else ""
-    )  # what a mutant names is run, whatever it is marked
+    everything = tests[-len(EVERYTHING) :] == EVERYTHING  # tests that a mutant names are run, whatever they are marked
+    marked = "not slow and not nightly" if everything else ""
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-m", marked, "-p", "no:cacheprovider", "--tb=no", *tests]
     done = subprocess.run(command, **options)
     if done.returncode == 0:
