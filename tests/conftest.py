@@ -13,6 +13,7 @@ from __future__ import annotations
 import functools
 import importlib
 import os
+import resource
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -92,7 +93,7 @@ def _make(name: str) -> Library:
             compat.array_namespace(module.empty(0)),
             ("float64", "float32"),
             _strictest,
-            type(module.empty(0).device)(device) if device else None,
+            module.Device(device) if device else None,
         )
     halves = ("float64", "float32", "bfloat16", "float16")
     if name == "torch":
@@ -143,11 +144,18 @@ def pytest_configure(config: pytest.Config) -> None:
     workers = getattr(config.option, "numprocesses", None)
     if workers:  # threads of one worker would spin where those of another could compute
         os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // workers)))
-    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:  # workers and the commands that tests start compile a model once
+    if (
+        "JAX_COMPILATION_CACHE_DIR" not in os.environ
+    ):  # workers and the commands that tests start compile a program once
         cache = tempfile.TemporaryDirectory(prefix="blurcore-jax-")
         config.add_cleanup(cache.cleanup)
         os.environ["JAX_COMPILATION_CACHE_DIR"] = cache.name
-        os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.5"
+        os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+        os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
+    if (
+        os.environ.get("BLURCORE_HYPOTHESIS") != "nightly"
+    ):  # most of JAX's time here goes into optimising what runs once
+        os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
     if os.environ.get("BLURCORE_TEST_JIT"):
         _trace_the_core()
     for name in _requested() or ():
@@ -202,11 +210,15 @@ def default_backend() -> str:
         pytest.skip(str(error))
 
 
+_MOST_MEMORY = 2**31
+"""Bytes that a process may take before JAX's compiled programs are let go of; over a whole run they come to gigabytes."""
+
+
 @pytest.fixture(scope="module", autouse=True)
 def _forget_compiled_programs() -> Iterator[None]:
-    """Let go of JAX's compiled programs after each file: over a whole run they come to gigabytes."""
+    """Let go of JAX's compiled programs after a file that leaves the process large."""
     yield
-    if "jax" in sys.modules:
+    if "jax" in sys.modules and resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 > _MOST_MEMORY:
         sys.modules["jax"].clear_caches()
 
 

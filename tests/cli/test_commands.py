@@ -297,8 +297,7 @@ class TestRuns:
             return replace(config, model=model, sample=replace(config.sample, num_steps=10))
 
         monkeypatch.setattr("blurcore.cli.demo.demo_config", small)
-        if backend == "torch":  # the other verifies on every backend
-            monkeypatch.setattr("blurcore.verify.verify", partial(verify, ["numpy"]))
+        monkeypatch.setattr("blurcore.verify.verify", partial(verify, ["numpy"]))  # every backend: tests/verify
         assert main(["demo", "--out", str(tmp_path / "demo"), "--steps", "2", "--backend", backend]) == 0
         out = capsys.readouterr().out
         for name in ("overview", "snr", "samples", "real"):

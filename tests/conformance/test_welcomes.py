@@ -66,7 +66,7 @@ def test_kit_passes_jax_with_float64(jax):
     assert {r.dtype for r in report.results} == {"float64", "float32"}
 
 
-@pytest.mark.slow
+@pytest.mark.nightly  # `verify` goes over JAX without float64 in every run
 def test_kit_passes_jax_without_float64(jax):
     with jax.enable_x64(False):
         report = conformance("jax", quick=True)
@@ -79,7 +79,7 @@ def test_kit_passes_array_api_strict():
     assert report.passed, report.failures
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_kit_command_passes_the_worked_example_and_exits_with_0(in_example, capsys, monkeypatch):
     """In one dtype: every operation on a Dask array builds a graph, and the second takes half a minute more."""
     monkeypatch.setattr(

@@ -70,7 +70,9 @@ def test_constant_of_numpy_is_read_only(made):
         _constants.constant("DCT", (5,), np, np.float64, None)[0] = 1.0
 
 
-def test_writing_to_what_a_basis_hands_out_changes_no_later_result():
+def test_writing_to_what_a_basis_hands_out_changes_no_later_result(xp):
+    if xp.name != "numpy":
+        pytest.skip("one library's arrays are written to in place, which is enough")
     basis, x = bc.DST(), np.random.default_rng(0).standard_normal((3, 20, 20))
     before = basis.forward(x), basis.eigenvalues((20, 20))
     basis.matrices((20,), like=x)[0][:] = 7.0
@@ -114,10 +116,11 @@ class TestTorch:
         torch.testing.assert_close(program.module()(x), bc.DCT().forward(x))
         self.forward(torch, 15).sum().backward()
 
-    @pytest.mark.slow
     @pytest.mark.filterwarnings("ignore:Dynamo detected a call to a `functools.lru_cache`:UserWarning")
     def test_compiled_program_serves_many_sizes_and_works_no_matrix_out_again(self, torch, made):
-        compiled = torch.compile(lambda x: bc.DCT().inverse(bc.DCT().forward(x) * 2), fullgraph=True)
+        compiled = torch.compile(
+            lambda x: bc.DCT().inverse(bc.DCT().forward(x) * 2), fullgraph=True, backend="aot_eager"
+        )
         for n in (12, 16, 20, 24):
             x = torch.ones((2, n, n))
             torch.testing.assert_close(compiled(x), 2 * x)

@@ -26,6 +26,7 @@ from scipy import stats
 
 import blurcore as bc
 
+pytestmark = pytest.mark.nightly
 GRID = (3, 4)
 SIZE = 12
 PATHS = 20_000

@@ -64,6 +64,7 @@ def test_density_of_the_flow_is_the_densitys_own(probes: int | None) -> None:
         assert after + divergence[i] == pytest.approx(before, abs=2e-3)
 
 
+@pytest.mark.nightly  # the mixture below is the harder case of the same
 @pytest.mark.parametrize("kind", ["discrete", "continuous", "ode"])
 def test_bounds_of_the_exact_denoiser_meet_the_truth(kind: Any) -> None:
     """The truth is the decoder's own likelihood under Gaussian z_0, pixel by pixel, by quadrature.
@@ -123,14 +124,14 @@ def mixture_network() -> RunNetwork:
     return RunNetwork(config, (*SHAPE, 1), 0, call, vjp)
 
 
-@pytest.mark.parametrize("kind", ["discrete", "continuous", "ode"])
+@pytest.mark.parametrize("kind", [pytest.param("discrete", marks=pytest.mark.nightly), "continuous", "ode"])
 def test_bounds_of_the_exact_denoiser_of_a_mixture_meet_the_truth(kind: Any) -> None:
     """As above, for two kinds of images: bins are independent given the kind, which is summed over."""
     rng = np.random.default_rng(3)
     which = rng.choice(2, size=200, p=WEIGHTS)
     x = CENTRES[which] + np.sqrt(SPREAD) * rng.standard_normal((200, *SHAPE))
     images = np.clip(np.rint((x + 1) * 127.5), 0, 255).astype(np.uint8)[..., None]
-    steps = {"discrete": 4000, "continuous": 400, "ode": 1}[kind]
+    steps = {"discrete": 4000, "continuous": 150, "ode": 1}[kind]
     settings = bc.EvaluateConfig(likelihood=kind, num_steps=steps, batch_size=200, tolerance=1e-5, probes=0)
     got = evaluate(mixture_network(), images, settings).total
     m = PROCESS.marginal(0.0, shape=SHAPE)

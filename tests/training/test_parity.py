@@ -66,7 +66,7 @@ def test_output_of_the_network_agrees(both: tuple[Any, Any], tmp_path: Path, nam
         ("tiny", "ancestral", 0.0, 50),
         ("tiny", "ddim", 0.0, 50),
         ("patches, heads, log-SNR", "ddim", 0.5, 20),
-        pytest.param("cifar10", "ancestral", 0.0, 10, marks=pytest.mark.slow),
+        pytest.param("cifar10", "ancestral", 0.0, 10, marks=pytest.mark.nightly),
     ],
 )
 def test_sampling_runs_agree(
@@ -126,7 +126,7 @@ def test_frameworks_derive_the_same_seeds() -> None:
     assert max(seeds) < 2**63
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_training_curves_agree_within_noise(both: tuple[Any, Any], config: bc.RunConfig, tmp_path: Path) -> None:
     """Four seeds each: the final losses differ by less than Welch's interval at a false-alarm rate of 1 in 1000.
 

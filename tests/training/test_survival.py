@@ -174,7 +174,7 @@ def test_signals_while_compiling_and_sampling_leave_a_checkpoint_and_no_tracebac
     assert "SIGINT" in errors
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_run_under_random_kills_ends_with_the_weights_of_the_steady_run(tmp_path: Path) -> None:
     seconds = float(os.environ.get("BLURCORE_SOAK_SECONDS", "15"))
     pytest.importorskip("torch")

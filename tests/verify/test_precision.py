@@ -96,14 +96,14 @@ def test_defaults_are_within_a_millionth_of_fifty_digits(backend, name, count):
     check(backend, DEFAULTS[name], count)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("count", STEP_COUNTS)
 @pytest.mark.parametrize("name", ALL)
 def test_every_process_and_schedule_is_within_a_millionth_of_fifty_digits(backend, name, count):
     check(backend, ALL[name], count)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("shape", [(32, 32), (17,), (3, 4, 5)])
 def test_larger_grids_and_other_numbers_of_axes_are_within_a_millionth(backend, shape):
     check(backend, bc.BlurringDiffusion(), 10**4, shape)
