@@ -33,6 +33,11 @@ A random sampler's last step adds no noise, unless the name says so: at 50 steps
 reverse variance, which is that of the posterior, as if the network's guess were the data. Calibrated sampling adds the
 network's own error in each frequency, and is exact here at any number of steps. Trained networks are not exact denoisers,
 and real data are not Gaussian: see [what it buys there](calibration.md).
+
+The third order takes a step at second order where it is more than 1.5 times as long as the one before it
+([why](specification.md#spec-9)). What that costs here: of third order all through its row would begin 3.5e-01, 1.5e-01, 1.8e-02
+and go on the same. What it buys: with a network whose word about each coefficient is off by noise of 0.02, the mean of
+|variance / target - 1| at 20 steps is 0.24, not 2.4 (0.19 at second order).
 """
 
 

@@ -13,6 +13,18 @@ step, :math:`\hat x + D_1 \theta + D_2 \theta^2` contributes
     \alpha_s \int_0^1 h e^{-h (1 - \theta)} (D_1 \theta + D_2 \theta^2) d\theta = \alpha_s (w_1 D_1 + w_2 D_2), \qquad
     w_1 = 1 - \frac{1 - e^{-h}}{h}, \quad w_2 = 1 - \frac{2 w_1}{h} .
 
+A parabola carries what the network gets wrong far beyond the step: at the end of one r times as long as the step before it, and that
+as the one before, the weights of the three predictions are
+
+.. math:: \frac{(1 + a)(1 + b)}{a b}, \quad -\frac{1 + b}{a (b - a)}, \quad \frac{1 + a}{b (b - a)}, \qquad
+    a = \frac{1}{r}, \quad b = \frac{1}{r} + \frac{1}{r^2},
+
+whose sizes add up to 7 for r = 1, 15 for r = 1.5, 29 for r = 2 and 2,900 for r = 11, where those of the second order add up to 1 + r.
+Where the blur sets in on a log-SNR grid, r goes up to 11. Hence a step that is more than 1.5 times as long as the one before it, or
+follows such a one, is taken at second order, in the frequencies where it is: the errors of a network are then not amplified by more
+than the second order amplifies them on the same grid. What it costs with an exact network is in docs/sampler_error.md; a grid that is
+fine enough has no such steps, so that the slope is still 3.
+
 Lu et al.'s published code has :math:`w_2 / 2` for a :math:`D_2` that is this coefficient and not the second derivative,
 twice as much; with it the slope is 2, not 3 (tests/samplers/test_exact.py).
 """
@@ -29,6 +41,9 @@ from blurcore._typing import A, Array, Time
 from blurcore.diffusion import require_noise
 from blurcore.processes import Process
 from blurcore.samplers._base import Prediction, SamplerState, Stepper
+
+LONGEST = 1.5
+"""How many times as long as the step before it a step of third order may be."""
 
 
 class DPMCoefficients(NamedTuple, Generic[A]):
@@ -84,7 +99,8 @@ class DPMSolverPP(Stepper):
     axes
         The axes of the grid in the state.
     order
-        1, 2 or 3. The first steps are of the orders that their memory allows.
+        1, 2 or 3. The first steps are of the orders that their memory allows, and no step of order 3 is more than 1.5 times as
+        long as the one before it, in half the log-SNR of its frequency; longer ones are of order 2.
     """
 
     process: Process
@@ -150,13 +166,12 @@ class DPMSolverPP(Stepper):
     def _third(
         self, coefficients: DPMCoefficients[Array], state: SamplerState[Array], x0: Array
     ) -> SamplerState[Array]:
-        """Integrate the parabola through the last three predictions, or the line through two where it has no third."""
+        """Integrate the parabola through the last three predictions; where it bends too far, take the step of second order."""
         u, xp = state.u, namespace(u=state.u)
         z_coef, x_coef, h, linear, square = (
             align(c, ndim=u.ndim, axes=self.axes) for c in coefficients if c is not None
         )
-        result = z_coef * u + x_coef * x0
-        h = xp.broadcast_to(h, u.shape)
+        second, h = x_coef * extrapolate(x0, h, state), xp.broadcast_to(h, u.shape)
         zero, one = xp.zeros_like(u), xp.ones_like(u)
         last_x0, last_h, older_x0, older_h = (
             zero if v is None else v for v in (state.last_x0, state.last_h, state.older_x0, state.older_h)
@@ -165,9 +180,10 @@ class DPMSolverPP(Stepper):
         usable = (last_h > 0) & xp.isfinite(last_h) & xp.isfinite(h)
         step, before = xp.where(usable, h, zero), xp.where(usable, last_h, one)
         slope = step / before * (x0 - last_x0)  # D_1 of a line, per step
-        bends = usable & (older_h > 0) & xp.isfinite(older_h)
+        bends = usable & (older_h > 0) & (h <= LONGEST * last_h) & (last_h <= LONGEST * older_h)
         long_ago = xp.where(bends, older_h, one)
         change = slope - step / long_ago * (last_x0 - older_x0)
-        change = xp.where(bends, change, zero) / (before + long_ago)
-        result = result + linear * (slope + before * change) + square * (step * change)
+        change = change / (before + long_ago)
+        third = x_coef * x0 + linear * (slope + before * change) + square * (step * change)
+        result = z_coef * u + xp.where(bends, third, second)
         return SamplerState(result, last_x0=x0, last_h=h, older_x0=last_x0, older_h=last_h)

@@ -4,6 +4,7 @@ import copy
 import dataclasses
 import pickle
 from functools import partial
+from itertools import pairwise
 
 import mpmath
 import numpy as np
@@ -207,19 +208,29 @@ def polynomial_step(process, t, s, u, known):
     return m_s.sigma / m_t.sigma * u + m_s.alpha * total
 
 
-def test_third_order_solver_integrates_the_parabola_through_three_predictions(xp):
+def test_third_order_solver_integrates_the_parabola_through_three_predictions_where_steps_do_not_grow(xp):
+    """No step is more than half as long again as the one before it; else, and where there is no third, it is of second order."""
     process = bc.BlurringDiffusion()
-    solver, times = bc.DPMSolverPP(process=process, order=3), (0.8, 0.77, 0.71, 0.68, 0.66)
+    solver, times = bc.DPMSolverPP(process=process, order=3), (0.8, 0.77, 0.735, 0.71, 0.64, 0.61, 0.59, 0.56)
+    lower, memory = bc.DPMSolverPP(process=process, order=2), None
+    kinds = set()
     u, _, state, _ = state_and_view(xp, process, times[0])
     state, known = solver.start(state.u), []
     for t, s in solver.stages(times):
         x0 = RNG.standard_normal(u.shape)
         known = [(process.log_snr(t, shape=SHAPE) / 2, x0), *known][:3]
-        desired = polynomial_step(process, t, s, xp.to_numpy(state.u), known)
+        h = [a - b for a, b in pairwise([process.log_snr(s, shape=SHAPE) / 2, *(place for place, _ in known)])]
+        bends = len(known) == 3 and (h[0] <= 1.5 * h[1]) & (h[1] <= 1.5 * h[2])
+        kinds.add((len(known), bool(np.any(bends)), bool(np.all(bends))))
         view = xp.asarray(x0, "float64")
+        memory = bc.SamplerState(state.u, None, None) if memory is None else memory._replace(u=state.u)
+        memory = lower.step(memory, bc.Prediction(x0=view), t, s)
+        parabola = polynomial_step(process, t, s, xp.to_numpy(state.u), known)
+        desired = np.where(bends, parabola, xp.to_numpy(memory.u))
         state = solver.step(state, bc.Prediction(x0=view), t, s)
         # the reference divides by distances of log-SNRs of up to 12, which are at least 0.02 apart: to the square
         assert_close(state.u, desired, like=view, rtol=0.0, atol=tolerance("float64", condition=10 * (12 / 0.02) ** 2))
+    assert {(1, False, False), (2, False, False), (3, False, False), (3, True, True)} <= kinds
 
 
 def test_weights_of_the_parabola_are_the_integrals_to_every_digit():

@@ -264,6 +264,32 @@ def test_dpm_solver_3m_has_order_three(process):
     assert order_of(solver, lambda n: bc.log_snr_times(n, process.noise), COUNTS) == pytest.approx(3.0, abs=0.15)
 
 
+def mean_error_of_an_erring_network(order, steps):
+    """Mean of |variance / target - 1| if each word about x0 is off by independent noise of 0.02, in each frequency."""
+    c, solver, times = spectrum((32, 32)), bc.DPMSolverPP(process=BLURRING, order=order), noise_grid(steps)
+    unit = np.eye(steps + 1)[:, :, None, None] * np.ones(c.shape)  # the start, and each call's error, alone
+    state = solver.start(BLURRING.marginal(1.0, shape=c.shape).sigma * unit[:, 0])
+    for i, (t, s) in enumerate(solver.stages(times), start=1):
+        m = bc.marginal_for(BLURRING, t, state.u)
+        x0 = oracle.gaussian_denoiser(state.u, mean=0.0, variance=c, marginal=m) + 0.02 * unit[:, i]
+        state = solver.step(state, oracle.exact_prediction(x0, state.u, m), t, s)
+    target = reference.target_variance(bc.to_dict(BLURRING), 0.0, c)
+    return float(np.mean(np.abs(np.sum(state.u**2, axis=0) / target - 1)))
+
+
+@pytest.mark.parametrize("steps", [10, 20, 50])
+def test_third_order_amplifies_what_a_network_gets_wrong_hardly_more_than_second(steps):
+    """On the log-SNR grid, where a step may be 11 times as long as the one before it: of third order all through, 2.4 at 20 steps."""
+    second, third = (mean_error_of_an_erring_network(order, steps) for order in (2, 3))
+    assert third < 1.6 * second  # at 10 steps, which are few; 1.3 and 1.1 beyond
+
+
+@pytest.mark.parametrize("steps", [10, 20, 50, 100])
+def test_third_order_is_not_behind_second_with_an_exact_network(steps):
+    second, third = (worst_error(bc.DPMSolverPP(process=BLURRING, order=n), noise_grid(steps)) for n in (2, 3))
+    assert third < second
+
+
 def test_dpm_solver_2m_has_order_two():
     assert order_of(bc.DPMSolverPP(process=BLURRING, order=2), noise_grid, COUNTS) == pytest.approx(2.0, abs=0.1)
 
