@@ -62,7 +62,7 @@ def namespace(**arrays: Array) -> Namespace:
             f"{name}: {space.__name__.removeprefix('array_api_compat.')}" for name, space in spaces.items()
         )
         raise NamespaceError(f"arrays must come from one library; got {listing}")
-    if compat.is_torch_namespace(xp):
+    if compat.is_torch_namespace(xp) or compat.is_array_api_strict_namespace(xp):
         devices = {name: value.device for name, value in given.items()}
         first = next(iter(devices.values()))
         if any(other != first for other in devices.values()):
@@ -84,6 +84,13 @@ def _namespace_of(name: str, value: Any) -> Namespace:
 def is_checkable(xp: Namespace) -> bool:
     """Whether values can be looked at without waiting for an accelerator or breaking a trace."""
     return bool(compat.is_numpy_namespace(xp) or compat.is_array_api_strict_namespace(xp))
+
+
+def to_host(array: Array) -> np.ndarray[Any, Any]:
+    """Return an array whose values can be looked at as NumPy's; those of array-api-strict may be on a simulated device."""
+    if compat.is_array_api_strict_namespace(compat.array_namespace(array)):
+        array = array.to_device(type(array.device)("CPU_DEVICE"))  # the one that NumPy reaches
+    return np.asarray(array)
 
 
 def require_floating(name: str, array: Array) -> Namespace:
@@ -124,6 +131,16 @@ def upcast(x: Array) -> Array:
     xp = compat.array_namespace(x)
     work = compute_dtype(xp, x.dtype)
     return x if x.dtype == work else xp.astype(x, work)
+
+
+def root(x: Array) -> Array:
+    """Return the square root, with 0 as its derivative where x is 0.
+
+    A variance that stays 0 (DC of heat dissipation) has a standard deviation that stays 0, of which the chain rule makes 0 / 0.
+    """
+    xp = compat.array_namespace(x)
+    zero = x == 0
+    return xp.where(zero, xp.zeros_like(x), xp.sqrt(xp.where(zero, xp.ones_like(x), x)))
 
 
 def together(**arrays: Any) -> tuple[Any, ...]:

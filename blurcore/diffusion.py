@@ -21,7 +21,17 @@ from typing import Any, Generic, NamedTuple
 
 import numpy as np
 
-from blurcore._arrays import align, as_result, is_checkable, is_number, namespace, normalize_axes, quiet, together
+from blurcore._arrays import (
+    align,
+    as_result,
+    is_checkable,
+    is_number,
+    namespace,
+    normalize_axes,
+    quiet,
+    to_host,
+    together,
+)
 from blurcore._typing import A, Array, Time
 from blurcore.errors import ArgumentError, DegenerateError, NotMarkovError
 from blurcore.processes import SDE, Difference, Marginal, Process
@@ -199,7 +209,7 @@ def require_noise(what: str, process: Process, t: Time, *, shape: tuple[int, ...
     DegenerateError
         sigma is 0 at t.
     """
-    time = float(t) if is_number(t) else np.asarray(t)
+    time = float(t) if is_number(t) else to_host(t)
     sigma = process.marginal(time, shape=shape).sigma
     if bool(np.any(sigma == 0)):
         raise DegenerateError(
@@ -235,14 +245,11 @@ def _checked_difference(
     if on_host and not is_checkable(xp):
         check_markov(process, (float(s), float(t)), shape=shape)
     elif is_checkable(xp):
-        if bool(xp.any(_as_array(s, d) > _as_array(t, d))):
+        late, early = (float(time) if is_number(time) else time for time in (t, s))
+        if not on_host and bool(xp.any(early > late)):
             raise ArgumentError(f"s must be at most t; got s = {s!r}, t = {t!r}")
-        _require_fall(np.asarray(d.log_snr), s, t, shape)
+        _require_fall(to_host(d.log_snr), s, t, shape)
     return d
-
-
-def _as_array(time: Time, d: Difference[Array]) -> Any:
-    return namespace(alpha=d.alpha).asarray(float(time)) if is_number(time) else time
 
 
 def _require_fall(log_snr: Any, s: Time, t: Time, shape: tuple[int, ...]) -> None:

@@ -17,7 +17,7 @@ from typing import NamedTuple, Protocol, final, runtime_checkable
 
 import numpy as np
 
-from blurcore._arrays import quiet, schedule_time
+from blurcore._arrays import quiet, root, schedule_time
 from blurcore._checks import make_plain, require, require_finite
 from blurcore._typing import Array, Namespace, Time
 
@@ -258,7 +258,7 @@ class LinearBeta:
         """Return a_t = sqrt(alpha-bar), in (0, 1], and sigma_t = sqrt(1 - alpha-bar), in [0, 1)."""
         xp, (t,) = schedule_time(t=t)
         decay = self._decay(xp, t, 0.0)
-        return NoiseScales(a=xp.exp(-decay / 2), sigma=xp.sqrt(-xp.expm1(-decay)))
+        return NoiseScales(a=xp.exp(-decay / 2), sigma=root(-xp.expm1(-decay)))
 
     @quiet
     def log_snr(self, t: Time) -> Array:

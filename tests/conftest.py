@@ -93,7 +93,7 @@ def _make(name: str) -> Library:
             compat.array_namespace(module.empty(0)),
             ("float64", "float32"),
             _strictest,
-            module.Device(device) if device else None,
+            type(module.empty(0).device)(device) if device else None,
         )
     halves = ("float64", "float32", "bfloat16", "float16")
     if name == "torch":

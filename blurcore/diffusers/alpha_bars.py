@@ -15,7 +15,7 @@ from typing import Any, final
 import array_api_compat as compat
 import numpy as np
 
-from blurcore._arrays import device_beside, quiet, schedule_time
+from blurcore._arrays import device_beside, quiet, root, schedule_time
 from blurcore._checks import make_plain, require
 from blurcore._typing import Array, Namespace, Time
 from blurcore.schedules import NoiseRates, NoiseScales
@@ -62,7 +62,7 @@ class AlphaBars:
         """Return a_t = sqrt(alpha-bar), in (0, 1], and sigma_t = sqrt(1 - alpha-bar), in [0, 1)."""
         xp, (t,) = schedule_time(t=t)
         log, _ = self._interval(xp, t)
-        return NoiseScales(a=xp.exp(log / 2), sigma=xp.sqrt(-xp.expm1(log)))
+        return NoiseScales(a=xp.exp(log / 2), sigma=root(-xp.expm1(log)))
 
     @quiet
     def log_snr(self, t: Time) -> Array:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, final
 
-from blurcore._arrays import quiet
+from blurcore._arrays import quiet, root
 from blurcore._checks import make_plain, require
 from blurcore._typing import Array, Time
 from blurcore.diffusion import posterior, transition
@@ -52,4 +52,4 @@ class Ancestral(LinearStepper):
             if self.variance == "posterior"
             else transition(self.process, t, s, shape=shape, like=like).variance
         )
-        return Coefficients(z=q.z_coef, x0=q.x_coef, noise=variance**0.5)
+        return Coefficients(z=q.z_coef, x0=q.x_coef, noise=root(variance))

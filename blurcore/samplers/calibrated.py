@@ -22,7 +22,7 @@ from typing import Any, final
 
 import numpy as np
 
-from blurcore._arrays import is_number, prepare_times, quiet
+from blurcore._arrays import is_number, prepare_times, quiet, root
 from blurcore._checks import make_plain, require
 from blurcore._typing import Array, Time
 from blurcore.diffusion import posterior
@@ -144,7 +144,9 @@ def _interpolate(xp: Any, t: Array, knots: Array, table: Array) -> Array:
     passed = xp.astype(xp.reshape(flat, (-1, 1)) >= xp.reshape(knots[1:-1], (1, -1)), knots.dtype)
     below = xp.astype(xp.sum(passed, axis=1), xp.int32)
     low, high = xp.take(knots, below, axis=0), xp.take(knots, below + 1, axis=0)
-    share = xp.clip((flat - low) / (high - low), 0.0, 1.0)
+    share = (flat - low) / (high - low)
+    share = xp.where(share < 0, xp.zeros_like(share), share)  # of a clip JAX takes half of the slope at its ends
+    share = xp.where(share > 1, xp.ones_like(share), share)
     share = xp.reshape(share, (-1, *([1] * (table.ndim - 1))))
     rows = xp.take(table, below, axis=0) ** (1 - share) * xp.take(table, below + 1, axis=0) ** share
     return xp.reshape(rows, (*t.shape, *table.shape[1:]))
@@ -193,4 +195,4 @@ class CalibratedAncestral(LinearStepper):
         if like is None and is_number(t) and not is_number(s):
             like = s
         error = self.x0_error.at(t, shape=shape, like=like)
-        return Coefficients(z=q.z_coef, x0=q.x_coef, noise=(q.variance + q.x_coef**2 * error) ** 0.5)
+        return Coefficients(z=q.z_coef, x0=q.x_coef, noise=root(q.variance + q.x_coef**2 * error))

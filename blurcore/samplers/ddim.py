@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import final
 
-from blurcore._arrays import namespace, quiet
+from blurcore._arrays import namespace, quiet, root
 from blurcore._checks import make_plain, require, require_finite
 from blurcore._typing import Array, Time
 from blurcore.diffusion import posterior
@@ -61,4 +61,4 @@ class DDIM(LinearStepper):
         d = self.process.difference(t, s, shape=shape, like=like).log_snr
         kept = (1 - self.eta**2) + self.eta**2 * namespace(d=d).exp(d)
         added = posterior(self.process, t, s, shape=shape, like=like).variance
-        return Coefficients(x0=m.alpha, eps=m.sigma * kept**0.5, noise=self.eta * added**0.5)
+        return Coefficients(x0=m.alpha, eps=m.sigma * root(kept), noise=self.eta * root(added))

@@ -15,7 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Generic, Literal, NamedTuple, final
 
-from blurcore._arrays import align, namespace, quiet, together
+from blurcore._arrays import align, namespace, quiet, root, together
 from blurcore._checks import make_plain, require
 from blurcore._typing import A, Array, Time
 from blurcore.diffusion import posterior
@@ -76,7 +76,7 @@ class DPMSolverSDE(Stepper):
         """Return the posterior's mean and standard deviation, and h; see :meth:`Solver.coefficients`."""
         q = posterior(self.process, t, s, shape=shape, like=like)
         h = self.process.difference(t, s, shape=shape, like=like).log_snr / -2
-        return SDECoefficients(z=q.z_coef, x0=q.x_coef, h=h, noise=q.variance**0.5)
+        return SDECoefficients(z=q.z_coef, x0=q.x_coef, h=h, noise=root(q.variance))
 
     @quiet
     def apply(

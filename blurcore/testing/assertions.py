@@ -12,6 +12,7 @@ from typing import Any
 import array_api_compat as compat
 import numpy as np
 
+from blurcore._arrays import to_host
 from blurcore._typing import Array
 
 EPSILON = {"float64": 2.0**-52, "float32": 2.0**-23, "float16": 2.0**-10, "bfloat16": 2.0**-7}
@@ -48,10 +49,8 @@ def as_numpy(array: Array) -> np.ndarray[Any, np.dtype[np.float64]]:
     """Return an array of any library, on any device, of any real dtype, as NumPy float64."""
     if compat.is_torch_array(array):
         array = array.detach().cpu().double().numpy()
-    elif type(array).__module__.startswith("array_api_strict"):
-        namespace = array.__array_namespace__()
-        array = array.to_device(namespace.Device("CPU_DEVICE"))  # its other devices are out of NumPy's reach
-    return np.asarray(array).astype(np.float64)
+    host = to_host(array) if compat.is_array_api_obj(array) else np.asarray(array)
+    return host.astype(np.float64)
 
 
 def assert_close(

@@ -35,8 +35,10 @@ def area_of(test: str) -> str:
 
 
 def libraries_of(test: str) -> set[str]:
-    """Return the array libraries that the id of a test names, in its parameters or its folder."""
-    return set(LIBRARY.findall(area_of(test) + " " + test.partition("[")[2])) - {""}
+    """Return the array libraries that the id of a test names: in its folder, its class (TestTorch) or its parameters."""
+    path, _, parameters = test.partition("[")
+    classes = [word.removeprefix("Test").lower() for word in path.split("::")[1:-1]]
+    return set(LIBRARY.findall(" ".join((area_of(test), *classes, parameters))))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,9 +100,8 @@ def entry(counts: Counter[str]) -> str:
         "skipped": "{} skipped",
         "xfailed": "{} expected to fail",
     }
-    return ", ".join(
-        words[key].format(counts[key]) for key in ("failed", "passed", "skipped", "xfailed") if counts[key]
-    )
+    found = [words[key].format(counts[key]) for key in ("failed", "passed", "skipped", "xfailed") if counts[key]]
+    return ", ".join(found) or "no tests"
 
 
 def markdown(cells: Sequence[Cell], absent: Iterable[tuple[str, str]] = ()) -> str:

@@ -107,6 +107,7 @@ def test_folder_without_reports_is_refused(tmp_path, capsys):
     [
         ("tests/core/test_x.py::test_y[torch-array_api_strict]", {"torch", "array_api_strict"}),
         ("tests/torch/test_x.py::test_y", {"torch"}),
+        ("tests/core/test_x.py::TestJax::test_y", {"jax"}),
         ("tests/core/test_jax.py::test_torch[3]", set()),
         ("tests/core/test_x.py::test_y[blurcore_torch-my_jaxlib]", set()),
     ],

@@ -51,6 +51,18 @@ def test_tensors_on_two_devices_are_refused_with_their_names(torch):
         bc.diffuse(PROCESS, x, 0.5, torch.zeros((1, 4, 4), device="meta"))
 
 
+def test_arrays_on_a_simulated_device_are_checked_there_and_not_mixed_with_those_of_another():
+    strict = pytest.importorskip("array_api_strict")
+    device = type(strict.zeros(1).device)("device1")
+    t, s = (strict.asarray([value, value], device=device) for value in (0.5, 0.25))
+    for coefficient in (*bc.posterior(PROCESS, t, s, shape=(4,)), *bc.posterior(PROCESS, t, 0.25, shape=(4,))):
+        assert coefficient.device == device
+    with pytest.raises(ArgumentError, match="s must be at most t"):
+        bc.posterior(PROCESS, 0.125, s, shape=(4,))
+    with pytest.raises(NamespaceError, match=r"arrays must be on one device; got t: .*device1.*, s: .*CPU_DEVICE"):
+        bc.posterior(PROCESS, t, strict.asarray([0.25, 0.25]), shape=(4,))
+
+
 def test_a_device_without_float64_gets_coefficients_of_the_host_on_that_device(torch, monkeypatch):
     # Apple's MPS is such a device; "meta" stands for it here, which holds shapes alone
     monkeypatch.setattr(_arrays, "_has_float64", lambda xp, device: False)
@@ -79,7 +91,7 @@ def test_host_arrays_with_a_value_outside_the_unit_interval_are_no_times(library
 
 
 def test_integer_arrays_are_no_times(xp):
-    t = xp.xp.asarray([0, 1])
+    t = xp.asarray([0, 1], "int64")
     with pytest.raises(ArgumentError, match="t must be a real floating time"):
         PROCESS.marginal(t, shape=(4,))
     with pytest.raises(ArgumentError, match="t must be a real floating time"):

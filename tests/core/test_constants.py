@@ -70,9 +70,7 @@ def test_constant_of_numpy_is_read_only(made):
         _constants.constant("DCT", (5,), np, np.float64, None)[0] = 1.0
 
 
-def test_writing_to_what_a_basis_hands_out_changes_no_later_result(xp):
-    if xp.name != "numpy":
-        pytest.skip("one library's arrays are written to in place, which is enough")
+def test_writing_to_what_a_basis_hands_out_changes_no_later_result():
     basis, x = bc.DST(), np.random.default_rng(0).standard_normal((3, 20, 20))
     before = basis.forward(x), basis.eigenvalues((20, 20))
     basis.matrices((20,), like=x)[0][:] = 7.0

@@ -135,7 +135,7 @@ def test_inputs_are_never_written_and_may_be_read_only_or_strided(process):
 @pytest.mark.parametrize("name", ["x", "eps"])
 def test_diffuse_refuses_data_that_is_not_real_floating(xp, name):
     arguments = {"x": xp.asarray(np.zeros((2, 2))), "eps": xp.asarray(np.zeros((2, 2)))}
-    arguments[name] = xp.xp.asarray(np.zeros((2, 2), dtype=np.int64))
+    arguments[name] = xp.asarray(np.zeros((2, 2)), "int64")
     with pytest.raises(ArgumentError, match=f"{name} must be real floating; got dtype"):
         bc.diffuse(BLURRING, arguments["x"], 0.5, arguments["eps"])
 
@@ -221,7 +221,7 @@ def test_posterior_of_a_process_without_noise_is_refused(xp, t):
         if not isinstance(arguments[0], float) and xp.name not in ("numpy", "array_api_strict"):
             continue
         with pytest.raises(
-            DegenerateError, match=r"the posterior of ColdDiffusion is undefined at t = .*where sigma is 0"
+            DegenerateError, match=r"(?s)the posterior of ColdDiffusion is undefined at t = .*where sigma is 0"
         ):
             bc.posterior(bc.ColdDiffusion(), *arguments, shape=(4,), like=xp.asarray([0.0]))
 

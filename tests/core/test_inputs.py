@@ -279,7 +279,7 @@ def test_array_that_is_no_time_is_refused_by_name_or_spoils_its_own_item_alone(x
     arguments = given(xp, call)
     for name in call.times:
         with pytest.raises(ArgumentError, match=rf"^{name} must be a real floating time in \[0, 1\]; got dtype .*int"):
-            run(call, arguments | {name: xp.xp.asarray([1, 0])})
+            run(call, arguments | {name: xp.asarray([1, 0], "int64")})
         with pytest.raises(NamespaceError, match=rf"^{name} must be an array"):
             run(call, arguments | {name: "0.5"})
         late = 0.8 if name == "t" else 0.1

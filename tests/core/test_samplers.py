@@ -546,7 +546,7 @@ def test_predict_refuses_an_unknown_kind(xp):
     ("make", "message"),
     [
         (lambda p: bc.DDIM(process=p, eta=-0.1), r"eta must be in \[0, 1\]; got -0.1"),
-        (lambda p: bc.DDIM(process=p, eta=float("nan")), r"eta must be in \[0, 1\]; got nan"),
+        (lambda p: bc.DDIM(process=p, eta=float("nan")), r"eta must be a finite number; got nan"),
         (lambda p: bc.InverseHeat(process=p, delta=-0.1), "delta must be 0 or more; got -0.1"),
         (lambda p: bc.InverseHeat(process=p, delta=float("inf")), "delta must be a finite number; got inf"),
         (lambda p: bc.Ancestral(process=p, variance="large"), "variance must be 'posterior' or 'upper'; got 'large'"),
