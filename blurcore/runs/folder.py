@@ -148,7 +148,7 @@ class RunFolder:
 
     def _take_lock(self) -> IO[str]:
         """Lock the folder, where its file system has locks; the lock goes with the process, however it ends."""
-        lock = (self.path / "run.lock").open("a")
+        lock = (self.path / "run.lock").open("a", encoding="utf-8")
         try:
             import fcntl
         except ImportError:  # no such locks on this system

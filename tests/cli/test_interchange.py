@@ -290,7 +290,7 @@ class TestFoldersThatAreThere:
         mount = f"mount -t tmpfs none {out} && mkdir {out}/lost+found && {export} && ls {out}"
         done = subprocess.run(
             ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", mount],
-            capture_output=True, text=True, timeout=60, check=False,
+            capture_output=True, text=True, timeout=300, check=False,
         )  # fmt: skip
         if "unshare" in done.stderr or "mount:" in done.stderr:
             pytest.skip(f"this system lets nobody mount: {done.stderr}")

@@ -81,7 +81,7 @@ class TestStreams:
         read, write = os.pipe()
         os.close(read)
         with os.fdopen(write, "w") as broken:
-            done = subprocess.run([sys.executable, "-c", code], stderr=broken, timeout=60, check=False)
+            done = subprocess.run([sys.executable, "-c", code], stderr=broken, timeout=300, check=False)
         assert done.returncode == 5
 
     def test_names_that_a_stream_has_no_characters_for_are_escaped(self, tmp_path):
@@ -135,7 +135,7 @@ class TestNarrowAndPlainTerminals:
                 break
             written += part
         os.close(ours)
-        assert process.wait(timeout=60) == 0
+        assert process.wait(timeout=300) == 0
         return written.decode()
 
     @pytest.mark.parametrize(
@@ -149,7 +149,7 @@ class TestNarrowAndPlainTerminals:
 
     def test_colour_that_notebooks_ask_for_makes_no_terminal_of_a_pipe(self):
         done = subprocess.run(
-            [sys.executable, "-c", TRAINING], capture_output=True, text=True, timeout=60, check=True,
+            [sys.executable, "-c", TRAINING], capture_output=True, text=True, timeout=300, check=True,
             env=os.environ | {"FORCE_COLOR": "1", "CLICOLOR_FORCE": "1", "TERM": "xterm-color", "COLUMNS": "120"},
         )  # fmt: skip
         assert [line.split()[:2] for line in done.stderr.splitlines()] == [
@@ -170,7 +170,7 @@ class TestNarrowAndPlainTerminals:
         assert "\x1b[3" not in written
 
     def test_pipe_gets_a_line_now_and_then(self):
-        done = subprocess.run([sys.executable, "-c", TRAINING], capture_output=True, text=True, timeout=60, check=True)
+        done = subprocess.run([sys.executable, "-c", TRAINING], capture_output=True, text=True, timeout=300, check=True)
         assert len(done.stderr.splitlines()) == 2
         assert "\x1b" not in done.stderr
 

@@ -33,7 +33,7 @@ class Client:
 
     def ask(self, path: str, body: Any = None, **headers: str) -> Reply:
         data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=300)
         try:
             connection.request("GET" if body is None else "POST", path, data, headers)
             reply = connection.getresponse()

@@ -234,7 +234,7 @@ class TestUpload:
         assert "1001 bytes, where 1000 are the most" in reply.json["error"]
         assert client.ask("/api/view", b" " * (2**16 + 1)).status == 413
         for length in ("-1", "many", "1" * 5000):
-            with socket.create_connection(("127.0.0.1", client.port), timeout=30) as plain:
+            with socket.create_connection(("127.0.0.1", client.port), timeout=300) as plain:
                 plain.sendall(
                     f"POST /api/upload HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n".encode()
                 )
@@ -293,10 +293,10 @@ class TestCommand:
         with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as server:
             assert server.stdout is not None
             address = server.stdout.readline().strip()
-            with urllib.request.urlopen(address, timeout=60) as page:
+            with urllib.request.urlopen(address, timeout=300) as page:
                 assert b"blurcore" in page.read()
             server.send_signal(signal.SIGINT)
-            _, said = server.communicate(timeout=60)
+            _, said = server.communicate(timeout=300)
         assert server.returncode == 130
         assert "Traceback" not in said
 

@@ -13,7 +13,7 @@ from PIL import Image
 import blurcore as bc
 from blurcore.cli import main
 from blurcore.data import to_float, to_uint8
-from blurcore.errors import ArgumentError, ConfigError
+from blurcore.errors import ArgumentError, OutputError
 from blurcore.figures.canvas import new_figure, save_figure
 from blurcore.figures.kernels import equivalent_variance, pixel_kernel
 from blurcore.figures.overview import draw_overview
@@ -130,7 +130,7 @@ class TestText:
 
     def test_figure_that_cannot_be_written_is_named(self, tmp_path):
         (tmp_path / "file").write_text("")
-        with pytest.raises(ConfigError, match=r"cannot write the figure .*file/a\.png"):
+        with pytest.raises(OutputError, match=r"cannot write the figure .*file/a\.png"):
             save_figure(new_figure(1, 1), tmp_path / "file" / "a.png")
 
 

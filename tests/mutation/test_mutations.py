@@ -58,7 +58,7 @@ def test_machinery_has_mutants_everywhere(folder):
 def test_list_is_shown_without_running_anything():
     done = subprocess.run(
         [sys.executable, str(FOLDER / "run_mutations.py"), "--list", "--only", "1", "2"],
-        capture_output=True, text=True, check=True, timeout=60,
+        capture_output=True, text=True, check=True, timeout=300,
     )  # fmt: skip
     assert MUTANTS[0].breaks in done.stdout
     assert MUTANTS[2].breaks not in done.stdout
@@ -67,7 +67,7 @@ def test_list_is_shown_without_running_anything():
 def test_numbers_that_no_mutant_has_are_refused():
     done = subprocess.run(
         [sys.executable, str(FOLDER / "run_mutations.py"), "--only", "0"],
-        capture_output=True, text=True, check=False, timeout=60,
+        capture_output=True, text=True, check=False, timeout=300,
     )  # fmt: skip
     assert done.returncode == 2
     assert "mutants are numbered 1" in done.stderr

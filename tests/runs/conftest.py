@@ -158,7 +158,7 @@ class Program:
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
         line = self.process.stdout.readline()  # type: ignore[union-attr]
-        assert line == f"in {place}\n", self.process.communicate(timeout=60)
+        assert line == f"in {place}\n", self.process.communicate(timeout=300)
 
     def send(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
@@ -166,7 +166,7 @@ class Program:
     def ends(self, *, go_on: bool) -> tuple[int, str]:
         """Return exit code and stderr; `go_on` lets it leave the place where it waits."""
         if go_on:
-            _, errors = self.process.communicate("\n", timeout=60)
+            _, errors = self.process.communicate("\n", timeout=300)
         else:  # stdin stays open: nothing but the signal ends it
             self.process.wait(60)
             errors = self.process.stderr.read()  # type: ignore[union-attr]

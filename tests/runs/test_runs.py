@@ -221,7 +221,7 @@ def test_read_only_folder_is_refused_before_the_first_step(train: Train, config_
     mount = f"mount --bind {run} {run} && mount -o remount,bind,ro {run} && exec {words}"
     done = subprocess.run(
         ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", mount],
-        capture_output=True, text=True, timeout=60, check=False,
+        capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
     if "unshare" in done.stderr or "mount" in done.stderr:
         pytest.skip(f"this system lets nobody mount: {done.stderr}")
@@ -258,7 +258,7 @@ def test_damaged_checkpoint_is_named_set_aside_and_written_anew(
     command = [sys.executable, str(Path(__file__).with_name("conftest.py")), "nowhere", "train", str(config_file)]
     done = subprocess.run(
         [*command, "--out", str(run), "--resume", "--train.keep-checkpoints", "1"],
-        capture_output=True, text=True, timeout=60, check=False,
+        capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert f"the checkpoint file {file} " in done.stderr
