@@ -76,14 +76,14 @@ def _switch_off(torch: Namespace) -> Callable[[], None] | None:
 
     Since 2.9 PyTorch has a switch for each device beside the old one for all of them, which refuses to be read once they differ.
     """
-    mine = torch.backends.cuda.matmul, torch.backends.mkldnn.matmul
-    switches = [(s, s.fp32_precision) for s in mine if hasattr(s, "fp32_precision")]
     try:
         common = torch.get_float32_matmul_precision()
     except RuntimeError:
         common = None
-    if common in ("highest", None) and all(value in ("ieee", "none") for _, value in switches):
+    if common == "highest":
         return None
+    mine = torch.backends.cuda.matmul, torch.backends.mkldnn.matmul
+    switches = [(s, s.fp32_precision) for s in mine if hasattr(s, "fp32_precision")]
     if common is not None:
         torch.set_float32_matmul_precision("highest")
     for switch, _ in switches if common is None else ():
