@@ -98,7 +98,7 @@ class TestAgainstDDPM:
     def test_thresholding_has_no_largest_sample(self, monkeypatch):
         """PyTorch's quantile, which DDPM takes, is an error above 2^24 numbers."""
         monkeypatch.setattr(torch, "quantile", None)
-        scheduler = bd.BlurringScheduler(thresholding=True, sample_max_value=9.0)
+        scheduler = bd.BlurringScheduler(thresholding=True, sample_max_value=99.0)
         x = 3 * torch.randn(2, 3, 16, 16, generator=generator())
         assert torch.equal(scheduler._limit(x), bc.Clip(quantile=0.995).data(x))
 
