@@ -102,3 +102,11 @@ def test_guard_holds_in_programs_that_tests_start(guard, code, problem):
 def test_pre_commit_runs_what_nox_runs():
     text = (ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8")
     assert [line.split(": ")[1] for line in text.splitlines() if "entry:" in line] == ["nox -s lint"]
+
+
+def test_links_inside_the_site_are_followed(tmp_path):
+    broken = runpy.run_path(str(ROOT / "docs" / "links.py"))["broken"]
+    links = ("b.html#here", "#top", "https://example.org/x", "b.html#gone", "c.html", "b.html")
+    (tmp_path / "a.html").write_text("".join(f'<a href="{link}">x</a>' for link in links), encoding="utf-8")
+    (tmp_path / "b.html").write_text('<p id="here">', encoding="utf-8")
+    assert [(str(page), link) for page, link in broken(tmp_path)] == [("a.html", "b.html#gone"), ("a.html", "c.html")]
