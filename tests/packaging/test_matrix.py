@@ -104,6 +104,20 @@ def test_pre_commit_runs_what_nox_runs():
     assert [line.split(": ")[1] for line in text.splitlines() if "entry:" in line] == ["nox -s lint"]
 
 
+def test_table_of_what_runs_where_counts_tests_by_place_and_library_and_the_readme_has_it():
+    where = runpy.run_path(str(ROOT / "docs" / "what_runs_where.py"))
+    summary = {"files": {"tests/jax/test_devices.py": {"jax": 2}, "tests/core/test_x.py": {"numpy": 1200, "jax": 1}}}
+    rows = where["table"](summary).splitlines()
+    assert "| several devices, several processes |  |  | 2 |  |" in rows
+    assert sum("| 1,200 |  | 1 |  |" in row for row in rows) == 1
+    places = [place for row in where["ROWS"].values() for place in row]
+    assert [place for place in places if not list((ROOT / "tests").glob(f"{place}*"))] == []
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert where["table"](summary) in where["written"](readme, summary)
+    if where["SUMMARY"].exists():  # the numbers of the last full run
+        assert where["written"](readme, json.loads(where["SUMMARY"].read_text(encoding="utf-8"))) == readme
+
+
 def test_links_inside_the_site_are_followed(tmp_path):
     broken = runpy.run_path(str(ROOT / "docs" / "links.py"))["broken"]
     links = ("b.html#here", "#top", "https://example.org/x", "b.html#gone", "c.html", "b.html")
