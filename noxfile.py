@@ -19,7 +19,7 @@ from pathlib import Path
 
 import nox
 
-nox.needs_version = ">=2026.4"
+nox.needs_version = ">=2026.10"
 # pip rather than uv: pip's own configuration may name a directory with a CPU build of torch, which the pin then takes.
 nox.options.default_venv_backend = "virtualenv"
 nox.options.reuse_existing_virtualenvs = True
@@ -37,6 +37,7 @@ CELLS = {
     "jax": (("jax",), "numpy,array_api_strict,jax"),
     "both": (("torch", "jax"), "numpy,array_api_strict,torch,jax"),
 }
+DECLARED = [(cell, python) for cell in CELLS for python in PYTHONS if cell in ("core", "jax") or python != "3.14"]
 REPORTS = Path("reports")
 QUICK = ("core", "properties", "samplers", "reference", "statistics", "conformance", "data")
 LIBRARIES = Path(".nox/libraries/bin/python")  # of the session `libraries`, whose environment several sessions share
@@ -68,13 +69,12 @@ def matrix() -> tuple[list[object], dict[str, str]]:
     """Return the cells to run and, by name, the reasons of those that are left out."""
     every = named() or "-l" in sys.argv or any(word.startswith("--list") for word in sys.argv)
     cells, left_out = [], {}
-    for cell in CELLS:
-        for python in PYTHONS if cell in ("core", "jax") else PYTHONS[:3]:
-            reason = None if every else reason_to_leave_out(cell, python)
-            if reason is None:
-                cells.append(nox.param(python, cell, id=f"{cell}-{python}", tags=[cell, python]))
-            else:
-                left_out[f"tests({cell}-{python})"] = reason
+    for cell, python in DECLARED:
+        reason = None if every else reason_to_leave_out(cell, python)
+        if reason is None:
+            cells.append(nox.param(python, cell, id=f"{cell}-{python}", tags=[cell, python]))
+        else:
+            left_out[f"tests({cell}-{python})"] = reason
     return cells, left_out
 
 
@@ -132,7 +132,7 @@ def libraries(session: nox.Session) -> None:
 
 def shared(*tags: str):
     """Return the decorator of a session that runs in the environment of `libraries`."""
-    return nox.session(venv_backend="none", requires=["libraries"], tags=["full", *tags])
+    return nox.session(venv_backend="none", requires=["libraries"], tags=["full", *tags], allow_parallel=True)
 
 
 @shared("quick")
@@ -142,7 +142,7 @@ def quick(session: nox.Session) -> None:
     pytest(session, "quick", "-m", "not slow and not nightly", *folders, python=str(LIBRARIES))
 
 
-@nox.session(tags=["full"])
+@nox.session(tags=["full"], allow_parallel=True)
 @nox.parametrize("python,cell", MATRIX)
 def tests(session: nox.Session, cell: str) -> None:
     """Run the tests with the libraries of one cell: core alone, torch, jax, both."""
@@ -156,7 +156,7 @@ def tests(session: nox.Session, cell: str) -> None:
 BOUNDS = ("core", "properties", "samplers", "verify", "data")
 
 
-@nox.session(python="3.11", tags=["full"])
+@nox.session(python="3.11", tags=["full"], allow_parallel=True)
 def floors(session: nox.Session) -> None:
     """Run the core's tests with the lowest versions that pyproject.toml allows."""
     tools(session, "uv")
@@ -164,14 +164,14 @@ def floors(session: nox.Session) -> None:
     pytest(session, "floors", *(f"tests/{name}" for name in BOUNDS))
 
 
-@nox.session(tags=["full"])
+@nox.session(tags=["full"], allow_parallel=True)
 def newest(session: nox.Session) -> None:
     """Run the core's tests with the newest versions there are, PyTorch aside, whose newest brings gigabytes of CUDA."""
     session.install("--upgrade", "--upgrade-strategy", "eager", "-e", ".[test,jax]")
     pytest(session, "newest", *(f"tests/{name}" for name in BOUNDS))
 
 
-@nox.session(tags=["full", "weekly"])
+@nox.session(tags=["full", "weekly"], allow_parallel=True)
 def prerelease(session: nox.Session) -> None:
     """Run the core's tests with what comes next, alphas and release candidates; a failure is shown, and fails nothing."""
     try:
@@ -292,5 +292,9 @@ def mutation(session: nox.Session) -> None:
 def report(session: nox.Session) -> None:
     """Join the reports of all cells to one table, JUnit XML and a page of failures side by side, in reports/joined."""
     session.install("-c", "constraints.txt", "-e", ".", "pytest")
-    absent = [word for name, reason in LEFT_OUT.items() for word in ("--absent", name, reason)]
+    absent = []
+    for cell, python in DECLARED:
+        if not (REPORTS / f"{cell}-{python}.json").exists():
+            reason = reason_to_leave_out(cell, python) or "it left no report"
+            absent += ["--absent", f"tests({cell}-{python})", reason]
     session.run("python", "-m", "blurcore.testing.matrix", str(REPORTS), *absent)
