@@ -284,7 +284,7 @@ def docs(session: nox.Session) -> None:
 @nox.session(tags=["full", "weekly"])
 def mutation(session: nox.Session) -> None:
     """Break the core in many places, one at a time, and show that the tests notice every one."""
-    install(session, "test")
+    install(session, "test", "torch", "jax")
     session.run("python", "tests/mutation/run_mutations.py", *session.posargs)
 
 

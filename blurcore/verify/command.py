@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 
 from blurcore.errors import BlurcoreError, OutputError
@@ -112,6 +113,7 @@ def main(argv: list[str]) -> int:
 
             print(precision_table(), end="")
             return 0
+        import_module("scipy")  # which solves the heat equation: if it is missing, that is said before any work
         with progress_bar() as progress:
             report = verify(arguments.backend, quick=arguments.quick, seed=arguments.seed, progress=progress)
         try:
