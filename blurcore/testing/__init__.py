@@ -1,6 +1,7 @@
-"""Shipped with the package for those who extend it: checks of a process, a solver and a backend of one's own, strategies."""
+"""Shipped with the package for those who extend it: checks of a process, a solver, a backend or a copy of one's own."""
 
 from blurcore.testing.process import check_process
 from blurcore.testing.solver import check_solver
+from blurcore.verify.against.check import check_implementation
 
-__all__ = ["check_process", "check_solver"]
+__all__ = ["check_implementation", "check_process", "check_solver"]

@@ -41,6 +41,12 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="print the table of the coefficients' errors against 50 digits, and stop",
     )
+    add(
+        "--against",
+        metavar="TARGET",
+        help="check an implementation of yours: FILE.py, FILE.py:OBJECT or package.module:OBJECT",
+    )
+    add("--timeout", type=float, default=300.0, metavar="S", help="seconds that --against gives it (default: 300)")
     return parser
 
 
@@ -108,6 +114,12 @@ def main(argv: list[str]) -> int:
             raise _UsageError(f"--html must name a file in a folder that exists; got {str(arguments.html)!r}")
         if page is not None:
             require_file("--html", page)
+        if arguments.against is not None:
+            from blurcore.verify.against.command import run_against
+
+            if page is not None or arguments.backend or arguments.quick or arguments.precision:
+                raise _UsageError("--against takes no other option than --json and --timeout")
+            return run_against(arguments.against, seconds=arguments.timeout, as_json=arguments.json)
         if arguments.precision:
             from blurcore.verify.precision import precision_table
 
