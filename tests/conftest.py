@@ -28,6 +28,7 @@ import numpy as np
 import pytest
 
 import blurcore as bc
+from blurcore.errors import BackendError
 from blurcore.registry import choose_backend
 from blurcore.testing.assertions import as_numpy
 
@@ -206,7 +207,7 @@ def default_backend() -> str:
     """The backend that trains where none is named; skips the test where none is installed."""
     try:
         return choose_backend()
-    except bc.BackendError as error:
+    except BackendError as error:
         pytest.skip(str(error))
 
 

@@ -41,7 +41,7 @@ class Samples(NamedTuple):
 
 def to_samples(draws: npt.NDArray[np.floating[Any]], values: Values) -> Samples:
     """Return data (n, *grid, C) as :func:`to_pixels`, and which of them are finite."""
-    return Samples(to_pixels(draws, values), np.isfinite(draws).all(axis=tuple(range(1, draws.ndim))))
+    return Samples(to_pixels(draws, values), np.asarray(np.isfinite(draws).all(axis=tuple(range(1, draws.ndim)))))
 
 
 def to_data(batch: npt.NDArray[Any], values: Values) -> npt.NDArray[np.float32]:

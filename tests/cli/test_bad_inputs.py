@@ -12,6 +12,7 @@ import blurcore as bc
 from blurcore.cli import main
 from blurcore.data import dataset
 from blurcore.engine import loop
+from blurcore.errors import BackendError
 from blurcore.registry import choose_backend
 from blurcore.runs import read_config, write_config
 
@@ -44,7 +45,7 @@ def train(config: bc.RunConfig, folder: Path, *words: str) -> int:
     """Train from a file, as a user does."""
     try:
         choose_backend()
-    except bc.BackendError as error:
+    except BackendError as error:
         pytest.skip(str(error))
     write_config(config, folder / "config.toml")
     return main(["train", str(folder / "config.toml"), "--out", str(folder / "run"), *words])

@@ -77,7 +77,10 @@ def test_process_of_numpy_scalars_travels():
         noise=bc.LinearBeta(num_steps=np.int64(1000)), blur=bc.SinSquared(sigma_blur_max=np.linspace(0, 20, 3)[1])
     )
     assert bc.from_dict(bc.to_dict(process)) == process
-    scheduler = pytest.importorskip("blurcore.diffusers").BlurringScheduler
+    pytest.importorskip("torch")
+    pytest.importorskip("diffusers")
+    from blurcore.diffusers import BlurringScheduler as scheduler
+
     assert scheduler.from_process(process, num_train_timesteps=np.int64(10)).process == process
     assert '"min_scale": 0.5' in scheduler(min_scale=np.float32(0.5)).to_json_string()
 

@@ -348,7 +348,7 @@ class _Checker:
                 answers.append((view, got))
         if not answers:
             if raised:
-                error = next(
+                first = next(
                     (e for e in raised if not isinstance(e, (TypeError, IndexError, AttributeError))), raised[0]
                 )
                 self.raised = self.raised or first
@@ -437,11 +437,10 @@ class _Checker:
             bad = ~(gap <= np.maximum(0.05 * np.nanmax(np.where(np.isfinite(gap), gap, 0)), room))
         else:
             bad = ~(np.abs(got - right) <= room)
-        order = np.argwhere(bad)
-        b, part, k1, k2 = order[0] if len(order) else (0, 0, 0, 0)
+        b, part, k1, k2 = (int(n) for n in next(iter(np.argwhere(bad)), np.zeros(4, int)))
         time_of = q.operation not in ("transform", "inverse")
         return Failure(
-            what[part] if len(what) > 1 else what[0], (int(k1), int(k2)), float(i.t[b]) if time_of else None,
+            what[min(part, len(what) - 1)], (k1, k2), float(i.t[b]) if time_of else None,
             float(got[b, part, k1, k2]), float(right[b, part, k1, k2]),
         )  # fmt: skip
 

@@ -402,7 +402,9 @@ class Found(Adapter):
 
     def _layout(self, x: Array) -> Array:
         """Lay data out as the form has them."""
-        return {"channels first": x, "channels last": np.moveaxis(x, 1, -1), "one image": x[0, 0]}[self.form.layout]
+        if self.form.layout == "one image":
+            return np.asarray(x[0, 0])
+        return np.moveaxis(x, 1, -1) if self.form.layout == "channels last" else x
 
     def _call(self, operation: str, *, n: int, **given: Array) -> Any:
         """Call a function with known draws."""

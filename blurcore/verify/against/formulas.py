@@ -101,7 +101,8 @@ class Formulas:
         """Return the result of a transform with its rounding errors, which go by the largest value."""
         if self.rng is None:
             return u
-        return u + self.rounding * self.rng.uniform(-1, 1, u.shape) * np.max(np.abs(u), axis=(-2, -1), keepdims=True)
+        largest = np.max(np.abs(u), axis=(-2, -1), keepdims=True)
+        return np.asarray(u + self.rounding * self.rng.uniform(-1, 1, u.shape) * largest)
 
     def _times(self, t: Array, axis: str) -> Array:
         return {"batch": t[:, None, None], "rows": t[None, :, None], "columns": t[None, None, :]}[axis]
@@ -114,19 +115,19 @@ class Formulas:
         if self.lam in ("rows", "columns"):
             return np.broadcast_to(one[:, None] if self.lam == "columns" else one[None, :], (n, n))
         total = one[:, None] + one[None, :]
-        return np.sqrt(total) if self.lam == "root" else total
+        return np.asarray(np.sqrt(total) if self.lam == "root" else total)
 
     def frequency_scaling(self, t: Array, n: int) -> Array:
         """Return d_t."""
         t = self._times(t, self.t_blur)
-        wave = {
+        waves: dict[str, Callable[[], Array]] = {
             "sin^2": lambda: np.sin(t * np.pi / 2) ** 2,
             "sin": lambda: np.sin(t * np.pi / 2),
             "linear": lambda: t,
             "sin^2 of pi t": lambda: np.sin(t * np.pi) ** 2,
             "sin^2 of t / 2": lambda: np.sin(t / 2) ** 2,
-        }[self.blur]()  # fmt: skip
-        b = self.rounded(self.sigma_blur_max * wave)
+        }
+        b = self.rounded(self.sigma_blur_max * waves[self.blur]())
         tau = {"half the square": b**2 / 2, "square": b**2, "sigma": b, "half": b / 2}[self.tau]
         heat = np.exp(-self.rounded(self.eigenvalues(n) * self.rounded(tau)))
         rest = 1 - self.min_scale
@@ -191,7 +192,7 @@ class Formulas:
             return self.idct(u + sigma * eps).real
         factor = {"sigma": sigma, "sigma^2": sigma**2, "alpha sigma": alpha * sigma, "one": 1.0, "none": 0.0,
                   "sqrt(sigma)": np.sqrt(sigma)}  # fmt: skip
-        return self.idct(u).real + factor[self.diffuse_noise] * eps
+        return np.asarray(self.idct(u).real + factor[self.diffuse_noise] * eps)
 
     def step_to(self, t: Array, steps: int) -> Array:
         """Return s, one step of T before t."""
@@ -199,15 +200,19 @@ class Formulas:
 
     def _posterior(self, alpha_t: Array, sigma_t: Array, alpha_s: Array, sigma_s: Array) -> tuple[Array, Array, Array]:
         """Return the coefficients of both terms and the variance, as the appendix has them."""
-        floor = (lambda v: np.maximum(v, self.delta)) if self.delta else (lambda v: v)
+
+        def floor(v: Array) -> Array:
+            return np.maximum(v, self.delta) if self.delta else v
+
         ts = self.rounded(alpha_t / alpha_s)
         vt, vs = self.rounded(sigma_t**2), self.rounded(sigma_s**2)
-        vts = {
+        variances: dict[str, Callable[[], Array]] = {
             "right": lambda: vt - self.rounded(ts**2 * vs),
             "alpha not squared": lambda: vt - self.rounded(ts * vs),
             "no alpha": lambda: vt - vs,
             "sigma": lambda: sigma_t - self.rounded(ts**2 * sigma_s),
-        }[self.step_variance]()  # fmt: skip
+        }
+        vts = variances[self.step_variance]()
         inner = floor(self.rounded(vt / ts**2) - vs) if self.precision == "own" else floor(vts / ts**2)
         var = 1 / floor(1 / floor(vs) + 1 / inner)
         one = var / (vts + self.delta)
@@ -256,8 +261,8 @@ class Formulas:
         else:
             rest = second * (u - scaled) if self.parenthesis else second * u - scaled
         mean = self.idct(self.rounded(first * u)).real + self.idct(self.rounded(rest)).real
-        scale = {"sqrt": lambda: np.sqrt(var), "variance": lambda: var, "none": lambda: 0 * var}[self.noise_scale]()
+        scale = var if self.noise_scale == "variance" else np.sqrt(var) if self.noise_scale == "sqrt" else 0 * var
         if self.noise_space == "pixel":
-            return mean + scale * noise
+            return np.asarray(mean + scale * noise)
         u_noise = self.dct(noise) if self.noise_space == "transformed" else noise
-        return mean + self.idct(scale * u_noise).real
+        return np.asarray(mean + self.idct(scale * u_noise).real)
