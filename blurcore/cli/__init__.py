@@ -22,7 +22,7 @@ from blurcore.errors import (
 )
 
 _EXTRAS = {
-    **dict.fromkeys(("tyro", "shtab", "tomli_w", "rich", "PIL", "matplotlib", "safetensors", "scipy"), "cli"),
+    **dict.fromkeys(("tyro", "shtab", "tomli_w", "rich", "PIL", "matplotlib", "safetensors", "scipy", "sympy"), "cli"),
     **dict.fromkeys(("mlxtend", "nibabel", "skimage", "sklearn"), "data"),
     **dict.fromkeys(("flax", "optax"), "jax"),
     "huggingface_hub": "hub",

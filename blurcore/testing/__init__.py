@@ -1,7 +1,8 @@
 """Shipped with the package for those who extend it: checks of a process, a solver, a backend or a copy of one's own."""
 
 from blurcore.testing.process import check_process
+from blurcore.testing.proof import prove_process
 from blurcore.testing.solver import check_solver
 from blurcore.verify.against.check import check_implementation
 
-__all__ = ["check_implementation", "check_process", "check_solver"]
+__all__ = ["check_implementation", "check_process", "check_solver", "prove_process"]

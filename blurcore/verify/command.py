@@ -8,11 +8,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
+from typing import Protocol
 
 from blurcore.errors import BlurcoreError, OutputError
 from blurcore.runs.files import replace_text, require_file
-from blurcore.verify.report import Report
 from blurcore.verify.runner import Progress, verify
+
+
+class _Report(Protocol):
+    """What both kinds of report have."""
+
+    @property
+    def passed(self) -> bool: ...
+    def to_text(self, *, terminal: bool) -> str: ...
+    def to_json(self) -> str: ...
+    def to_html(self) -> str: ...
 
 
 class _UsageError(Exception):
@@ -47,11 +57,16 @@ def _parser() -> argparse.ArgumentParser:
         help="check an implementation of yours: FILE.py, FILE.py:OBJECT or package.module:OBJECT",
     )
     add("--timeout", type=float, default=300.0, metavar="S", help="seconds that --against gives it (default: 300)")
+    add(
+        "--prove",
+        action="store_true",
+        help="prove the identities of the core's formulas, for all values, in place of measuring them",
+    )
     return parser
 
 
 @contextmanager
-def progress_bar() -> Iterator[Progress | None]:
+def progress_bar(what: str = "cells") -> Iterator[Progress | None]:
     """Show a bar on stderr where that is a terminal which can show it, else a line now and then."""
     console = None
     if sys.stderr.isatty():
@@ -65,7 +80,7 @@ def progress_bar() -> Iterator[Progress | None]:
             quarter = 4 * done // max(total, 1)
             if quarter != last[0]:
                 last[0] = quarter
-                print(f"verify: {done}/{total} cells, {where}", file=sys.stderr, flush=True)
+                print(f"verify: {done}/{total} {what}, {where}", file=sys.stderr, flush=True)
 
         yield line
         return
@@ -80,23 +95,32 @@ def progress_bar() -> Iterator[Progress | None]:
         yield lambda done, total, where: bar.update(task, completed=done, total=total, description=where)
 
 
-def _print(report: Report, arguments: argparse.Namespace) -> None:
+def _print(report: _Report, arguments: argparse.Namespace) -> None:
     if arguments.json:
         print(report.to_json())
         return
-    from blurcore.verify import text
-
-    sys.stdout.write(text.render(report, terminal=sys.stdout.isatty()))
+    sys.stdout.write(report.to_text(terminal=sys.stdout.isatty()))
 
 
-def _write_page(report: Report, page: Path) -> None:
-    from blurcore.verify import html
-
+def _write_page(report: _Report, page: Path) -> None:
     try:
-        replace_text(page, html.render(report))
+        replace_text(page, report.to_html())
     except OSError as error:
         raise OutputError(f"cannot write {page}: {error.strerror or error}") from None
     print(f"wrote {page}", file=sys.stderr)
+
+
+def _prove() -> _Report:
+    from blurcore.verify.prove import prove
+
+    with progress_bar("claims") as progress:
+        return prove(progress=progress)
+
+
+def _measure(arguments: argparse.Namespace) -> _Report:
+    import_module("scipy")  # which solves the heat equation: if it is missing, that is said before any work
+    with progress_bar() as progress:
+        return verify(arguments.backend, quick=arguments.quick, seed=arguments.seed, progress=progress)
 
 
 def main(argv: list[str]) -> int:
@@ -117,17 +141,19 @@ def main(argv: list[str]) -> int:
         if arguments.against is not None:
             from blurcore.verify.against.command import run_against
 
-            if page is not None or arguments.backend or arguments.quick or arguments.precision:
+            if page is not None or arguments.backend or arguments.quick or arguments.precision or arguments.prove:
                 raise _UsageError("--against takes no other option than --json and --timeout")
             return run_against(arguments.against, seconds=arguments.timeout, as_json=arguments.json)
+        if arguments.prove and (arguments.backend or arguments.quick or arguments.precision or arguments.seed):
+            raise _UsageError(
+                "--prove is about the core's formulas: it takes no --backend, --quick, --seed or --precision"
+            )
         if arguments.precision:
             from blurcore.verify.precision import precision_table
 
             print(precision_table(), end="")
             return 0
-        import_module("scipy")  # which solves the heat equation: if it is missing, that is said before any work
-        with progress_bar() as progress:
-            report = verify(arguments.backend, quick=arguments.quick, seed=arguments.seed, progress=progress)
+        report = _prove() if arguments.prove else _measure(arguments)
         try:
             if page is not None:
                 _write_page(report, page)

@@ -115,6 +115,18 @@ class Report:
         """Return the report as JSON; numbers that are not finite are strings."""
         return json.dumps(self.to_dict(), indent=1, allow_nan=False)
 
+    def to_text(self, *, terminal: bool) -> str:
+        """Return the report for people; see :func:`blurcore.verify.text.render`."""
+        from blurcore.verify import text
+
+        return text.render(self, terminal=terminal)
+
+    def to_html(self) -> str:
+        """Return one self-contained page with plots."""
+        from blurcore.verify import html
+
+        return html.render(self)
+
 
 def _finite(value: float) -> float | str:
     return value if math.isfinite(value) else str(value)

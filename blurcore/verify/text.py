@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from blurcore.verify.report import Report, Result, Row
@@ -55,13 +56,8 @@ def render(report: Report, *, terminal: bool, width: int | None = None) -> str:
     width
         Number of columns, where it is to be another.
     """
-    from rich.console import Console
 
-    console = Console(
-        force_terminal=terminal, no_color=not terminal, width=width or (None if terminal else 200), highlight=False,
-        legacy_windows=False,
-    )  # fmt: skip
-    with console.capture() as captured:
+    def show(console: Any) -> None:
         narrow = console.width < WIDE
         console.print(_narrow_identities(report) if narrow else _identities(report))
         console.print(_places(report) if narrow else _matrix(report))
@@ -75,10 +71,25 @@ def render(report: Report, *, terminal: bool, width: int | None = None) -> str:
             console.print(f"... and {len(report.failures) - 40} more failures (--json has all)")
         console.print("SPEC n is section n of the specification, docs/specification.md.", markup=False)
         console.print(report.summary, markup=False)
+
+    return printed(show, terminal=terminal, width=width)
+
+
+def printed(show: Callable[[Any], None], *, terminal: bool, width: int | None = None) -> str:
+    """Return what a function prints on the console that it is handed; see :func:`render`."""
+    from rich.console import Console
+
+    console = Console(
+        force_terminal=terminal, no_color=not terminal, width=width or (None if terminal else 200), highlight=False,
+        legacy_windows=False,
+    )  # fmt: skip
+    with console.capture() as captured:
+        show(console)
     return captured.get()
 
 
-def _table(title: str) -> Any:
+def new_table(title: str) -> Any:
+    """Return an empty table in the manner of all reports."""
     from rich import box
     from rich.table import Table
 
@@ -86,7 +97,7 @@ def _table(title: str) -> Any:
 
 
 def _identities(report: Report) -> Any:
-    table = _table(
+    table = new_table(
         "Identities: the largest error, relative to its bound, over all backends, dtypes, grids and processes"
     )
     for name in ("identity", "statement", "source"):
@@ -115,7 +126,7 @@ def _identities(report: Report) -> Any:
 def _narrow_identities(report: Report) -> Any:
     from rich.text import Text
 
-    table = _table("Identities: the largest error, relative to its bound, and where it was found")
+    table = new_table("Identities: the largest error, relative to its bound, and where it was found")
     table.add_column("identity", overflow="fold")
     for name in ("error", "bound"):
         table.add_column(name, justify="right", no_wrap=True)
@@ -134,7 +145,7 @@ def _places(report: Report) -> Any:
     """Return what the matrix has in one column, one line for each backend, device and dtype."""
     from rich.text import Text
 
-    table = _table("Largest error / bound by backend and dtype (below 1 passes)")
+    table = new_table("Largest error / bound by backend and dtype (below 1 passes)")
     table.add_column("where", overflow="fold")
     table.add_column("ratio", justify="right", no_wrap=True)
     table.add_column("identity", overflow="fold")
@@ -154,7 +165,7 @@ def _places(report: Report) -> Any:
 def _matrix(report: Report) -> Any:
     from rich.text import Text
 
-    table = _table("Largest error / bound by backend and dtype (below 1 passes; - says nothing there)")
+    table = new_table("Largest error / bound by backend and dtype (below 1 passes; - says nothing there)")
     table.add_column("identity", overflow="fold")
     places = columns(report)
     for backend, device, dtype in places:
