@@ -71,11 +71,11 @@ def gram(kind: type, n: int) -> tuple[Any, Any]:
     """Return the sums over i of 4 C_ki C_li modulo the cyclotomic polynomial, (N, N, degree), and the rows' squared factors."""
     squares, j = matrix(kind, n)
     sums = np.zeros((n, n, 4 * n), dtype=np.int64)
-    k, l = np.ogrid[:n, :n]
+    rows, columns = np.ogrid[:n, :n]
     for i in range(n):
         for a in (j[:, i], -j[:, i]):
             for b in (j[:, i], -j[:, i]):
-                np.add.at(sums, (k, l, (a[:, None] + b[None, :]) % (4 * n)), 1)
+                np.add.at(sums, (rows, columns, (a[:, None] + b[None, :]) % (4 * n)), 1)
     return sums @ _remainders(n), squares
 
 

@@ -231,7 +231,7 @@ def step_kl() -> Iterator[Pair]:
     """The divergence of two normal distributions of one variance, the SNR formula, and its telescoping."""
     x, guess = (sp.Symbol(name, real=True) for name in ("u_0", "x"))
     for label, process in processes():
-        snr = {time: (lambda a, s: a**2 / s**2)(*marginal(process, time)) for time in (R, S, T)}
+        snr = {time: alpha**2 / sigma**2 for time in (S, T) for alpha, sigma in [marginal(process, time)]}
         _, x_coef, variance = posterior(process, T, S)
         got = step_divergence(process, T, S, x, guess)
         yield Pair(f"{label} SNR", got, (snr[S] - snr[T]) * (x - guess) ** 2 / 2)

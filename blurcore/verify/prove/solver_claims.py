@@ -60,9 +60,9 @@ def without_eps(c: dict[str, Any], process: Any) -> tuple[Any, Any]:
     return c.get("z", 0) + c["eps"] / sigma, c["x0"] - c["eps"] * alpha / sigma
 
 
-def predicted(l: Any) -> Any:
-    """Return what the network says where half the log-SNR has grown by l since the start of the step."""
-    return X[0] + X[1] * l + X[2] * l**2 / 2
+def predicted(gain: Any) -> Any:
+    """Return what the network says where half the log-SNR has grown by gain since the start of the step."""
+    return X[0] + X[1] * gain + X[2] * gain**2 / 2
 
 
 def integral(rate: int) -> Any:
