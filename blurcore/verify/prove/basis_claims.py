@@ -47,7 +47,7 @@ def matrix(kind: type, n: int) -> tuple[Any, Any]:
     for place, entry in np.ndenumerate(np.asarray(rows, dtype=object)):
         (cosine,) = sp.sympify(entry).atoms(COSINE) or {COSINE(sp.S(0))}
         squares[place] = sp.sympify(entry).xreplace({cosine: sp.S(1)}) ** 2
-        multiples[place] = int(cosine.args[0])
+        multiples[place] = int(sp.Integer(cosine.args[0]))
     return squares, multiples
 
 

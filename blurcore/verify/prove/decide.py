@@ -53,6 +53,19 @@ def equal(left: Any, right: Any, *, seed: int = 0) -> Decision:
     return Decision("undecided", steps, f"equal in {DIGITS} digits wherever tried, yet nothing cancels")
 
 
+def sign_of(expression: Any) -> int | None:
+    """Return the sign of an expression where its factors are positive, or where those of its ratio to a stated one are."""
+    algebra = Algebra()
+    try:
+        value = algebra.rational(_exactly(expression))
+        for known in (sp.S(1), *map(algebra.rational, facts())):
+            if (found := algebra.sign(value / known)) is not None:
+                return found
+    except (NotImplementedError, sp.PolynomialError, sp.CoercionFailed, ZeroDivisionError):
+        return None
+    return None
+
+
 def _exactly(e: Any) -> Any:
     """Return an expression in which floats that met SymPy's numbers are exact again."""
     return e.xreplace({number: exact(float(number)) for number in e.atoms(sp.Float)})
@@ -222,7 +235,7 @@ class Algebra:
         number = sp.sqrt(top[0] / bottom[0])
         factors = [(f, k) for f, k in top[1]] + [(f, -k) for f, k in bottom[1]]
         if not (number.is_Rational and all(self._is_positive(f) for f, _ in factors)):
-            return self._generator(sp.cancel(base))
+            return self._generator(sp.cancel(base), positive=None)
         result = number
         for f, k in factors:
             if k % 2 == 0:
@@ -230,16 +243,31 @@ class Algebra:
             elif f.is_Symbol:
                 result *= f ** sp.Rational(k, 2)
             else:
-                result *= self._generator(f) ** k
+                result *= self._generator(f, positive=True) ** k
         return result.xreplace({power.base: s ** sp.Rational(1, power.exp) for s, power in finer.items()})
 
-    def _generator(self, radicand: Any) -> Any:
+    def _generator(self, radicand: Any, *, positive: bool | None) -> Any:
         for name, known in self._roots.items():
             if known == radicand:
                 return name
-        name = sp.Dummy(f"r{len(self._roots)}", positive=True)
+        name = sp.Dummy(f"r{len(self._roots)}", positive=positive)
         self._roots[name] = radicand
         return name
+
+    def sign(self, e: Any) -> int | None:
+        """Return the sign of a rational function of generators whose factors are positive; None where that is not seen."""
+        finer = _finer(e)
+        top, bottom = (sp.factor_list(part) for part in sp.fraction(sp.cancel(e.xreplace(finer))))
+        number = top[0] / bottom[0]
+        if not number.is_Rational or number == 0:
+            return 0 if number == 0 else None
+        negative = number < 0
+        for f, power in (*top[1], *bottom[1]):
+            if self._is_positive(-f):
+                negative ^= power % 2 == 1
+            elif not self._is_positive(f):
+                return None
+        return -1 if negative else 1
 
     def _is_positive(self, f: Any) -> bool:
         """Whether a polynomial is positive: all its coefficients are, once generators >= 1 and numbers < 1 say so."""
@@ -273,6 +301,8 @@ class Algebra:
             return bool(sp.expand(e) == 0)
         gens = sorted(symbols, key=lambda s: (s.name, s.dummy_index if isinstance(s, sp.Dummy) else 0))
         domain = sp.QQ_I if e.has(sp.I) or any(r.has(sp.I) for r in roots.values()) else sp.QQ
+        generators: list[Any]
+        space: Any  # a FracField
         space, *generators = field([f"{s.name}_{i}" for i, s in enumerate(gens)], domain)
         at = dict(zip(gens, generators, strict=True))
         known: dict[Any, Any] = {}

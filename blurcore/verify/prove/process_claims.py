@@ -32,6 +32,8 @@ from blurcore.verify.prove.symbolic import Symbols, assuming
 
 ANY = "all a, sigma, tau (functions of time), lambda > 0, d_min"
 RANGE = "a, sigma, tau > 0, 0 < d_min < 1, and d_min = 0; 0 < r < s < t < 1"
+FALLS = RANGE + "; l_t < l_s"
+"""What a claim about a standard deviation states: the log-SNR falls, as it does in a Markov process."""
 SIGMA_0 = sp.Symbol("sigma_0", positive=True)
 
 
@@ -40,6 +42,13 @@ def processes() -> Iterator[tuple[str, Any]]:
     with assuming(*ORDERED, 1 - FLOOR):
         yield "d_min > 0", AnyProcess()
         yield "d_min = 0", AnyProcess(min_scale=0)
+
+
+def falling() -> Iterator[tuple[str, Any]]:
+    """Return the same, and state that the log-SNR falls from s to t."""
+    for label, process in processes():
+        with assuming(1 - sp.exp(difference(process, T, S)[1])):
+            yield label, process
 
 
 def marginal(process: Any, time: Any) -> tuple[Any, Any]:

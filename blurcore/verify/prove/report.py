@@ -14,7 +14,8 @@ from blurcore.verify.text import new_table, printed
 LIMITS = (
     "A proof is about the formulas that the shipped code makes of symbols, in exact numbers: a constant in the code stands"
     " for the simplest fraction, or multiple of pi, that rounds to it. It says nothing about rounding, which"
-    " `blurcore verify` measures and `--precision` compares with 50 digits, nor about other array libraries."
+    " `blurcore verify` measures and `--precision` compares with 50 digits, nor about other array libraries. Where a proof"
+    " took both cases of a sign, it took > 0 and < 0."
 )
 """What a proof does not cover."""
 COLOURS = {"proven": "green", "refuted": "bold red", "undecided": "bold yellow"}

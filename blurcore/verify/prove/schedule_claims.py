@@ -124,7 +124,7 @@ def linear_beta() -> Iterator[Pair]:
 
     def decay(xp: Any, t: Symbols, s: Any) -> Symbols:
         del xp
-        return apply(DECAY, t) - (apply(lambda v: DECAY(v) if v != 0 else sp.S(0), s))
+        return apply(DECAY, t) - apply(lambda v: DECAY(v) if v != 0 else sp.S(0), s)
 
     first, gap, steps, high, low = BETAS
     schedule = with_settings(LinearBeta, beta_start=first, beta_end=first + gap * (steps - 1), num_steps=steps)

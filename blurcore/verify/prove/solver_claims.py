@@ -36,7 +36,17 @@ from blurcore.verify.prove.abstract import (
     with_settings,
 )
 from blurcore.verify.prove.claim import Claim, Pair, claim
-from blurcore.verify.prove.process_claims import ANY, RANGE, SIGMA_0, marginal, posterior, processes, transition
+from blurcore.verify.prove.process_claims import (
+    ANY,
+    FALLS,
+    RANGE,
+    SIGMA_0,
+    falling,
+    marginal,
+    posterior,
+    processes,
+    transition,
+)
 from blurcore.verify.prove.symbolic import assuming
 
 AXES = (0,)
@@ -48,9 +58,9 @@ U = sp.Symbol("u", real=True)
 THETA = sp.Symbol("theta", positive=True)
 
 
-def coefficients(solver: Any) -> dict[str, Any]:
+def coefficients(solver: Any, s: Any = S) -> dict[str, Any]:
     """Return a solver's coefficients of a step from t to s as expressions."""
-    found = solver.coefficients(array(T), array(S), shape=SHAPE)
+    found = solver.coefficients(array(T), array(s), shape=SHAPE)
     return {name: value(c) for name, c in found._asdict().items() if c is not None}
 
 
@@ -78,10 +88,10 @@ def orders(label: str, left: Any, right: Any, last: int) -> Iterator[Pair]:
         yield Pair(f"{label} h^{power}", *(sp.expand(side).coeff(H, power) for side in difference))
 
 
-@claim("DDIM(1) is ancestral", "weights of u_t, x0 and the noise", "SPEC 7", for_all=ANY, assumptions=RANGE)
+@claim("DDIM(1) is ancestral", "weights of u_t, x0 and the noise", "SPEC 7", for_all=ANY, assumptions=FALLS)
 def ddim_ancestral() -> Iterator[Pair]:
     """At eta = 1 DDIM draws from the posterior."""
-    for label, process in processes():
+    for label, process in falling():
         c = coefficients(DDIM(process=process, axes=AXES, eta=1.0))
         ancestral = coefficients(Ancestral(process=process, axes=AXES))
         z, x0 = without_eps(c, process)
@@ -92,11 +102,11 @@ def ddim_ancestral() -> Iterator[Pair]:
 
 @claim(
     "DDIM keeps the marginal", "weights^2 of eps and noise add up to sigma_s^2, noise = eta sigma_{t->s}", "SPEC 7",
-    for_all=ANY + ", eta", assumptions=RANGE + ", 0 < eta < 1",
+    for_all=ANY + ", eta", assumptions=FALLS + ", 0 < eta < 1",
 )  # fmt: skip
 def ddim_marginal() -> Iterator[Pair]:
     """For any eta the step leads to the marginal at s."""
-    for label, process in processes():
+    for label, process in falling():
         with assuming(1 - ETA):
             c = coefficients(with_settings(DDIM, process=process, axes=AXES, eta=ETA))
             alpha, sigma = marginal(process, S)
@@ -106,17 +116,19 @@ def ddim_marginal() -> Iterator[Pair]:
 
 
 @claim(
-    "ancestral", "z_coef, x_coef, std^2 of SPEC 4; 'upper': that of SPEC 3", "SPEC 7", for_all=ANY, assumptions=RANGE
+    "ancestral", "z_coef, x_coef, std^2 of SPEC 4; 'upper': that of SPEC 3", "SPEC 7", for_all=ANY, assumptions=FALLS
 )
 def ancestral_steps() -> Iterator[Pair]:
     """Both of its variances."""
-    for label, process in processes():
+    for label, process in falling():
         q, step = posterior(process, T, S), transition(process, T, S)
         for variance, expected in (("posterior", q[2]), ("upper", step[1])):
-            c = coefficients(Ancestral(process=process, axes=AXES, variance=variance))  # type: ignore[arg-type]
+            solver = Ancestral(process=process, axes=AXES, variance=variance)  # type: ignore[arg-type]
+            c = coefficients(solver)
             yield Pair(f"{label} u_t", c["z"], q[0])
             yield Pair(f"{label} x0", c["x0"], q[1])
             yield Pair(f"{label} {variance} variance", c["noise"] ** 2, expected)
+            yield Pair(f"{label} {variance} at s = t", coefficients(solver, T)["noise"], 0)
 
 
 @claim("DPM-Solver++(1) is DDIM(0)", "weights of u_t and x0", "SPEC 7", for_all=ANY, assumptions=RANGE)
@@ -131,10 +143,10 @@ def dpm_ddim() -> Iterator[Pair]:
         yield Pair(f"{label} h", sp.exp(c["h"]), alpha_s * sigma_t / (alpha_t * sigma_s))
 
 
-@claim("SDE-DPM-Solver++(1) is ancestral", "weights of u_t, x0 and the noise", "SPEC 7", for_all=ANY, assumptions=RANGE)
+@claim("SDE-DPM-Solver++(1) is ancestral", "weights of u_t, x0 and the noise", "SPEC 7", for_all=ANY, assumptions=FALLS)
 def dpm_sde_ancestral() -> Iterator[Pair]:
     """Its coefficients are the posterior's."""
-    for label, process in processes():
+    for label, process in falling():
         c = coefficients(DPMSolverSDE(process=process, axes=AXES, order=1))
         ancestral = coefficients(Ancestral(process=process, axes=AXES))
         for name in ("z", "x0", "noise"):
@@ -149,20 +161,25 @@ def step(solver: Any, c: Any, **memory: Any) -> Any:
     return value(solver.apply(c, state, Prediction(x0=array(X[0]))).u)
 
 
-def dpm_step(order: int) -> Any:
-    """Return where DPM-Solver++ leads, of whom two predictions are remembered, a distance q h and p h before."""
+def dpm_step(order: int, last: Any = RATIO, older: Any = OLDER) -> Any:
+    """Return where DPM-Solver++ leads, of whom two predictions are remembered, after steps of lengths p h and then q h."""
     linear, square = (None, None)
     if order == 3:
         linear, square = parabola_weights(array(H))
     c = DPMCoefficients(z=array(sp.S(1)), x0=array(1 - sp.exp(-H)), h=array(H), linear=linear, square=square)
-    memory = {"last_x0": predicted(-RATIO * H), "last_h": RATIO * H}
+    memory = {"last_x0": predicted(-last * H), "last_h": last * H}
     if order == 3:
-        memory |= {"older_x0": predicted(-(RATIO + OLDER) * H), "older_h": OLDER * H}
+        memory |= {"older_x0": predicted(-(last + older) * H), "older_h": older * H}
     return step(DPMSolverPP(process=AnyProcess(), axes=AXES, order=order), c, **memory)  # type: ignore[arg-type]
 
 
 EXACT = "u_s = (sigma_s / sigma_t) u_t + alpha_s int_0^1 h e^(-h (1 - theta)) x(theta) d theta"
 PARABOLA = "all parabolas x of half the log-SNR, all ratios of step lengths"
+
+LIMIT = sp.Rational(3, 2)
+SHORT = "h <= 1.5 h_prev, h_prev <= 1.5 h_before"
+BENDS = (LIMIT * RATIO - 1, LIMIT * OLDER - RATIO)
+"""A step of third order is at most 1.5 times as long as the one before it, and so is that one."""
 
 
 @claim(
@@ -175,19 +192,35 @@ def dpm_second_order() -> Iterator[Pair]:
 
 @claim(
     "DPM-Solver++(3) is of third order", EXACT + ", to h^3", "SPEC 7", for_all=PARABOLA,
-    assumptions="0 < h < 1, as a series",
+    assumptions="0 < h < 1, as a series; " + SHORT,
 )  # fmt: skip
 def dpm_third_order() -> Iterator[Pair]:
     """The local error begins with h^4."""
-    with assuming(1 - H):
+    with assuming(1 - H, *BENDS):
         yield from orders("3M", dpm_step(3), integral(1), 3)
 
 
-@claim("DPM-Solver++(3) integrates parabolas", EXACT, "SPEC 7", for_all=PARABOLA, assumptions="h > 1")
+@claim("DPM-Solver++(3) integrates parabolas", EXACT, "SPEC 7", for_all=PARABOLA, assumptions="h > 1; " + SHORT)
 def dpm_parabola() -> Iterator[Pair]:
-    """Where the closed form is taken the step is exact."""
+    """Where the closed form is taken the step is exact; and so it is where a step is 1.5 times as long as the one before."""
     with assuming(H - 1):
-        yield Pair("3M", dpm_step(3), integral(1))
+        with assuming(*BENDS):
+            yield Pair("3M", dpm_step(3), integral(1))
+        yield Pair("3M, both 1.5 times as long", dpm_step(3, 1 / LIMIT, 1 / LIMIT**2), integral(1))
+
+
+@claim(
+    "DPM-Solver++(3) takes long steps at second order", "the step is that of DPM-Solver++(2)", "SPEC 7", for_all=PARABOLA,
+    assumptions="h > 1, and 0 < h < 1; h > 1.5 h_prev, and h <= 1.5 h_prev with h_prev > 1.5 h_before",
+)  # fmt: skip
+def dpm_long_step() -> Iterator[Pair]:
+    """A step much longer than the one before it, or after such a one."""
+    short, before = BENDS
+    cases = {"long": (-short, before), "after a long one": (short, -before), "both": (-short, -before)}
+    for label, stated in cases.items():
+        for size, side in (("h > 1", H - 1), ("h < 1", 1 - H)):
+            with assuming(side, *stated):
+                yield Pair(f"{label}, {size}", dpm_step(3), dpm_step(2))
 
 
 @claim(
@@ -281,6 +314,7 @@ def inverse_heat() -> Iterator[Pair]:
 
 
 CLAIMS: tuple[Claim, ...] = (
-    ancestral_steps, ddim_ancestral, ddim_marginal, dpm_ddim, dpm_second_order, dpm_third_order, dpm_parabola, weights,
+    ancestral_steps, ddim_ancestral, ddim_marginal, dpm_ddim, dpm_second_order, dpm_third_order, dpm_parabola,
+    dpm_long_step, weights,
     dpm_sde_ancestral, dpm_sde_second_order, euler, heun, cold, inverse_heat,
 )  # fmt: skip

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import sympy as sp
@@ -51,7 +51,7 @@ def facts() -> tuple[Any, ...]:
 
 
 def sign(expression: Any) -> int:
-    """Return the sign of an expression, if its symbols or what is stated tell it.
+    """Return the sign of an expression, if its symbols tell it, or a factor > 0 between it and what is stated.
 
     Raises
     ------
@@ -66,6 +66,10 @@ def sign(expression: Any) -> int:
         ratio = sp.cancel(expression / fact)
         if ratio.is_number and ratio.is_real:
             return 1 if ratio > 0 else -1
+    from blurcore.verify.prove.decide import sign_of  # whose algebra looks at what is stated in turn
+
+    if (found := sign_of(expression)) is not None:
+        return found
     raise Undecided(expression)
 
 
@@ -160,10 +164,12 @@ class Symbols:
     def __getitem__(self, key: Any) -> Symbols:
         return Symbols(self.values[key])
 
-    __add__: Callable[[Symbols, Any], Symbols]
-    __sub__: Callable[[Symbols, Any], Symbols]
-    __mul__: Callable[[Symbols, Any], Symbols]
-    __truediv__: Callable[[Symbols, Any], Symbols]
+    if TYPE_CHECKING:  # made below, all alike
+
+        def __add__(self, other: Any) -> Symbols: ...
+        def __sub__(self, other: Any) -> Symbols: ...
+        def __mul__(self, other: Any) -> Symbols: ...
+        def __truediv__(self, other: Any) -> Symbols: ...
 
     def __neg__(self) -> Symbols:
         return Symbols(-self.values)
