@@ -19,7 +19,7 @@ from diffusers.utils import BaseOutput
 from diffusers.utils.torch_utils import randn_tensor
 
 from blurcore._checks import plain, require
-from blurcore.diffusers.alpha_bars import AlphaBars
+from blurcore.alpha_bars import AlphaBars
 from blurcore.diffusion import diffuse, marginal_for
 from blurcore.errors import ArgumentError
 from blurcore.losses import check_prediction, training_pair

@@ -287,6 +287,156 @@ def test_right_copy_in_torch_passes_and_its_slip_is_named(slips):
         check_implementation(wrong)
 
 
+MODULE_AND_CLASS = """
+import math
+import numpy as np
+import torch
+import torch.nn as nn
+
+
+def dct(x, norm=None):
+    x_shape = x.shape
+    N = x_shape[-1]
+    x = x.contiguous().view(-1, N)
+    v = torch.cat([x[:, ::2], x[:, 1::2].flip([1])], dim=1)
+    Vc = torch.view_as_real(torch.fft.fft(v, dim=1))
+    k = -torch.arange(N, dtype=x.dtype, device=x.device)[None, :] * math.pi / (2 * N)
+    W_r, W_i = torch.cos(k), torch.sin(k)
+    V = Vc[:, :, 0] * W_r - Vc[:, :, 1] * W_i
+    if norm == "ortho":
+        V[:, 0] /= math.sqrt(N) * 2
+        V[:, 1:] /= math.sqrt(N / 2) * 2
+    return 2 * V.view(*x_shape)
+
+
+def idct(X, norm=None):
+    x_shape = X.shape
+    N = x_shape[-1]
+    X_v = X.contiguous().view(-1, N) / 2
+    if norm == "ortho":
+        X_v[:, 0] *= math.sqrt(N) * 2
+        X_v[:, 1:] *= math.sqrt(N / 2) * 2
+    k = torch.arange(N, dtype=X.dtype, device=X.device)[None, :] * math.pi / (2 * N)
+    W_r, W_i = torch.cos(k), torch.sin(k)
+    V_t_r = X_v
+    V_t_i = torch.cat([X_v[:, :1] * 0, -X_v.flip([1])[:, :-1]], dim=1)
+    V_r = V_t_r * W_r - V_t_i * W_i
+    V_i = V_t_r * W_i + V_t_i * W_r
+    V = torch.cat([V_r.unsqueeze(2), V_i.unsqueeze(2)], dim=2)
+    v = torch.fft.irfft(torch.view_as_complex(V), n=N, dim=1)
+    x = v.new_zeros(v.shape)
+    x[:, ::2] += v[:, : N - (N // 2)]
+    x[:, 1::2] += v.flip([1])[:, : N // 2]
+    return x.view(*x_shape)
+
+
+def dct_2d(x, norm=None):
+    return dct(dct(x, norm=norm).transpose(-1, -2), norm=norm).transpose(-1, -2)
+
+
+def idct_2d(X, norm=None):
+    return idct(idct(X, norm=norm).transpose(-1, -2), norm=norm).transpose(-1, -2)
+
+
+class BlurDiffusion(nn.Module):
+    def __init__(self, img_size, timesteps=1000, sigma_blur_max=20.0, model=None):
+        super().__init__()
+        self.img_size, self.T, self.sigma_blur_max, self.min_scale = img_size, timesteps, sigma_blur_max, 1e-3
+        self.model = model
+        self.delta = 1e-8
+        freqs = math.pi * torch.arange(img_size) / img_size
+        self.register_buffer("labda", freqs[:, None] ** 2 + freqs[None, :] ** 2)
+
+    def get_frequency_scaling(self, t):
+        sigma_blur = self.sigma_blur_max * torch.sin(t * math.pi / 2) ** 2
+        tau = sigma_blur**2 / 2
+        return torch.exp(-self.labda[None, None] * tau[:, None, None, None]) * (1 - self.min_scale) + self.min_scale
+
+    def get_noise_scaling_cosine(self, t, logsnr_min=-10, logsnr_max=10):
+        limit_max = np.arctan(np.exp(-0.5 * logsnr_max))
+        limit_min = np.arctan(np.exp(-0.5 * logsnr_min)) - limit_max
+        logsnr = -2 * torch.log(torch.tan(limit_min * t + limit_max))
+        return torch.sqrt(torch.sigmoid(logsnr)), torch.sqrt(torch.sigmoid(-logsnr))
+
+    def get_alpha_sigma(self, t):
+        d = self.get_frequency_scaling(t)
+        a, sigma = self.get_noise_scaling_cosine(t)
+        return a[:, None, None, None] * d, sigma[:, None, None, None]
+
+    def q_sample(self, x, t, noise=None):
+        if noise is None:
+            noise = torch.randn_like(x)
+        alpha, sigma = self.get_alpha_sigma(t)
+        return idct_2d(alpha * dct_2d(x, norm="ortho"), norm="ortho") + sigma * noise
+
+    @torch.no_grad()
+    def p_sample(self, z_t, t):
+        s = t - 1 / self.T
+        alpha_t, sigma_t = self.get_alpha_sigma(t)
+        alpha_s, sigma_s = self.get_alpha_sigma(s)
+        alpha_ts = alpha_t / alpha_s
+        sigma2_ts = sigma_t**2 - alpha_ts**2 * sigma_s**2
+        inner = torch.clamp(sigma_t**2 / alpha_ts**2 - sigma_s**2, min=self.delta)
+        var = 1 / torch.clamp(1 / torch.clamp(sigma_s**2, min=self.delta) + 1 / inner, min=self.delta)
+        c1 = alpha_ts * var / (sigma2_ts + self.delta)
+        c2 = var / alpha_ts / torch.clamp(sigma_s**2, min=self.delta)
+        hat_eps = self.model(z_t, t)
+        u = dct_2d(z_t, norm="ortho")
+        mean = idct_2d(c1 * u + c2 * (u - sigma_t * dct_2d(hat_eps, norm="ortho")), norm="ortho")
+        noise = torch.randn_like(mean)
+        return mean + idct_2d(torch.sqrt(var) * dct_2d(noise, norm="ortho"), norm="ortho")
+"""
+
+
+def test_functions_of_a_module_and_methods_of_its_class_are_joined():
+    pytest.importorskip("torch")
+    report = check_implementation(module(source=MODULE_AND_CLASS))
+    assert [answer.name for answer in report.answers if answer.status != "holds"] == ["transition", "posterior"]
+    assert report.size == 16
+
+
+@pytest.mark.parametrize(
+    ("slips", "diagnoses"),
+    [
+        (
+            [("math.pi * torch.arange(img_size) / img_size", "math.pi * torch.linspace(0, 1, img_size)")],
+            ["divided by N - 1"],
+        ),
+        ([('dct_2d(x, norm="ortho"), norm', "dct_2d(x), norm")], ["an un-normalised DCT"]),
+        ([("sigma_t * dct_2d(hat_eps", "dct_2d(hat_eps")], ["lacks its factor sigma_t"]),
+        ([("tau[:, None, None, None]", "tau[None, None, None, :]")], ["broadcast over columns"]),
+        ([("torch.sqrt(var) * dct", "var * dct")], ["the variance as its factor"]),
+        ([("torch.sqrt(var) * dct_2d(noise", "torch.sqrt(sigma2_ts) * dct_2d(noise")], ["the transition's variance"]),
+        (
+            [("sigma_blur**2 / 2", "sigma_blur**2"), ("+ sigma * noise", "+ sigma**2 * noise")],
+            ["the dissipation time is sigma_B^2", "the noise has the factor sigma^2"],
+        ),
+    ],
+)
+def test_slips_in_a_class_of_torch_are_named(slips, diagnoses):
+    pytest.importorskip("torch")
+    report, _ = check(module(*slips, source=MODULE_AND_CLASS))
+    assert len(report.diagnosis) == len(diagnoses)
+    for sentence, words in zip(report.diagnosis, diagnoses, strict=True):
+        assert words in sentence
+
+
+def test_a_class_that_cannot_be_made_is_said():
+    pytest.importorskip("torch")
+    source = MODULE_AND_CLASS.replace("def __init__(self, img_size,", "def __init__(self, secret, img_size,")
+    report, _ = check(module(source=source))
+    assert any("BlurDiffusion was not asked" in note and "secret" in note for note in report.notes)
+
+
+def test_a_slip_that_divides_by_zero_is_named_in_all_functions():
+    pytest.importorskip("torch")
+    wrong = module(("scaling = scaling + min_scale", "scaling = scaling"), source=TORCH)
+    report, _ = check(wrong)
+    failing = [answer for answer in report.answers if answer.status == "fails"]
+    assert len(failing) == 6
+    assert all("the floor d_min is missing" in answer.diagnosis[0] for answer in failing)
+
+
 CLASS = """
 import numpy as np
 

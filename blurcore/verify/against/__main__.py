@@ -10,7 +10,8 @@ from typing import Any
 
 from blurcore.errors import ArgumentError
 from blurcore.verify.against.check import check
-from blurcore.verify.against.find import RaisedError, load
+from blurcore.verify.against.find import load
+from blurcore.verify.against.found import RaisedError
 
 _OURS = str(Path(__file__).parents[2])
 

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from blurcore.processes import Process
+
 Array = np.ndarray[Any, Any]
 
 OPERATIONS = (
@@ -31,6 +33,12 @@ class Adapter:
         Your settings of the process.
     steps
         T, where `denoise` steps from t to t - 1 / T whatever `s` it is given.
+    process
+        What to hold it to; None: the paper's process with these settings.
+    variance
+        Whose variance the noise of `denoise` has, "posterior" or "upper", that of the forward step.
+    title, notes
+        The report's first line, and what else it says.
     """
 
     size: int | None = None
@@ -41,6 +49,20 @@ class Adapter:
     logsnr_min: float = -10.0
     logsnr_max: float = 10.0
     steps: int | None = None
+    process: Process | None = None
+    variance: str = "posterior"
+    title: str = ""
+    notes: tuple[str, ...] = ()
+
+    def scales(self, t: Array) -> tuple[Array, Array] | None:
+        """Return a_t^2 and sigma_t^2 where they are a table of its own, else None.
+
+        Parameters
+        ----------
+        t
+            Times.
+        """
+        return None
 
     def transform(self, x: Array) -> Array:
         """Return the DCT of data.
@@ -165,13 +187,3 @@ class Adapter:
             Name of a method.
         """
         return getattr(type(self), operation) is not getattr(Adapter, operation)
-
-    def forms(self, operation: str) -> tuple[str, ...]:
-        """Return the shapes of t that may be meant; an adapter takes (B,).
-
-        Parameters
-        ----------
-        operation
-            Name of a method.
-        """
-        return ("[B]",)

@@ -90,6 +90,7 @@ class Formulas:
     variance: str = "posterior"
     noise_scale: str = "sqrt"
     noise_space: str = "frequency"
+    table: Callable[[Array], tuple[Array, Array] | None] | None = None
     rounding: float = 0.0
     rng: np.random.Generator | None = None
 
@@ -153,6 +154,10 @@ class Formulas:
         g = self.rounded(g) if self.log_factor != 2 else g
         # 1 + exp(g) = 1 + tan^-2: the roundings of the angle are all that is amplified
         a2, s2 = 1 / (1 + np.exp(-g)), 1 / (1 + np.exp(g))
+        known = self.table(t) if self.table is not None else None
+        if known is not None:
+            a2 = self.rounded(known[0])
+            s2 = known[1] + (known[0] - a2)  # a table of alpha-bar alone: 1 - alpha-bar has its absolute error
         a, sigma = (np.sqrt(a2) if self.a_root else a2), (np.sqrt(s2) if self.sigma_root else s2)
         return (self.rounded(sigma), self.rounded(a)) if self.swapped else (self.rounded(a), self.rounded(sigma))
 

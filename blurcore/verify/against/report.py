@@ -47,6 +47,7 @@ class Report:
     answers: tuple[Answer, ...]
     settings: dict[str, float]
     size: int
+    title: str
     notes: tuple[str, ...]
     seconds: float
 
@@ -65,11 +66,11 @@ class Report:
     def render(self) -> str:
         """Return the report as text."""
         s = self.settings
-        lines = [
-            f"Held to blurring diffusion, {self.size} x {self.size}, sigma_B,max = {s['sigma_blur_max']:g}, d_min = {s['min_scale']:g}, "
-            f"log-SNR in [{s['logsnr_min']:g}, {s['logsnr_max']:g}]",
-            "",
-        ]
+        paper = (
+            f"blurring diffusion, {self.size} x {self.size}, sigma_B,max = {s['sigma_blur_max']:g}, "
+            f"d_min = {s['min_scale']:g}, log-SNR in [{s['logsnr_min']:g}, {s['logsnr_max']:g}]"
+        )
+        lines = [f"Held to {self.title or paper}", ""]
         words = {"holds": "ok", "fails": "FAILS", "raised": "RAISED", "missing": "-"}
         for a in self.answers:
             said = a.detail if a.status in ("missing", "raised") else f"error {a.error:.1e} ({a.precision})"

@@ -122,6 +122,7 @@ VARIANTS: tuple[Variant, ...] = (
     _v("data are mapped to [-1, 1] a second time, as if they came in [0, 1]", DIFFUSE, data="to [-1, 1]"),
     # SPEC 4: a step back
     _v("the delta of the appendix is kept: coefficients are clipped at 1e-8", DENOISE, harmless=True, delta=1e-8),
+    _v("the noise of the step is drawn in pixel space and transformed, which has the same distribution", DENOISE, harmless=True, noise_space="transformed"),
     _v("s lies below 0 in the last step: the step is 1 / (T - 1), where 1 / T belongs", DENOISE, s="T - 1"),
     _v("s lies below 0 in the last step: the step is 2 / T, where 1 / T belongs", DENOISE, s="two"),
     _v("the second posterior coefficient lacks alpha_s: it has 1 / alpha_t, where alpha_s / alpha_t belongs", DENOISE, second_coef="1 / alpha_t"),
