@@ -60,7 +60,7 @@ class Scheduler(Adapter):
             raise ArgumentError(
                 f"{name} works on a grid of sigmas of its own; known are schedulers like DDPM's and DDIM's"
             )
-        own = getattr(scheduler, "process", None)  # the schedulers of blurcore.diffusers have one
+        own = getattr(scheduler, "process", None)  # which our own schedulers have
         self.blurs = (own is not None and not isinstance(own.basis, Identity)) or self._blurs()
         self.sigma_blur_max = float(settings.get("sigma_blur_max", 20.0)) if self.blurs else 0.0
         self.min_scale = float(settings.get("min_scale", 1e-3)) if self.blurs else 0.0
