@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from blurcore.verify.prove import ProofReport
 
 
-def prove_process(process: Any) -> None:
+def prove_process(process: Any) -> ProofReport:
     r"""Prove what :func:`blurcore.testing.check_process` measures, from the process's own code run on symbols.
 
     - :math:`e^{l_t} = \alpha_t^2 / \sigma_t^2`, and differences are those of marginals;
@@ -19,6 +22,11 @@ def prove_process(process: Any) -> None:
         :class:`blurcore.SpectralProcess`, or a process of the package with schedules of one's own. Its code computes with
         the namespace of its arrays and with Python's `math`.
 
+    Returns
+    -------
+    ProofReport
+        Every claim, with its proof.
+
     Raises
     ------
     AssertionError
@@ -29,3 +37,4 @@ def prove_process(process: Any) -> None:
     report = prove(process)
     failed = [f"{p.claim.name} is {p.verdict}: {p.detail}" for p in report.proofs if not p.proven]
     assert report.passed, "; ".join(failed)
+    return report

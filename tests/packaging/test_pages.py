@@ -41,7 +41,7 @@ SHORTER = {
 NEEDS = {
     "tutorial.md": "torch", "own_images.md": "torch", "torch_loop.md": "torch", "run_folder.md": "torch", "jax_loop.md": "optax",
     "backends.md": "dask", "evaluation.md": "sklearn", "diffusers.md": "torch diffusers",
-    "check_yours.md": "scipy", "interchange.md": "torch diffusers huggingface_hub",
+    "check_yours.md": "scipy", "proofs.md": "sympy", "interchange.md": "torch diffusers huggingface_hub",
 }  # fmt: skip
 
 

@@ -58,3 +58,12 @@ def test_section_names_the_identities_that_hold_it(number: int) -> None:
     expected = [identity.name for identity in IDENTITIES if number in cited(identity.source)]
     line = re.search(r"^Held by: (.*)\.$", SECTIONS[number], re.M)
     assert (re.findall(r"\*(.+?)\*", line.group(1)) if line else []) == expected
+
+
+@pytest.mark.parametrize("number", SECTIONS)
+def test_section_names_the_claims_that_are_proven_of_it(number: int) -> None:
+    """In the order of the report, so that the page can be written from the list."""
+    prove = pytest.importorskip("blurcore.verify.prove", exc_type=ImportError)
+    expected = [claim.name for claim in prove.CLAIMS if number in cited(claim.source)]
+    line = re.search(r"^Proven: (.*)\.$", SECTIONS[number], re.M)
+    assert (re.findall(r"\*(.+?)\*", line.group(1)) if line else []) == expected

@@ -38,7 +38,7 @@ def equal(left: Any, right: Any, *, seed: int = 0) -> Decision:
     """Decide whether two expressions are equal for all values of their symbols that are allowed by what is stated."""
     left, right = (_exactly(sp.sympify(side)) for side in (left, right))
     if left == right:
-        return Decision("proven", ("the same formula",))
+        return Decision("proven", ("identical",))
     algebra = Algebra()
     try:
         if (witness := refutation(left, right, seed)) is not None:

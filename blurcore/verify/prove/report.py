@@ -61,7 +61,7 @@ class ProofReport:
         """Return the report as JSON."""
         return json.dumps(self.to_dict(), indent=1)
 
-    def to_text(self, *, terminal: bool) -> str:
+    def to_text(self, *, terminal: bool = False) -> str:
         """Return the report for people; `terminal` as for :func:`blurcore.verify.text.render`."""
         return printed(self._print, terminal=terminal)
 
