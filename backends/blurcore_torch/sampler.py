@@ -17,20 +17,18 @@ from blurcore._typing import StrPath
 from blurcore.config import RunConfig, SampleConfig
 from blurcore.data.values import Samples, to_samples
 from blurcore.engine import (
+    Batch,
     Draw,
     Prior,
+    SamplingPlan,
     Stream,
-    check_sampling,
-    clip_of,
     condition,
     draws_of,
     first_states,
-    objective_of,
     read_calibration,
     restore_prior,
     sample_labels,
-    solver_of,
-    times_of,
+    walk,
 )
 from blurcore.protocols import RunNetwork, Watcher
 from blurcore.runs import newest_checkpoint, read_config
@@ -55,29 +53,25 @@ def channels_last(x: Tensor) -> Tensor:
 
 @torch.no_grad()
 def sample(
-    config: RunConfig, network: nn.Module, *, image_shape: tuple[int, ...], settings: SampleConfig, prior: Prior | None,
-    device: torch.device, progress: bool, x0_error: bc.X0Error | None = None, watch: Watcher | None = None,
+    plan: SamplingPlan, network: nn.Module, *, image_shape: tuple[int, ...], prior: Prior | None, device: torch.device,
+    progress: bool, watch: Watcher | None = None,
 ) -> Tensor:  # fmt: skip
     """Draw samples; where there are several processes, each draws some of the batches, and all are given the result.
 
     Parameters
     ----------
-    config
-        The run's configuration: process, prediction and embedding are taken from it.
+    plan
+        How; its settings say how many, and from which seed.
     network
         Maps (z_t, condition) to the prediction.
     image_shape
         (*grid, C).
-    settings
-        Solver, steps, number, seed.
     prior
         What sampling starts from beside noise; None for a process that ends in noise.
     device
         Where the network is.
     progress
         Show a progress bar on stderr.
-    x0_error
-        What the calibrated sampler wants to know of the network.
     watch
         Called for every batch with the states on the way, in data space: see :data:`blurcore.protocols.Watcher`. Each process
         then draws all batches.
@@ -87,36 +81,31 @@ def sample(
     Tensor
         (num_samples, C, *grid) on the CPU, in the range of the data if `settings.clip` is on, else as the solver left it.
     """
-    grid = image_shape[:-1]
-    check_sampling(config, settings, grid, x0_error)
-    times = times_of(config.process, settings)
-    calls = len(solver_of(config, settings, axes=grid_axes(image_shape), x0_error=x0_error).stages(times))
-    bc.check_markov(config.process, times[::-1], shape=grid)
-    calls = 1 if settings.sampler == "ode" else calls
+    config, settings, grid = plan.config, plan.settings, image_shape[:-1]
     network.eval()
     team = joined()
     firsts = range(0, settings.num_samples, settings.batch_size)
     mine = firsts if watch is not None else firsts[team.rank :: team.size]
     result = torch.zeros(settings.num_samples, image_shape[-1], *grid, dtype=torch.float32, device="cpu")
     with SamplingProgress(
-        sum(len(_batch(settings, first)) for first in mine), calls, show=progress and team.rank == 0
+        sum(len(_batch(settings, first)) for first in mine), plan.calls, show=progress and team.rank == 0
     ) as bar:
         for first in mine:
             indices = _batch(settings, first)
             draws = draws_of(settings, indices)
-            states = first_states(prior, settings.seed, draws)
-            result[indices.start : indices.stop] = sample_batch(
-                config, network, _derived_noise(settings.seed, draws, image_shape, device), shape=(len(draws), *image_shape),
-                settings=settings, device=device, states=states, x0_error=x0_error, step_done=bar.advance,
+            batch = Batch(
+                states=first_states(prior, settings.seed, draws),
                 labels=sample_labels(config, settings, indices),
+                step_done=lambda calls, n=len(draws): bar.advance(n * calls),
                 watch=None if watch is None else lambda k, x, i=first: watch(i, k, x),
-            ).cpu()  # fmt: skip
+            )
+            noise = _derived_noise(settings.seed, draws, image_shape, device)
+            result[indices.start : indices.stop] = sample_batch(plan, network, noise, batch).cpu()
     if watch is None:
         result = torch.from_numpy(team.total(result.numpy()))
-    clip = clip_of(config.data, settings)
-    if clip is None:
+    if plan.clip is None:
         return result
-    return clip.data(torch.where(result.isfinite(), result, torch.nan))  # an infinity must not look like white
+    return plan.clip.data(torch.where(result.isfinite(), result, torch.nan))  # an infinity must not look like white
 
 
 def _batch(settings: SampleConfig, first: int) -> range:
@@ -147,73 +136,72 @@ def _derived_noise(seed: int, draws: Sequence[Draw], image_shape: tuple[int, ...
 
 
 @torch.no_grad()
-def sample_batch(
-    config: RunConfig, network: nn.Module, noise: Noise, *, shape: tuple[int, ...], settings: SampleConfig, device: torch.device,
-    states: np.ndarray | None = None, x0_error: bc.X0Error | None = None, labels: np.ndarray | None = None,
-    step_done: Callable[[int], None] = lambda images: None,
-    watch: Callable[[int, np.ndarray], None] | None = None,
-) -> Tensor:  # fmt: skip
+def sample_batch(plan: SamplingPlan, network: nn.Module, noise: Noise, batch: Batch = Batch()) -> Tensor:
     """Draw one batch from noise that the caller brings.
 
     Parameters
     ----------
-    config, network, settings, device, x0_error
-        As for :func:`sample`.
+    plan
+        How.
+    network
+        Maps (z_t, condition) to the prediction.
     noise
         noise(k) is standard normal, (batch, C, *grid), in frequency space, where white noise is white too: the start for
         k = 0, then that of step k; called once for each k in order, but for the steps that add none.
-    shape
-        (batch, *grid, C).
-    states
-        Noise-free first states in frequency space, (batch, *grid, C); None for zeros.
-    labels
-        Classes, (batch,); None for a network without.
-    step_done
-        Called after each step with the number of images.
-    watch
-        Called with k and the state after k steps, in data space, (batch, *grid, C).
+    batch
+        First states, labels, and whom to tell of the steps.
 
     Returns
     -------
     Tensor
-        (batch, C, *grid) on the device, as the solver left it.
+        (batch, C, *grid) where the noise is, as the solver left it.
     """
-    process, times, axes = config.process, times_of(config.process, settings), grid_axes(shape[1:])
-    solver = solver_of(config, settings, axes=axes, x0_error=x0_error)
-    objective, clip = objective_of(config), clip_of(config.data, settings)
-    start = noise(0)
-    u = bc.marginal_for(process, times[0], start, axes=axes).sigma * start
-    if states is not None:
-        u = u + torch.from_numpy(np.ascontiguousarray(states)).to(device).movedim(-1, 1)
+    config, axes, start = plan.config, plan.axes, noise(0)
+    device, basis = start.device, config.process.basis
 
-    say = _guided(network, settings.guidance, labels, config.model.num_classes)
+    def move(array: np.ndarray) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(array)).to(device)
+
+    u = plan.first_state(start, move)
+    if batch.states is not None:
+        u = u + move(batch.states).movedim(-1, 1)
+    say = _guided(network, plan.settings.guidance, batch.labels, config.model.num_classes)
+    layout = memory_format(device, len(axes))
+
+    def ask(z: Tensor, cond: Tensor) -> Tensor:
+        with torch.autocast(device.type, torch.bfloat16, enabled=config.train.precision == "bf16"):
+            return say(z.contiguous(memory_format=layout), cond).float()
+
+    def show(z: Tensor) -> np.ndarray:
+        return channels_last(z).numpy()
+
+    if not plan.adaptive:
+        return walk(plan, u, ask, noise, batch, move=move, show=show, add=fused_sum)
 
     def predict(u: Tensor, t: float) -> bc.Prediction[Tensor]:
-        z = process.basis.inverse(u, axes=axes)
-        cond = condition(process, torch.full((len(z),), t, device=device), config.model.embedding)
-        with torch.autocast(device.type, torch.bfloat16, enabled=config.train.precision == "bf16"):
-            output = say(z.contiguous(memory_format=memory_format(device, len(axes))), cond)
-        return objective.predict(bc.marginal_for(process, t, u, axes=axes), output.float(), u, axes=axes, clip=clip)
+        cond = condition(config.process, torch.full((len(u),), t, device=device), config.model.embedding)
+        marginal = bc.marginal_for(config.process, t, u, axes=axes)
+        return plan.objective.predict(marginal, ask(basis.inverse(u, axes=axes), cond), u, axes=axes, clip=plan.clip)
 
-    def show(k: int, u: Tensor) -> None:
-        if watch is not None:
-            watch(k, channels_last(process.basis.inverse(u, axes=axes)).numpy())
+    tell = batch.watch or (lambda k, x: None)
+    tell(0, show(basis.inverse(u, axes=axes)))
+    x = basis.inverse(integrate(config.process, predict, u, axes=axes, tolerance=plan.settings.tolerance), axes=axes)
+    tell(1, show(x))
+    batch.step_done(1)
+    return x
 
-    if settings.sampler == "ode":
-        show(0, u)
-        u = integrate(process, predict, u, axes=axes, tolerance=settings.tolerance)
-        show(1, u)
-        step_done(shape[0])
-        return process.basis.inverse(u, axes=axes)
-    state = solver.start(u)
-    stages = solver.stages(times)
-    for k, (t, s) in enumerate(stages, start=1):
-        show(k - 1, state.u)
-        noisy = solver.uses_noise and (s > 0 or settings.last_noise)
-        state = solver.step(state, predict(state.u, t), t, s, noise(k) if noisy else None)
-        step_done(shape[0])
-    show(len(stages), state.u)
-    return process.basis.inverse(state.u, axes=axes)
+
+def fused_sum(terms: list[tuple[Tensor | None, Tensor]]) -> Tensor:
+    """Return the sum of weight * value, in one pass over the data for each term; a weight of None is 1."""
+    (weight, value), *rest = terms
+    total, own = (value, False) if weight is None else (weight * value, True)
+    for weight, value in rest:
+        if weight is None:
+            total = total + value
+        else:
+            total = total.addcmul_(weight, value) if own else torch.addcmul(total, weight, value)
+        own = True
+    return total
 
 
 def _guided(
@@ -297,10 +285,10 @@ def sample_run(
         where = own_device(device)
         config, network, image_shape, prior = load_run(folder, where)
         x0_error = read_calibration(folder) if settings.sampler == "calibrated" else None
+        plan = SamplingPlan(config, settings, image_shape[:-1], axes=grid_axes(image_shape), x0_error=x0_error)
         draws = sample(
-            config, network, image_shape=image_shape, settings=settings, prior=prior, device=where, progress=progress,
-            x0_error=x0_error, watch=watch,
-        )  # fmt: skip
+            plan, network, image_shape=image_shape, prior=prior, device=where, progress=progress, watch=watch
+        )
     return to_samples(channels_last(draws).numpy(), config.data.values)
 
 

@@ -184,9 +184,10 @@ class Trainer:
             network = build_model(self.config, self.image_shape).to(self.device)
             averaged = {name: distributed.whole(tensor) for name, tensor in self.ema.state_dict().items()}
             network.load_state_dict(averaged)
+        plan = SamplingPlan(self.config, settings, self.image_shape[:-1], axes=grid_axes(self.image_shape))
         draws = sample(
-            self.config, network, image_shape=self.image_shape, settings=settings, prior=prior, device=self.device, progress=False
-        )  # fmt: skip
+            plan, network, image_shape=self.image_shape, prior=prior, device=self.device, progress=False
+        )
         return to_samples(channels_last(draws).numpy(), self.config.data.values)
 
 
