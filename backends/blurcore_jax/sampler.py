@@ -1,13 +1,12 @@
-"""Sampling as one `lax.scan` around the core's solvers, with the state in frequency space.
+"""Sampling as a compiled loop over the blocks of a plan, with the state in frequency space.
 
-The schedule's part of every step (the solver's coefficients, the marginals, what the network is shown of the time) is
-worked out on the host, in float64, for all steps at once: the loop takes it from a table, so that float32 times never
-enter a coefficient. Sample i follows from (seed, i) alone, whatever batch it is drawn in.
+The plan has worked out the schedule's part of every step in float64: float32 times never enter a coefficient. Sample i
+follows from (seed, i) alone, whatever batch it is drawn in.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,23 +20,22 @@ from jax.sharding import Mesh
 
 import blurcore as bc
 from blurcore._typing import StrPath
-from blurcore.config import DataConfig, ModelConfig, RunConfig, SampleConfig, TrainConfig
+from blurcore.config import RunConfig, SampleConfig
 from blurcore.data.values import Samples, to_samples
 from blurcore.engine import (
+    ALONE,
+    Batch,
     Draw,
     Prior,
-    check_sampling,
-    clip_of,
+    SamplingPlan,
     condition,
     draws_of,
     first_states,
-    objective_of,
     read_calibration,
     restore_prior,
     sample_labels,
-    solver_of,
-    times_of,
 )
+from blurcore.engine.steps import LinearStep, OpenStep, on_arrays
 from blurcore.protocols import RunNetwork, Watcher
 from blurcore.runs import newest_checkpoint, read_config
 from blurcore.runs.progress import SamplingProgress
@@ -47,21 +45,18 @@ from blurcore_jax.model import UNet
 from blurcore_jax.ode import integrate
 from blurcore_jax.random import sample_keys
 
-_MAX_SEGMENT = 64  # steps between two updates of the progress bar
-
 
 def grid_axes(image_shape: tuple[int, ...]) -> tuple[int, ...]:
     """Return the axes of the grid in a batch (B, *grid, C), for data (*grid, C)."""
     return tuple(range(1, len(image_shape)))
 
 
-class Programs(NamedTuple):
-    """What is compiled: the first state, some steps of a solver, the whole way for an adaptive one, the way back to data."""
+class Network(NamedTuple):
+    """A network, split by ``nnx.split``: maps (z_t, condition) to the prediction."""
 
-    start: Any
-    loop: Any
-    solve: Any
-    finish: Any
+    graphdef: Any
+    params: Any
+    mesh: Mesh | None = None  # that the parameters are on; without one JAX places what goes with them
 
 
 class Blend(NamedTuple):
@@ -83,91 +78,79 @@ def noise_of(seed: int, draws: Sequence[Draw]) -> Blend:
     return Blend(start, steps, other, np.array([draw.weights for draw in draws], np.float32))
 
 
-class Table(NamedTuple):
-    """What the steps need of the schedule, each leaf of shape (number of network calls, ...)."""
+class Guidance(NamedTuple):
+    """How a network with classes is asked."""
 
-    k: Any
-    cond: Any
-    marginal: Any
-    coefficients: Any
-
-
-def schedule_table(
-    config: RunConfig, settings: SampleConfig, image_shape: tuple[int, ...], x0_error: bc.X0Error | None = None
-) -> Table:
-    """Return the table of all steps as NumPy arrays, worked out in float64 and rounded to float32."""
-    process, shape = config.process, image_shape[:-1]
-    solver = solver_of(config, settings, axes=grid_axes(image_shape), x0_error=x0_error)
-    t, s = np.array(solver.stages(times_of(process, settings))).T
-    coefficients = solver.coefficients(t, s, shape=shape)
-    if getattr(coefficients, "noise", None) is not None and not settings.last_noise:
-        silent = (s == 0).reshape(-1, *[1] * len(shape))  # the last step adds no noise
-        coefficients = coefficients._replace(noise=np.where(silent, 0.0, coefficients.noise))
-    cond = condition(process, t, config.model.embedding)
-    marginal = process.marginal(t, shape=shape)
-    table = Table(np.arange(1, len(t) + 1), cond, marginal, coefficients)
-    return jax.tree.map(lambda v: v.astype(np.int32 if v.dtype == np.int64 else np.float32), table)
-
-
-def segment_length(calls: int) -> int:
-    """Return how many network calls one compiled loop makes: a divisor, so that one compilation serves them all."""
-    best = max(n for n in range(1, min(calls, _MAX_SEGMENT) + 1) if calls % n == 0)
-    return best if best >= min(8, calls) else calls
+    weight: float
+    num_classes: int
 
 
 @lru_cache(maxsize=16)
-def _compiled(
-    graphdef: Any, config: RunConfig, settings: SampleConfig, x0_error: bc.X0Error | None, axes: tuple[int, ...], watched: bool
-) -> Any:  # fmt: skip
-    """Return the compiled programs for a network and settings; seeds and numbers of samples do not matter."""
-    basis, objective = config.process.basis, objective_of(config)
-    solver, clip = solver_of(config, settings, axes=axes, x0_error=x0_error), clip_of(config.data, settings)
+def _loop(graphdef: Any, step: LinearStep | OpenStep, guidance: Guidance, grid: tuple[int, ...], watched: bool) -> Any:
+    """Return the compiled loop over a block: one program for all steps of a structure, however many and of whatever schedule."""
+    basis, axes = step.basis, step.axes
 
-    def start(noise: Any, sigma: jax.Array, states: jax.Array | None, shape: tuple[int, ...]) -> Any:
-        u = bc.align(sigma, ndim=len(shape), axes=axes) * _draw(noise, 0, shape)
-        return solver.start(u if states is None else u + states)
-
-    def predict(params: Any, labels: Any, u: jax.Array, z: jax.Array, cond: jax.Array, marginal: Any) -> Any:
+    def loop(params: Any, labels: Any, noise: Any, state: Any, block: Any, first: Any, count: Any) -> Any:
+        values, index, conditions = block
+        rows = step.expand(values, index, grid, state.u.ndim)
         network = nnx.merge(graphdef, params)
-        output = _guided(network, z, jnp.full(u.shape[:1], cond), labels, settings.guidance, config.model.num_classes)
-        return objective.predict(marginal, output.astype(jnp.float32), u, axes=axes, clip=clip)
 
-    def step(params: Any, labels: Any, noise: Any, state: Any, row: Table) -> tuple[Any, Any]:
-        u = state.u
-        marginal = type(row.marginal)(*(bc.align(c, ndim=u.ndim, axes=axes) for c in row.marginal))
-        z = basis.inverse(u, axes=axes)
-        prediction = predict(params, labels, u, z, row.cond, marginal)
-        drawn = _draw(noise, row.k, u.shape) if solver.uses_noise else None
-        return solver.apply(row.coefficients, state, prediction, drawn), (z if watched else None)
+        def body(j: Any, carried: Any) -> Any:
+            state, seen = carried
+            row, cond = jax.tree.map(lambda v: v[j], (rows, conditions))
+            z = basis.inverse(state.u, axes=axes)
+            output = _guided(network, z, jnp.full(z.shape[:1], cond), labels, guidance).astype(jnp.float32)
+            drawn = _draw(noise, first + j + 1, z.shape) if step.uses_noise else None
+            seen = None if seen is None else seen.at[j].set(z)
+            return step.take(row, state, output, drawn), seen
 
-    def loop(params: Any, labels: Any, noise: Any, state: Any, rows: Table) -> Any:
-        return lax.scan(partial(step, params, labels, noise), state, rows)
+        seen = jnp.zeros((len(conditions), *state.u.shape), state.u.dtype) if watched else None
+        return lax.fori_loop(0, count, body, (state, seen))
 
-    def solve(params: Any, labels: Any, state: Any) -> Any:
-        def at(u: jax.Array, t: jax.Array) -> Any:
-            cond = condition(config.process, t.reshape(1), config.model.embedding)[0]
-            return predict(
-                params, labels, u, basis.inverse(u, axes=axes), cond, bc.marginal_for(config.process, t, u, axes=axes)
-            )
-
-        return solver.start(integrate(config.process, at, state.u, axes=axes, tolerance=settings.tolerance))
-
-    def finish(state: Any) -> jax.Array:
-        return basis.inverse(state.u, axes=axes)
-
-    return Programs(jax.jit(start, static_argnums=3), jax.jit(loop, donate_argnums=3), jax.jit(solve), jax.jit(finish))
+    return jax.jit(loop, donate_argnums=3)
 
 
-def _guided(network: Any, z: jax.Array, cond: jax.Array, labels: Any, guidance: float, num_classes: int) -> jax.Array:
+@partial(jax.jit, static_argnames="shape")
+def _start(noise: Any, sigma: jax.Array, states: jax.Array | None, shape: tuple[int, ...]) -> jax.Array:
+    u = sigma * _draw(noise, 0, shape)
+    return u if states is None else u + states
+
+
+@partial(jax.jit, static_argnames=("basis", "axes"))
+def _finish(u: jax.Array, *, basis: Any, axes: tuple[int, ...]) -> jax.Array:
+    return basis.inverse(u, axes=axes)
+
+
+@lru_cache(maxsize=16)
+def _adaptive(
+    graphdef: Any, objective: Any, clip: Any, embedding: str, tolerance: float, guidance: Guidance, axes: tuple[int, ...]
+) -> Any:  # fmt: skip
+    """Return the compiled way of an adaptive solver, from the first state to the last."""
+    process = objective.process
+
+    def solve(params: Any, labels: Any, u: Any) -> Any:
+        network = nnx.merge(graphdef, params)
+
+        def predict(u: jax.Array, t: jax.Array) -> Any:
+            z, cond = process.basis.inverse(u, axes=axes), condition(process, t.reshape(1), embedding)[0]
+            output = _guided(network, z, jnp.full(z.shape[:1], cond), labels, guidance).astype(jnp.float32)
+            return objective.predict(bc.marginal_for(process, t, u, axes=axes), output, u, axes=axes, clip=clip)
+
+        return integrate(process, predict, u, axes=axes, tolerance=tolerance)
+
+    return jax.jit(solve)
+
+
+def _guided(network: Any, z: jax.Array, cond: jax.Array, labels: Any, guidance: Guidance) -> jax.Array:
     """Return what the network says: plain, or with classifier-free guidance (Ho & Salimans 2022, equation 6)."""
-    if num_classes == 0:
+    if guidance.num_classes == 0:
         return network(z, cond)
-    if guidance in (0.0, 1.0):
+    if guidance.weight in (0.0, 1.0):
         return network(z, cond, None, labels)
-    both = jnp.concatenate([labels, jnp.full_like(labels, num_classes)])
+    both = jnp.concatenate([labels, jnp.full_like(labels, guidance.num_classes)])
     said = network(jnp.concatenate([z, z]), jnp.concatenate([cond, cond]), None, both)
     with_label, without = jnp.split(said, 2)
-    return without + guidance * (with_label - without)
+    return without + guidance.weight * (with_label - without)
 
 
 def _draw(noise: Any, k: Any, shape: tuple[int, ...]) -> jax.Array:
@@ -186,107 +169,83 @@ def _draw(noise: Any, k: Any, shape: tuple[int, ...]) -> jax.Array:
     return near * own + far * normal(noise.other)
 
 
-def sample_batch(
-    config: RunConfig, graphdef: Any, params: Any, noise: Any, *, shape: tuple[int, ...], settings: SampleConfig,
-    states: Any = None, x0_error: bc.X0Error | None = None, mesh: Mesh | None = None, bar: SamplingProgress | None = None,
-    images: int | None = None, labels: Any = None, watch: Callable[[int, np.ndarray], None] | None = None,
-) -> jax.Array:  # fmt: skip
+def sample_batch(plan: SamplingPlan, network: Network, noise: Any, batch: Batch = ALONE) -> jax.Array:
     """Draw one batch from noise that the caller brings.
 
     Parameters
     ----------
-    config
-        The run's configuration: process, prediction and embedding are taken from it.
-    graphdef, params
-        The network, split by ``nnx.split``; maps (z_t, condition) to the prediction.
+    plan
+        How.
+    network
+        The network.
     noise
         Keys (:class:`Blend`), or standard normal numbers in frequency space, (calls + 1, batch, *grid, C): the start, then
         the noise of each network call (num_steps of them; heun: 2 num_steps - 1).
-    shape
-        (batch, *grid, C).
-    settings
-        Solver and steps.
-    states
-        Noise-free first states in frequency space, (batch, *grid, C); None for zeros.
-    x0_error
-        What the calibrated sampler wants to know of the network.
-    mesh
-        Devices to spread the batch over; without one JAX places it.
-    bar, images
-        A progress bar, and how many of the batch's images it counts (all of them, if not given).
-    labels
-        Classes, (batch,); None for a network without.
-    watch
-        Called with k and the state after k network calls, in data space.
+    batch
+        First states, labels, and whom to tell of the steps.
 
     Returns
     -------
     jax.Array
         (batch, *grid, C), float32, as the solver left it.
     """
-    axes = grid_axes(shape[1:])
-    run = _compiled(graphdef, *_essence(config, settings), x0_error, axes, watch is not None)
-    sigma = config.process.marginal(1.0, shape=shape[1:-1]).sigma.astype(np.float32)
-    if mesh is not None:
-        sigma = put(sigma, whole(mesh))
-    state = run.start(noise, sigma, states, shape)
-    show = (lambda k, x: None) if watch is None else lambda k, x: watch(k, gather(x))
-    advance = (lambda calls: None) if bar is None else lambda calls: bar.advance((images or shape[0]) * calls)
-    if settings.sampler == "ode":
-        show(0, run.finish(state))
-        state, calls = run.solve(params, labels, state), 1
-        advance(calls)
+    axes, basis, mesh, config = plan.axes, plan.process.basis, network.mesh, plan.config
+    place = (lambda tree: tree) if mesh is None else (lambda tree: put(tree, whole(mesh)))
+    guidance = Guidance(plan.settings.guidance, config.model.num_classes)
+    shape = (len(noise.start if isinstance(noise, Blend) else noise[0]), *plan.image_shape)
+    u = _start(noise, place(bc.align(plan.first_sigma, ndim=len(shape), axes=axes)), batch.states, shape)
+    show = (lambda k, x: None) if batch.watch is None else (lambda k, x: batch.watch(k, gather(x)))
+    if plan.adaptive:
+        solve = _adaptive(
+            network.graphdef, plan.objective, plan.clip, config.model.embedding, plan.settings.tolerance, guidance, axes
+        )
+        show(0, _finish(u, basis=basis, axes=axes))
+        u = solve(network.params, batch.labels, u)
+        batch.step_done(1)
     else:
-        table = schedule_table(config, settings, shape[1:], x0_error)
-        calls = len(table.k)
-        table = table if mesh is None else put(table, whole(mesh))
-        length = segment_length(calls)
-        for first in range(0, calls, length):
-            state, seen = run.loop(
-                params, labels, noise, state, jax.tree.map(lambda v, i=first: v[i : i + length], table)
-            )
-            for j in range(length if watch is not None else 0):
-                show(first + j, seen[j])
+        state, index = None, None if plan.index is None else place(plan.index.astype(np.int32))
+        for block in plan.blocks():
+            if state is None:  # copies, because what is donated must not be one array twice
+                state = jax.tree.map(jnp.copy, block.step.start(plan.solver.start(u)))
+            loop = _loop(network.graphdef, block.step, guidance, plan.grid, batch.watch is not None)
+            count = len(block.conditions)
+            filled = place(on_arrays(lambda v: _filled(v, plan.length), (block.values, block.conditions)))
+            numbers = place((np.int32(block.first), np.int32(count)))
+            rows = (filled[0], index, filled[1])
+            state, seen = loop(network.params, batch.labels, noise, state, rows, *numbers)
+            for j in range(count if batch.watch is not None else 0):
+                show(block.first + j, seen[j])
             jax.block_until_ready(state)  # so that the bar says what has been done
-            advance(length)
-    x = run.finish(state)
-    show(calls, x)
+            batch.step_done(count)
+        u = state.u
+    x = _finish(u, basis=basis, axes=axes)
+    show(plan.calls, x)
     return x
 
 
-def _essence(config: RunConfig, settings: SampleConfig) -> tuple[RunConfig, SampleConfig]:
-    """Return the settings without what does not change the compiled program."""
-    train = TrainConfig(prediction=config.train.prediction)
-    kept = SampleConfig(
-        sampler=settings.sampler, eta=settings.eta, order=settings.order, delta=settings.delta, clip=settings.clip,
-        clip_quantile=settings.clip_quantile, tolerance=settings.tolerance,
-        guidance=settings.guidance,
-    )  # fmt: skip
-    # The embedding is the network's own, but for the adaptive solver, which works it out from the time.
-    model = ModelConfig(embedding=config.model.embedding, num_classes=config.model.num_classes)
-    return RunConfig(process=config.process, data=DataConfig(values=config.data.values), model=model, train=train), kept
+def _filled(rows: np.ndarray, length: int) -> np.ndarray:
+    """Return rows with zeros after them, so that blocks of all lengths are of one shape."""
+    return np.concatenate([rows, np.zeros((length - len(rows), *rows.shape[1:]), rows.dtype)])
 
 
 def sample(
-    config: RunConfig, graphdef: Any, params: Any, *, image_shape: tuple[int, ...], settings: SampleConfig, prior: Prior | None,
-    devices: list[jax.Device], progress: bool, x0_error: bc.X0Error | None = None, watch: Watcher | None = None,
+    plan: SamplingPlan, network: Network, *, prior: Prior | None, devices: list[jax.Device], progress: bool,
+    watch: Watcher | None = None,
 ) -> np.ndarray:  # fmt: skip
     """Draw samples.
 
     Parameters
     ----------
-    config, graphdef, params, settings
-        As for :func:`sample_batch`; `params` as host arrays or on the devices.
-    image_shape
-        (*grid, C).
+    plan
+        How; its settings say how many, and from which seed.
+    network
+        The network; its parameters as host arrays or on the devices.
     prior
         What sampling starts from beside noise; None for a process that ends in noise.
     devices
         Each batch is spread over them, filled up where they do not divide it.
     progress
         Show a progress bar on stderr.
-    x0_error
-        As for :func:`sample_batch`.
     watch
         Called for every batch with the states on the way: :data:`blurcore.protocols.Watcher`.
 
@@ -295,35 +254,31 @@ def sample(
     ndarray
         (num_samples, *grid, C), float32, in the range of the data if `settings.clip` is on, else as the solver left it.
     """
-    grid = image_shape[:-1]
-    check_sampling(config, settings, grid, x0_error)
-    times = times_of(config.process, settings)
-    calls = len(solver_of(config, settings, axes=grid_axes(image_shape), x0_error=x0_error).stages(times))
-    bc.check_markov(config.process, times[::-1], shape=grid)
-    calls = 1 if settings.sampler == "ode" else calls
-    batch = -(-min(settings.batch_size, settings.num_samples) // len(devices)) * len(devices)
-    mesh = make_mesh(devices, batch)
-    params = put(jax.tree.map(gather, params), whole(mesh))
+    config, settings = plan.config, plan.settings
+    size = -(-min(settings.batch_size, settings.num_samples) // len(devices)) * len(devices)
+    mesh = make_mesh(devices, size)
+    network = Network(network.graphdef, put(jax.tree.map(gather, network.params), whole(mesh)), mesh)
     batches = []
-    with SamplingProgress(settings.num_samples, calls, show=progress and jax.process_index() == 0) as bar:
-        for first in range(0, settings.num_samples, batch):
+    with SamplingProgress(settings.num_samples, plan.calls, show=progress and jax.process_index() == 0) as bar:
+        for first in range(0, settings.num_samples, size):
             # The last batch is filled up, so that one compilation serves any number of samples.
-            draws = draws_of(settings, range(first, first + batch))
-            noise = put(noise_of(settings.seed, draws), split(mesh))
-            labels = sample_labels(config, settings, range(first, first + batch))
-            labels = None if labels is None else put(labels.astype(np.int32), split(mesh))
-            states = put(first_states(prior, settings.seed, draws), split(mesh))
-            wanted = min(batch, settings.num_samples - first)
-            x = sample_batch(
-                config, graphdef, params, noise, shape=(batch, *image_shape), settings=settings, states=states,
-                x0_error=x0_error, mesh=mesh, bar=bar, images=wanted, labels=labels,
+            draws = draws_of(settings, range(first, first + size))
+            labels = sample_labels(config, settings, range(first, first + size))
+            wanted = min(size, settings.num_samples - first)
+            batch = Batch(
+                states=put(first_states(prior, settings.seed, draws), split(mesh)),
+                labels=None if labels is None else put(labels.astype(np.int32), split(mesh)),
+                step_done=lambda calls, n=wanted: bar.advance(n * calls),
                 watch=None if watch is None else lambda k, x, i=first, n=wanted: watch(i, k, x[:n]),
-            )  # fmt: skip
-            batches.append(gather(x)[:wanted])
-    clip, result = clip_of(config.data, settings), np.concatenate(batches)
-    if clip is None:
+            )
+            noise = put(noise_of(settings.seed, draws), split(mesh))
+            batches.append(gather(sample_batch(plan, network, noise, batch))[:wanted])
+    result = np.concatenate(batches)
+    if plan.clip is None:
         return result
-    return clip.data(np.where(np.isfinite(result), result, np.float32(np.nan)))  # an infinity must not look like white
+    return plan.clip.data(
+        np.where(np.isfinite(result), result, np.float32(np.nan))
+    )  # an infinity must not look like white
 
 
 def build_model(config: RunConfig, image_shape: tuple[int, ...], rngs: nnx.Rngs) -> UNet:
@@ -394,10 +349,10 @@ def sample_run(
     with processes():
         devices = pick_devices(device)
         config, graphdef, params, image_shape, prior = load_run(folder)
-        draws = sample(
-            config, graphdef, params, image_shape=image_shape, settings=settings, prior=prior, devices=devices, progress=progress,
-            x0_error=read_calibration(folder) if settings.sampler == "calibrated" else None, watch=watch,
-        )  # fmt: skip
+        x0_error = read_calibration(folder) if settings.sampler == "calibrated" else None
+        plan = SamplingPlan(config, settings, image_shape, axes=grid_axes(image_shape), x0_error=x0_error)
+        network = Network(graphdef, params)
+        draws = sample(plan, network, prior=prior, devices=devices, progress=progress, watch=watch)
     return to_samples(draws, config.data.values)
 
 

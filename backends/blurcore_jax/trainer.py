@@ -23,13 +23,22 @@ from jax.sharding import Mesh
 from blurcore._typing import StrPath
 from blurcore.config import DataConfig, ModelConfig, RunConfig, SampleConfig, TrainConfig
 from blurcore.data.values import SCALES, Samples, to_samples
-from blurcore.engine import Prior, Stream, condition, ema_decay, learning_rate, objective_of, run_training
+from blurcore.engine import (
+    Prior,
+    SamplingPlan,
+    Stream,
+    condition,
+    ema_decay,
+    learning_rate,
+    objective_of,
+    run_training,
+)
 from blurcore.errors import CheckpointError
 from blurcore.runs.checkpoint import Arrays, require_training_state
 from blurcore_jax.devices import agree, gather, make_mesh, pick_devices, processes, put, split, spread, whole
 from blurcore_jax.layout import from_layout, in_layout, layout_shapes, to_layout
 from blurcore_jax.random import key
-from blurcore_jax.sampler import abstract_model, build_model, grid_axes, sample
+from blurcore_jax.sampler import Network, abstract_model, build_model, grid_axes, sample
 
 _MOMENTS = {"exp_avg": "mu", "exp_avg_sq": "nu"}  # PyTorch's names of Adam's state, which checkpoints have, and optax's
 
@@ -233,10 +242,14 @@ class Trainer:
 
     def sample(self, settings: SampleConfig, prior: Prior | None) -> Samples:
         """Draw images with the averaged weights; see :class:`blurcore.engine.Trainer`."""
+        plan = SamplingPlan(self.config, settings, self.image_shape, axes=grid_axes(self.image_shape))
         draws = sample(
-            self.config, self.graphdef, self.state.ema, image_shape=self.image_shape, settings=settings, prior=prior,
-            devices=list(self.mesh.devices.flat), progress=False,
-        )  # fmt: skip
+            plan,
+            Network(self.graphdef, self.state.ema),
+            prior=prior,
+            devices=list(self.mesh.devices.flat),
+            progress=False,
+        )
         return to_samples(draws, self.config.data.values)
 
 

@@ -17,6 +17,7 @@ from blurcore._typing import StrPath
 from blurcore.config import RunConfig, SampleConfig
 from blurcore.data.values import Samples, to_samples
 from blurcore.engine import (
+    ALONE,
     Batch,
     Draw,
     Prior,
@@ -53,8 +54,8 @@ def channels_last(x: Tensor) -> Tensor:
 
 @torch.no_grad()
 def sample(
-    plan: SamplingPlan, network: nn.Module, *, image_shape: tuple[int, ...], prior: Prior | None, device: torch.device,
-    progress: bool, watch: Watcher | None = None,
+    plan: SamplingPlan, network: nn.Module, *, prior: Prior | None, device: torch.device, progress: bool,
+    watch: Watcher | None = None,
 ) -> Tensor:  # fmt: skip
     """Draw samples; where there are several processes, each draws some of the batches, and all are given the result.
 
@@ -64,8 +65,6 @@ def sample(
         How; its settings say how many, and from which seed.
     network
         Maps (z_t, condition) to the prediction.
-    image_shape
-        (*grid, C).
     prior
         What sampling starts from beside noise; None for a process that ends in noise.
     device
@@ -81,12 +80,12 @@ def sample(
     Tensor
         (num_samples, C, *grid) on the CPU, in the range of the data if `settings.clip` is on, else as the solver left it.
     """
-    config, settings, grid = plan.config, plan.settings, image_shape[:-1]
+    config, settings, (*grid, channels) = plan.config, plan.settings, plan.image_shape
     network.eval()
     team = joined()
     firsts = range(0, settings.num_samples, settings.batch_size)
     mine = firsts if watch is not None else firsts[team.rank :: team.size]
-    result = torch.zeros(settings.num_samples, image_shape[-1], *grid, dtype=torch.float32, device="cpu")
+    result = torch.zeros(settings.num_samples, channels, *grid, dtype=torch.float32, device="cpu")
     with SamplingProgress(
         sum(len(_batch(settings, first)) for first in mine), plan.calls, show=progress and team.rank == 0
     ) as bar:
@@ -96,10 +95,10 @@ def sample(
             batch = Batch(
                 states=first_states(prior, settings.seed, draws),
                 labels=sample_labels(config, settings, indices),
-                step_done=lambda calls, n=len(draws): bar.advance(n * calls),
+                step_done=lambda calls, images=indices: bar.advance(len(images) * calls),
                 watch=None if watch is None else lambda k, x, i=first: watch(i, k, x),
             )
-            noise = _derived_noise(settings.seed, draws, image_shape, device)
+            noise = _derived_noise(settings.seed, draws, plan.image_shape, device)
             result[indices.start : indices.stop] = sample_batch(plan, network, noise, batch).cpu()
     if watch is None:
         result = torch.from_numpy(team.total(result.numpy()))
@@ -136,7 +135,7 @@ def _derived_noise(seed: int, draws: Sequence[Draw], image_shape: tuple[int, ...
 
 
 @torch.no_grad()
-def sample_batch(plan: SamplingPlan, network: nn.Module, noise: Noise, batch: Batch = Batch()) -> Tensor:
+def sample_batch(plan: SamplingPlan, network: nn.Module, noise: Noise, batch: Batch = ALONE) -> Tensor:
     """Draw one batch from noise that the caller brings.
 
     Parameters
@@ -285,10 +284,8 @@ def sample_run(
         where = own_device(device)
         config, network, image_shape, prior = load_run(folder, where)
         x0_error = read_calibration(folder) if settings.sampler == "calibrated" else None
-        plan = SamplingPlan(config, settings, image_shape[:-1], axes=grid_axes(image_shape), x0_error=x0_error)
-        draws = sample(
-            plan, network, image_shape=image_shape, prior=prior, device=where, progress=progress, watch=watch
-        )
+        plan = SamplingPlan(config, settings, image_shape, axes=grid_axes(image_shape), x0_error=x0_error)
+        draws = sample(plan, network, prior=prior, device=where, progress=progress, watch=watch)
     return to_samples(channels_last(draws).numpy(), config.data.values)
 
 

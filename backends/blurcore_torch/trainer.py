@@ -16,6 +16,7 @@ from blurcore.config import RunConfig, SampleConfig
 from blurcore.data.values import SCALES, Samples, Values, to_samples
 from blurcore.engine import (
     Prior,
+    SamplingPlan,
     Stream,
     condition,
     derived_seed,
@@ -184,10 +185,8 @@ class Trainer:
             network = build_model(self.config, self.image_shape).to(self.device)
             averaged = {name: distributed.whole(tensor) for name, tensor in self.ema.state_dict().items()}
             network.load_state_dict(averaged)
-        plan = SamplingPlan(self.config, settings, self.image_shape[:-1], axes=grid_axes(self.image_shape))
-        draws = sample(
-            plan, network, image_shape=self.image_shape, prior=prior, device=self.device, progress=False
-        )
+        plan = SamplingPlan(self.config, settings, self.image_shape, axes=grid_axes(self.image_shape))
+        draws = sample(plan, network, prior=prior, device=self.device, progress=False)
         return to_samples(channels_last(draws).numpy(), self.config.data.values)
 
 

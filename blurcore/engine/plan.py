@@ -47,6 +47,10 @@ class Batch(NamedTuple):
     watch: Callable[[int, Host], None] | None = None
 
 
+ALONE = Batch()
+"""A batch without first states, labels, or anybody to tell."""
+
+
 class Block(NamedTuple):
     """Some steps that follow one another: how one is taken, what the network is shown, which draw noise, and their weights."""
 
@@ -74,8 +78,8 @@ class SamplingPlan:
         The run's configuration.
     settings
         Solver, times, range, guidance.
-    grid
-        Sizes of the grid.
+    image_shape
+        (*grid, C).
     axes
         The axes of the grid in a batch.
     x0_error
@@ -90,10 +94,17 @@ class SamplingPlan:
     """
 
     def __init__(
-        self, config: RunConfig, settings: SampleConfig, grid: tuple[int, ...], *, axes: tuple[int, ...], x0_error: X0Error | None = None
-    ) -> None:  # fmt: skip
+        self,
+        config: RunConfig,
+        settings: SampleConfig,
+        image_shape: tuple[int, ...],
+        *,
+        axes: tuple[int, ...],
+        x0_error: X0Error | None = None,
+    ) -> None:
+        self.config, self.settings, self.image_shape, self.axes = config, settings, image_shape, axes
+        self.grid = grid = image_shape[:-1]
         check_sampling(config, settings, grid, x0_error)
-        self.config, self.settings, self.grid, self.axes = config, settings, grid, axes
         self.process: Process = config.process
         self.times = times_of(self.process, settings)
         self.solver = solver_of(config, settings, axes=axes, x0_error=x0_error)
@@ -139,7 +150,9 @@ class SamplingPlan:
         whole = self.solver.coefficients(*shown, shape=self.grid)
         values = np.asarray(self.process.basis.eigenvalues(self.grid), np.float64)
         distinct, index = _distinct(values)
-        pieces = [distinct[i : i + self._piece(len(distinct))] for i in range(0, len(distinct), self._piece(len(distinct)))]
+        pieces = [
+            distinct[i : i + self._piece(len(distinct))] for i in range(0, len(distinct), self._piece(len(distinct)))
+        ]
         for candidates, places_of in ((pieces, index), ([values], None)):
             try:
                 views = [_view(self.solver, self.objective, piece) for piece in candidates]
@@ -177,7 +190,9 @@ class SamplingPlan:
             step, values = self._linear(first, last, noisy)
         else:
             step, values = self._open(first, last, noisy)
-        return Block(first, step, self.conditions[first:last], noisy, on_arrays(lambda v: np.asarray(v, np.float32), values))
+        return Block(
+            first, step, self.conditions[first:last], noisy, on_arrays(lambda v: np.asarray(v, np.float32), values)
+        )
 
     def _open(self, first: int, last: int, noisy: Host) -> tuple[OpenStep, Any]:
         t, s = self.stages[first:last].T

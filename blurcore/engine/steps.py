@@ -121,6 +121,11 @@ class OpenStep:
     clip: Clip | None
 
     @property
+    def basis(self) -> Basis:
+        """The basis of the process."""
+        return self.solver.process.basis
+
+    @property
     def uses_noise(self) -> bool:
         """Whether the solver does."""
         return self.solver.uses_noise
@@ -179,26 +184,28 @@ def fold(
     inputs = (*fields, *((GUESS,) if clips else ("output",)), "noise")
     laid = Marginal(*(np.reshape(c, (steps, 1, *c.shape[1:])) for c in marginal))
 
-    def answers(units: np.ndarray[Any, Any], sizes: dict[str, Any]) -> tuple[SamplerState[Array], Array]:
+    def answers(units: np.ndarray[Any, Any], sizes: dict[str, Any]) -> SamplerState[Array]:
         shape = (steps, units.shape[1], *frequencies)
         rows = {
             name: np.broadcast_to(unit.reshape(1, -1, *[1] * len(axes)), shape)
             for name, unit in zip(inputs, units, strict=True)
         }
-        state = SamplerState(**{name: rows[name] for name in fields}, **{k: np.broadcast_to(v, shape) for k, v in sizes.items()})
+        state = SamplerState(
+            **{name: rows[name] for name in fields}, **{k: np.broadcast_to(v, shape) for k, v in sizes.items()}
+        )
         given: Any = _Given(rows[GUESS]) if clips else None
         output = rows.get("output", rows["u"])
         prediction = objective.predict(laid, output, state.u, axes=axes, clip=given)
-        return solver.apply(coefficients, state, prediction, rows["noise"]), prediction.x0
+        return solver.apply(coefficients, state, prediction, rows["noise"])
 
     none = np.zeros((len(inputs), 1))
     sizes = {name: np.zeros((steps, 1, *frequencies)) for name in lengths}
     for _ in lengths:  # what a step remembers is known when those before it are
-        after, _ = answers(none, sizes)
+        after = answers(none, sizes)
         sizes = {name: _one_later(getattr(after, name), getattr(blank, name)) for name in lengths}
     mixture = np.resize([37.0, -2.9, 0.31], len(inputs))
     units = np.concatenate([np.eye(len(inputs)), mixture[:, None]], axis=1) if check else np.eye(len(inputs))
-    after, guess = answers(units, sizes)
+    after = answers(units, sizes)
     results = {field: getattr(after, field) for field in fields}
     if check and not all(_is_linear(rows, mixture) for rows in results.values()):
         return None
