@@ -56,14 +56,15 @@ def ours(device: torch.device, **train: Any) -> Contender:
     from blurcore_torch.sampler import sample
     from blurcore_torch.trainer import Trainer
 
+    from blurcore.engine import SamplingPlan
+
     config = config_of(**train)
     trainer = Trainer(config, SHAPE, device)
 
     def draw(count: int, steps: int) -> torch.Tensor:
         settings = bc.SampleConfig(num_samples=count, num_steps=steps, batch_size=count)
-        return sample(
-            config, trainer.ema, image_shape=SHAPE, settings=settings, prior=None, device=device, progress=False
-        )
+        plan = SamplingPlan(config, settings, SHAPE, axes=(-2, -1))
+        return sample(plan, trainer.ema, prior=None, device=device, progress=False)
 
     return Contender(*_size(trainer.model), lambda images: trainer.train_step(images)[0], draw)
 

@@ -15,7 +15,7 @@ from blurcore.config import SampleConfig
 from blurcore.data import as_images
 from blurcore.data.grid import make_grid
 from blurcore.data.values import to_pixels
-from blurcore.engine import check_sampling, solver_of, times_of
+from blurcore.engine import SamplingPlan
 from blurcore.errors import ArgumentError, BlurcoreError, ConfigError
 from blurcore.figures.canvas import name_of
 from blurcore.protocols import Machinery
@@ -119,18 +119,14 @@ class Stepper:
             from blurcore.engine import read_calibration
 
             error = read_calibration(self.folder)
-        grid = self.image_shape[:-1]
-        check_sampling(self.config, settings, grid, error)
-        times = times_of(self.config.process, settings)
-        axes = tuple(range(-len(grid), 0))
-        stages = solver_of(self.config, settings, axes=axes, x0_error=error).stages(times)
-        calls = 1 if settings.sampler == "ode" else len(stages)
-        size = (calls + 1) * settings.num_samples * math.prod(self.image_shape)
+        axes = tuple(range(1 - len(self.image_shape), 0))
+        plan = SamplingPlan(self.config, settings, self.image_shape, axes=axes, x0_error=error)
+        size = (plan.calls + 1) * settings.num_samples * math.prod(self.image_shape)
         if size > _MAX_BYTES:
             raise ArgumentError(
                 f"num_steps and num_samples must be such that all states fit in {_MAX_BYTES} bytes; these take {size}"
             )
-        return Sample(settings, times, calls)
+        return Sample(settings, plan.times, plan.calls)
 
     def _draw(self, sample: Sample) -> None:
         lost: list[int] = []

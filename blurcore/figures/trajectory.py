@@ -21,12 +21,12 @@ from blurcore.config import ProcessConfig
 from blurcore.data import ArrayDataset, Dataset, load
 from blurcore.data.pictures import grids_that_fit
 from blurcore.data.values import to_data, to_pixels
-from blurcore.engine import first_states, fit_prior, times_of
+from blurcore.engine import Batch, SamplingPlan, first_states, fit_prior, times_of, walk
 from blurcore.engine.draws import draws_of
 from blurcore.errors import NotFiniteError, OutputError
 from blurcore.figures.canvas import Margins, image_panels, in_style, name_of
 from blurcore.figures.film import Film, write_film
-from blurcore.oracle import dataset_denoiser, exact_prediction
+from blurcore.oracle import dataset_denoiser
 from blurcore.protocols import Machinery
 from blurcore.runs import read_config
 
@@ -105,39 +105,37 @@ def tell_exact(process: ProcessConfig, data: Dataset, *, num_samples: int, num_s
     seed
         Of the noise and the start.
     """
-    solver, times = _solver(process, num_steps)
-    config = bc.RunConfig(process=process)
-    settings = bc.SampleConfig(num_samples=num_samples, seed=seed)
+    config = bc.RunConfig(process=process, train=bc.TrainConfig(prediction="x0"))
+    settings = replace(_settings(process, num_steps), num_samples=num_samples, seed=seed)
+    plan = SamplingPlan(config, settings, data.image_shape, axes=_AXES)
     known = process.basis.forward(to_data(data[:], config.data.values), axes=_AXES)
     rng = np.random.default_rng(seed)
 
-    def noise() -> Array:
+    def noise(k: int) -> Array:
+        del k
         return rng.standard_normal((num_samples, *data.image_shape), dtype=np.float32)
 
-    def predict(u: Array, t: float) -> bc.Prediction[Array]:
-        alpha, sigma = bc.marginal_for(process, t, u, axes=_AXES)
+    def denoise(z: Array, t: Array) -> Array:
+        u = process.basis.forward(z, axes=_AXES)
+        alpha, sigma = bc.marginal_for(process, float(t[0]), u, axes=_AXES)
         marginal = bc.Marginal(alpha=alpha, sigma=np.maximum(sigma, np.float32(_LEAST_SIGMA)))
-        return exact_prediction(dataset_denoiser(u, data=known, marginal=marginal), u, marginal)
+        return process.basis.inverse(dataset_denoiser(u, data=known, marginal=marginal), axes=_AXES)
 
-    start = noise()
-    u = bc.marginal_for(process, times[0], start, axes=_AXES).sigma * start
+    u = plan.first_state(noise(0), np.asarray)
     blurred = first_states(fit_prior(config, data), seed, draws_of(settings, range(num_samples)))
-    state = solver.start(u if blurred is None else u + blurred)
-    states = [to_pixels(process.basis.inverse(state.u, axes=_AXES), config.data.values)]
-    for t, s in solver.stages(times):
-        drawn = noise() if solver.uses_noise and s > 0 else None
-        state = solver.step(state, predict(state.u, t), t, s, drawn)
-        states.append(to_pixels(process.basis.inverse(state.u, axes=_AXES), config.data.values))
-    return Story(_title(process), states, [f"t = {t:.2f}" for t in times])
+    states: list[Array] = []
+    batch = Batch(watch=lambda k, x: states.append(to_pixels(x, config.data.values)))
+    walk(plan, u if blurred is None else u + blurred, denoise, noise, batch, move=np.asarray, show=np.asarray)
+    return Story(_title(process), states, [f"t = {t:.2f}" for t in plan.times])
 
 
-def _solver(process: ProcessConfig, num_steps: int) -> tuple[bc.Solver, tuple[float, ...]]:
-    """Return the sampler of a process's own paper, and its times."""
+def _settings(process: ProcessConfig, num_steps: int) -> bc.SampleConfig:
+    """Return how the process's own paper samples."""
     if isinstance(process, bc.HeatDissipation):
-        return bc.InverseHeat(process=process, axes=_AXES), bc.uniform_times(num_steps)
+        return bc.SampleConfig(sampler="inverse_heat", num_steps=num_steps)
     if isinstance(process, bc.ColdDiffusion):
-        return bc.ColdImproved(process=process, axes=_AXES), bc.uniform_times(num_steps)
-    return bc.Ancestral(process=process, axes=_AXES), bc.quadratic_times(num_steps)
+        return bc.SampleConfig(sampler="cold_improved", num_steps=num_steps)
+    return bc.SampleConfig(num_steps=num_steps, grid="quadratic")
 
 
 @in_style

@@ -86,14 +86,17 @@ def by_blurcore(run: Path, noise: Any, states: np.ndarray | None, labels: np.nda
     from blurcore_torch.sampler import load_run, sample_batch
 
     from blurcore.data.values import SCALES
-    from blurcore.engine import clip_of
+    from blurcore.engine import Batch, SamplingPlan, clip_of
 
     config, network, shape, _ = load_run(run, torch.device("cpu"))
     axes = tuple(range(1 - len(shape), 0))
+    plan = SamplingPlan(config, config.sample, shape, axes=axes)
     x = sample_batch(
-        config, network, lambda k: config.process.basis.forward(noise[k], axes=axes), shape=(2, *shape), settings=config.sample,
-        device=torch.device("cpu"), states=states, labels=labels,
-    )  # fmt: skip
+        plan,
+        network,
+        lambda k: config.process.basis.forward(noise[k], axes=axes),
+        Batch(states=states, labels=labels),
+    )
     scale = SCALES[config.data.values]
     clip = clip_of(config.data, config.sample)
     return (((x if clip is None else clip.data(x)) - scale.low) / (scale.high - scale.low)).clamp(0, 1)

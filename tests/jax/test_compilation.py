@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import blurcore as bc
+from blurcore.engine import SamplingPlan
 
 SHAPE = (8, 8, 1)
 
@@ -63,37 +64,34 @@ def test_state_is_donated(config: bc.RunConfig) -> None:
     assert all(leaf.is_deleted() for leaf in before)
 
 
-def test_sampling_is_compiled_once_for_any_number_of_samples_steps_and_seeds(
+def test_sampling_is_compiled_once_for_any_number_of_samples_and_steps_any_seed_and_schedule(
     config: bc.RunConfig, traces: Callable[[], int]
 ) -> None:
     from blurcore_jax.devices import pick_devices
-    from blurcore_jax.sampler import sample
+    from blurcore_jax.sampler import Network, sample
 
     run = make_trainer(config)
 
-    def draw(**changes: Any) -> np.ndarray:
-        settings = replace(config.sample, num_steps=32, **changes)
-        return sample(
-            replace(config, process=bc.BlurringDiffusion(min_scale=0.0123)), run.graphdef, run.state.ema, image_shape=SHAPE,
-            prior=None, settings=settings, devices=pick_devices("cpu")[:1], progress=False,
-        )  # fmt: skip
+    def draw(blur: float = 20.0, **changes: Any) -> np.ndarray:
+        settings = replace(config.sample, **{"num_steps": 32, "num_samples": 8, "clip": "static", **changes})
+        wanted = replace(config, process=bc.BlurringDiffusion(blur=bc.SinSquared(sigma_blur_max=blur)))
+        plan = SamplingPlan(wanted, settings, SHAPE, axes=(1, 2))
+        network = Network(run.graphdef, run.state.ema)
+        return sample(plan, network, prior=None, devices=pick_devices("cpu")[:1], progress=False)
 
-    draw(num_samples=8)
+    draw()
     once = traces()
     assert once == 1
-    for changes in ({"num_samples": 20}, {"num_samples": 9, "seed": 4}):
-        assert draw(**changes).shape[0] == changes["num_samples"]
+    for changes in (
+        {"num_samples": 20},
+        {"num_samples": 9, "seed": 4},
+        {"num_steps": 7},
+        {"num_steps": 150},
+        {"blur": 3.0},
+        {"variance": "upper", "grid": "quadratic"},
+    ):
+        assert draw(**changes).shape[0] == changes.get("num_samples", 8)
     assert traces() == once
-
-
-@pytest.mark.parametrize(
-    ("num_steps", "length"), [(1, 1), (7, 7), (50, 50), (250, 50), (1000, 50), (999, 37), (997, 997)]
-)
-def test_segments_of_the_loop_have_one_length(num_steps: int, length: int) -> None:
-    from blurcore_jax.sampler import segment_length
-
-    assert segment_length(num_steps) == length
-    assert num_steps % length == 0
 
 
 def test_no_tracer_leaks_and_no_nan_appears(config: bc.RunConfig, tmp_path: Path) -> None:
@@ -111,7 +109,7 @@ def test_no_tracer_leaks_and_no_nan_appears(config: bc.RunConfig, tmp_path: Path
 def test_float64_mode_changes_training_and_samples_by_rounding_alone(config: bc.RunConfig) -> None:
     import jax
     from blurcore_jax.devices import pick_devices
-    from blurcore_jax.sampler import sample
+    from blurcore_jax.sampler import Network, sample
 
     results: list[Any] = []
     params = jax.device_get(make_trainer(config).state.ema)
@@ -120,10 +118,9 @@ def test_float64_mode_changes_training_and_samples_by_rounding_alone(config: bc.
             run = make_trainer(replace(config, train=replace(config.train, weight_decay=1e-8)))
             losses = [float(run.train_step(images(seed))[0]) for seed in range(3)]
             assert {leaf.dtype.name for leaf in jax.tree.leaves(run.state)} == {"float32", "int32"}
-            draws = sample(
-                config, run.graphdef, params, image_shape=SHAPE, settings=config.sample, prior=None, devices=pick_devices("cpu")[:1],
-                progress=False,
-            )  # fmt: skip
+            plan = SamplingPlan(config, config.sample, SHAPE, axes=(1, 2))
+            network = Network(run.graphdef, params)
+            draws = sample(plan, network, prior=None, devices=pick_devices("cpu")[:1], progress=False)
             results.append((losses, draws))
     np.testing.assert_allclose(results[1][0][0], results[0][0][0], rtol=1e-6)
     np.testing.assert_allclose(results[1][0], results[0][0], rtol=1e-4)  # Adam lets roundings grow from step to step

@@ -64,7 +64,8 @@ from dataclasses import replace
 from pathlib import Path
 from blurcore.runs import read_config
 from blurcore_jax.devices import pick_devices
-from blurcore_jax.sampler import load_run, sample
+from blurcore.engine import SamplingPlan
+from blurcore_jax.sampler import Network, load_run, sample
 from blurcore_jax.trainer import Trainer, train
 assert len(jax.devices()) == 8
 folder = Path(sys.argv[1])
@@ -74,7 +75,8 @@ train(config, folder / "ddp")
 train(spread, folder / "fsdp")
 config, graphdef, params, shape, _ = load_run(folder / "fsdp")
 settings = bc.SampleConfig(num_samples=5, num_steps=3, batch_size=8)
-draws = [sample(config, graphdef, params, image_shape=shape, settings=settings, prior=None, devices=d, progress=False)
+plan = SamplingPlan(config, settings, shape, axes=(1, 2))
+draws = [sample(plan, Network(graphdef, params), prior=None, devices=d, progress=False)
          for d in (pick_devices("cpu"), pick_devices("cpu:3"))]
 np.testing.assert_allclose(*draws, rtol=0, atol=1e-4)
 images = np.zeros((16, 8, 8, 1), np.uint8)

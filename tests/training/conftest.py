@@ -58,26 +58,34 @@ class Machine:
         apply = jax.jit(lambda params, z, cond, *label: nnx.merge(graphdef, params)(z, cond, None, *label))
         return lambda z, cond, *labels: np.asarray(apply(params, np.float32(z), np.float32(cond), *labels))
 
-    def sample_from(self, folder: Path, settings: bc.SampleConfig, noise: np.ndarray, **given: Any) -> np.ndarray:
+    def sample_from(
+        self,
+        folder: Path,
+        settings: bc.SampleConfig,
+        noise: np.ndarray,
+        *,
+        x0_error: bc.X0Error | None = None,
+        **given: Any,
+    ) -> np.ndarray:
         """Sample with the noise that is handed in, (num_steps + 1, B, *grid, C), standard normal in frequency space."""
-        shape: Any = noise.shape[1:]
+        from blurcore.engine import Batch, SamplingPlan
+
+        shape: Any = noise.shape[2:]
         if self.name == "torch":
             import torch
             from blurcore_torch.sampler import load_run, sample_batch
 
-            device = torch.device("cpu")
-            config, model, *_ = load_run(folder, device)
+            config, model, *_ = load_run(folder, torch.device("cpu"))
+            plan = SamplingPlan(config, settings, shape, axes=tuple(range(1 - len(shape), 0)), x0_error=x0_error)
             rows = torch.tensor(noise, dtype=torch.float32).movedim(-1, 2)
-            draws = sample_batch(
-                config, model, lambda k: rows[k], shape=shape, settings=settings, device=device, **given
-            )
-            return draws.movedim(1, -1).numpy()
+            return sample_batch(plan, model, lambda k: rows[k], Batch(**given)).movedim(1, -1).numpy()
+        from blurcore_jax.sampler import Network
         from blurcore_jax.sampler import load_run as load_jax
         from blurcore_jax.sampler import sample_batch as sample_jax
 
         config, graphdef, params, *_ = load_jax(folder)
-        draws = sample_jax(config, graphdef, params, np.float32(noise), shape=shape, settings=settings, **given)
-        return np.asarray(draws)
+        plan = SamplingPlan(config, settings, shape, axes=tuple(range(1, len(shape))), x0_error=x0_error)
+        return np.asarray(sample_jax(plan, Network(graphdef, params), np.float32(noise), Batch(**given)))
 
 
 def _make(name: str, request: pytest.FixtureRequest) -> Machine:

@@ -57,9 +57,10 @@ def test_every_sampler_runs_from_the_command_line(machine: Any, config: bc.RunCo
 def test_infinities_that_clipping_would_make_white_are_not_finite(
     machine: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def infinite(*given: Any, shape: tuple[int, ...], **more: Any) -> Any:
+    def infinite(plan: Any, *given: Any) -> Any:
         library = importlib.import_module("torch" if machine.name == "torch" else "jax.numpy")
-        return library.full(shape if machine.name == "jax" else (shape[0], *shape[:0:-1]), np.inf)
+        *grid, channels = plan.image_shape
+        return library.full((2, *grid, channels) if machine.name == "jax" else (2, channels, *grid), np.inf)
 
     monkeypatch.setattr(f"blurcore_{machine.name}.sampler.sample_batch", infinite)
     for clip in ("static", "dynamic"):

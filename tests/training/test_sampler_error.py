@@ -14,6 +14,7 @@ import pytest
 import scipy.fft
 
 import blurcore as bc
+from blurcore.engine import SamplingPlan
 from blurcore.verify.spectrum import exact_calibration, natural_spectrum, output_variance
 
 SHAPE, COUNT, GROUPS = (32, 32), 512, 16
@@ -51,6 +52,11 @@ def _gain(t: Any, like: Any) -> Any:
     return m.alpha, m.sigma
 
 
+def _plan(settings: bc.SampleConfig, x0_error: bc.X0Error | None, axes: tuple[int, ...]) -> SamplingPlan:
+    config = bc.RunConfig(train=bc.TrainConfig(prediction="x0"))
+    return SamplingPlan(config, settings, (*SHAPE, 1), axes=axes, x0_error=x0_error)
+
+
 def _by_torch(settings: bc.SampleConfig, x0_error: bc.X0Error | None) -> np.ndarray:
     import torch
     from blurcore_torch.sampler import sample_batch
@@ -65,17 +71,15 @@ def _by_torch(settings: bc.SampleConfig, x0_error: bc.X0Error | None) -> np.ndar
 
     source = torch.Generator().manual_seed(0)
     draws = sample_batch(
-        bc.RunConfig(train=bc.TrainConfig(prediction="x0")), Exact(),
-        lambda k: torch.randn((COUNT, 1, *SHAPE), generator=source), shape=(COUNT, *SHAPE, 1), settings=settings,
-        device=torch.device("cpu"), x0_error=x0_error,
-    )  # fmt: skip
+        _plan(settings, x0_error, (-2, -1)), Exact(), lambda k: torch.randn((COUNT, 1, *SHAPE), generator=source)
+    )
     return draws[:, 0].numpy()
 
 
 def _by_jax(settings: bc.SampleConfig, x0_error: bc.X0Error | None) -> np.ndarray:
     import jax
     import jax.numpy as jnp
-    from blurcore_jax.sampler import noise_of, sample_batch
+    from blurcore_jax.sampler import Network, noise_of, sample_batch
     from flax import nnx
 
     from blurcore.engine import draws_of
@@ -88,10 +92,8 @@ def _by_jax(settings: bc.SampleConfig, x0_error: bc.X0Error | None) -> np.ndarra
             return PROCESS.basis.inverse(gain * PROCESS.basis.forward(z, axes=(1, 2)), axes=(1, 2))
 
     graphdef, params = nnx.split(Exact())
-    draws = sample_batch(
-        bc.RunConfig(train=bc.TrainConfig(prediction="x0")), graphdef, params, noise_of(0, draws_of(settings, range(COUNT))),
-        shape=(COUNT, *SHAPE, 1), settings=settings, x0_error=x0_error,
-    )  # fmt: skip
+    noise = noise_of(0, draws_of(settings, range(COUNT)))
+    draws = sample_batch(_plan(settings, x0_error, (1, 2)), Network(graphdef, params), noise)
     return np.asarray(draws)[..., 0]
 
 

@@ -1,0 +1,149 @@
+"""The plan of sampling: its weights are the core's steps, its memory is bounded, and what is not linear is not taken for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import mpmath
+import numpy as np
+import pytest
+from blurcore_reference import precise
+from blurcore_reference.backend import settings
+
+import blurcore as bc
+from blurcore.engine import Batch, SamplingPlan, plan, walk
+from blurcore.engine.steps import LinearStep, OpenStep
+from blurcore.samplers import LinearStepper
+
+SHAPE = (6, 5, 2)
+AXES = (1, 2)
+SETTINGS: dict[str, dict[str, Any]] = {
+    "ancestral": {},
+    "ddim": {"eta": 0.5},
+    "dpm_solver_pp": {"order": 3, "grid": "log_snr"},
+    "dpm_solver_sde": {},
+    "heun": {},
+    "calibrated": {},
+}
+ERRORS = bc.X0Error(times=(0.0, 0.4, 1.0), values=np.random.default_rng(3).uniform(0.01, 0.5, (3, 6, 5)))
+
+
+def network(z: np.ndarray) -> np.ndarray:
+    return np.tanh(z[:, ::-1]) + 0.2 * z
+
+
+def make(sampler: str, *, prediction: Any = "v", num_steps: int = 11, **more: Any) -> SamplingPlan:
+    config = bc.RunConfig(train=bc.TrainConfig(prediction=prediction))
+    chosen = bc.SampleConfig(sampler=sampler, num_steps=num_steps, **more)  # type: ignore[arg-type]
+    return SamplingPlan(config, chosen, SHAPE, axes=AXES, x0_error=ERRORS if sampler == "calibrated" else None)
+
+
+def walked(made: SamplingPlan, noise: np.ndarray) -> np.ndarray:
+    u = made.first_state(noise[0], np.asarray)
+    return walk(made, u, lambda z, t: network(z), lambda k: noise[k], Batch(), move=np.asarray, show=np.asarray)
+
+
+def stepped(made: SamplingPlan, noise: np.ndarray) -> np.ndarray:
+    """Return the same by the solver's own steps."""
+    process, solver = made.process, made.solver
+    state = solver.start(bc.marginal_for(process, 1.0, noise[0], axes=AXES).sigma * noise[0])
+    for k, (t, s) in enumerate(made.stages, start=1):
+        t, s = float(t), float(s)
+        output = network(process.basis.inverse(state.u, axes=AXES))
+        marginal = bc.marginal_for(process, t, state.u, axes=AXES)
+        prediction = made.objective.predict(marginal, output, state.u, axes=AXES, clip=made.clip)
+        state = solver.step(state, prediction, t, s, noise[k] if solver.uses_noise and s > 0 else None)
+    return process.basis.inverse(state.u, axes=AXES)
+
+
+@pytest.mark.parametrize("clip", ["off", "static"])
+@pytest.mark.parametrize("sampler", SETTINGS)
+def test_weights_are_those_of_the_core_to_float32(monkeypatch: pytest.MonkeyPatch, sampler: str, clip: Any) -> None:
+    monkeypatch.setattr(plan, "_LONGEST", 4)  # steps remember others beyond their block
+    made = make(sampler, clip=clip, **SETTINGS[sampler])
+    noise = np.random.default_rng(0).standard_normal((made.calls + 1, 2, *SHAPE))
+    assert all(isinstance(block.step, LinearStep) for block in made.blocks())
+    np.testing.assert_allclose(walked(made, noise), stepped(made, noise), rtol=0, atol=3e-6)
+
+
+@pytest.mark.parametrize("prediction", ["eps", "v", "x0"])
+def test_weights_of_a_million_steps_are_right_to_seven_digits(prediction: str) -> None:
+    """DDIM, whose weights are differences of nearly equal numbers, against 50 digits."""
+    made = make("ddim", prediction=prediction, num_steps=10**6)
+    process = settings(made.process)
+    with mpmath.workdps(50):
+        for first in (0, 500_032, 999_936):
+            block = made._make(first)
+            (_, terms), *_ = block.step.update
+            rows = block.step.expand(block.values, made.index, SHAPE[:2], 4)
+            weights = {name: rows[place][0, 0, ..., 0] for name, place in terms}
+            t, s = (float(time) for time in made.stages[first])
+            for place in ((0, 0), (0, 1), (3, 2), (5, 4)):
+                lam = precise.eigenvalue("DCT", place, SHAPE[:2])
+                (alpha_t, sigma_t), (alpha_s, sigma_s) = (precise.marginal(process, time, lam) for time in (t, s))
+                for name, expected in ddim(prediction, alpha_t, sigma_t, alpha_s, sigma_s).items():
+                    assert abs(mpmath.mpf(float(weights[name][place])) / expected - 1) < 2e-7
+
+
+def ddim(prediction: str, alpha_t: Any, sigma_t: Any, alpha_s: Any, sigma_s: Any) -> dict[str, Any]:
+    """Return DDIM's weights of the state and of the output."""
+    of_state = {
+        "eps": alpha_s / alpha_t,
+        "x0": sigma_s / sigma_t,
+        "v": (alpha_s * alpha_t + sigma_s * sigma_t) / (alpha_t**2 + sigma_t**2),
+    }[prediction]
+    of_output = {
+        "eps": sigma_s - alpha_s * sigma_t / alpha_t,
+        "x0": alpha_s - sigma_s * alpha_t / sigma_t,
+        "v": (sigma_s * alpha_t - alpha_s * sigma_t) / (alpha_t**2 + sigma_t**2),
+    }[prediction]
+    return {"u": of_state, "output": of_output}
+
+
+def test_what_knows_more_than_eigenvalues_has_whole_grids() -> None:
+    assert make("calibrated").index is None
+    square = SamplingPlan(bc.RunConfig(), bc.SampleConfig(), (16, 16, 1), axes=AXES)
+    assert square.index is not None
+    assert square.index.max() + 1 == len(np.unique(np.add.outer(np.arange(16) ** 2, np.arange(16) ** 2)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bounded(LinearStepper):
+    """Ancestral sampling with a bound on the predicted coefficients."""
+
+    process: bc.Process
+    axes: tuple[int, ...] = AXES
+
+    @property
+    def uses_noise(self) -> bool:
+        return True
+
+    def coefficients(self, t: Any, s: Any, *, shape: tuple[int, ...], like: Any = None) -> Any:
+        return bc.Ancestral(process=self.process, axes=self.axes).coefficients(t, s, shape=shape, like=like)
+
+    def apply(self, coefficients: Any, state: Any, prediction: Any, noise: Any = None) -> Any:
+        bound = prediction._replace(x0=np.tanh(prediction.x0))
+        return super().apply(coefficients, state, bound, noise)
+
+
+def test_step_that_is_not_linear_is_taken_by_its_own_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plan, "solver_of", lambda config, settings, *, axes, x0_error: Bounded(process=config.process))
+    made = make("ancestral")
+    noise = np.random.default_rng(0).standard_normal((12, 2, *SHAPE))
+    assert all(isinstance(block.step, OpenStep) for block in made.blocks())
+    np.testing.assert_allclose(walked(made, noise), stepped(made, noise), rtol=0, atol=3e-6)
+
+
+def test_blocks_beyond_what_is_kept_are_made_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plan, "_LONGEST", 4)
+    made = make("dpm_solver_pp")
+    noise = np.random.default_rng(0).standard_normal((12, 2, *SHAPE))
+    expected = walked(made, noise)
+    assert len(made._kept) == 3
+    monkeypatch.setattr(plan, "_KEPT", 1000)
+    small = make("dpm_solver_pp")
+    np.testing.assert_array_equal(walked(small, noise), expected)
+    assert small.nbytes <= 1000
+    assert len(small._kept) < 3
+    np.testing.assert_array_equal(walked(small, noise), expected)
