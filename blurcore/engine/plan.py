@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from operator import itemgetter
 from typing import Any, NamedTuple, final
 
 import numpy as np
@@ -186,10 +187,7 @@ class SamplingPlan:
     def _make(self, first: int) -> Block:
         last = min(first + self.length, self.calls)
         noisy = self.noisy[first:last]
-        if self._views:
-            step, values = self._linear(first, last, noisy)
-        else:
-            step, values = self._open(first, last, noisy)
+        step, values = (self._linear if self._views else self._open)(first, last, noisy)
         return Block(
             first, step, self.conditions[first:last], noisy, on_arrays(lambda v: np.asarray(v, np.float32), values)
         )
@@ -264,10 +262,9 @@ def walk(
     """
     basis = plan.process.basis
     index = None if plan.index is None else move(plan.index)
-    state = None
+    state = plan.solver.start(u)
     for block in plan.blocks():
-        if state is None:
-            state = block.step.start(plan.solver.start(u))
+        state = block.step.start(state)
         rows = block.step.expand(on_arrays(move, block.values), index, plan.grid, u.ndim)
         conditions = move(np.repeat(block.conditions[:, None], u.shape[0], axis=1))
         for j, noisy in enumerate(block.noisy):
@@ -275,8 +272,7 @@ def walk(
             if batch.watch is not None:
                 batch.watch(k, show(z))
             output = ask(z, conditions[j])
-            row = on_arrays(lambda rows, j=j: rows[j], rows)
-            state = block.step.take(row, state, output, noise(k + 1) if noisy else None, add)
+            state = block.step.take(on_arrays(itemgetter(j), rows), state, output, noise(k + 1) if noisy else None, add)
             batch.step_done(1)
     z = basis.inverse(state.u, axes=plan.axes)
     if batch.watch is not None:

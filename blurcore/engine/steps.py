@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeAlias, final
+from typing import Any, NamedTuple, TypeAlias, cast, final
 
 import numpy as np
 
@@ -211,7 +211,8 @@ def fold(
         return None
     found = {(field, name): rows[:, i] for field, rows in results.items() for i, name in enumerate(inputs)}
     if clips:
-        open_inputs = fold(_Guess(axes), objective, None, marginal, clips=False, check=check)
+        solver = cast("Solver", _Guess(axes))  # as much of one as is asked here
+        open_inputs = fold(solver, objective, None, marginal, clips=False, check=check)
         if open_inputs is None:
             return None
         found |= {(GUESS, name): weight for (_, name), weight in open_inputs.items() if name != "noise"}

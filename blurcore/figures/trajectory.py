@@ -119,7 +119,8 @@ def tell_exact(process: ProcessConfig, data: Dataset, *, num_samples: int, num_s
         u = process.basis.forward(z, axes=_AXES)
         alpha, sigma = bc.marginal_for(process, float(t[0]), u, axes=_AXES)
         marginal = bc.Marginal(alpha=alpha, sigma=np.maximum(sigma, np.float32(_LEAST_SIGMA)))
-        return process.basis.inverse(dataset_denoiser(u, data=known, marginal=marginal), axes=_AXES)
+        x: Array = process.basis.inverse(dataset_denoiser(u, data=known, marginal=marginal), axes=_AXES)
+        return x
 
     u = plan.first_state(noise(0), np.asarray)
     blurred = first_states(fit_prior(config, data), seed, draws_of(settings, range(num_samples)))
