@@ -17,6 +17,7 @@ Bayes' rule gives the posterior in the same exact form:
 
 from __future__ import annotations
 
+import math
 from typing import Any, Generic, NamedTuple
 
 import numpy as np
@@ -282,8 +283,14 @@ def check_markov(process: Process, times: tuple[float, ...], *, shape: tuple[int
     NotMarkovError
         Names the frequency, the interval and the rise.
     """
-    for s, t in zip(times[:-1], times[1:], strict=True):
-        _require_fall(np.asarray(process.difference(t, s, shape=shape).log_snr), s, t, shape)
+    shape, grid = check_shape(shape), np.asarray(times, dtype=np.float64)
+    block = max(1, 2**17 // math.prod(shape))
+    for first in range(0, len(grid) - 1, block):
+        s, t = grid[first : first + block + 1][:-1], grid[first + 1 : first + block + 1]
+        steps = np.asarray(process.difference(t, s, shape=shape).log_snr)
+        if not bool(np.all(steps <= 0)):
+            i = int(np.argmin(np.all(steps <= 0, axis=tuple(range(1, steps.ndim)))))
+            _require_fall(steps[i], float(s[i]), float(t[i]), shape)
 
 
 def log_snr(process: Process, t: Time, *, shape: tuple[int, ...], like: Array | None = None) -> Array:

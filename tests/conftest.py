@@ -14,6 +14,7 @@ import functools
 import importlib
 import os
 import resource
+import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -254,3 +255,13 @@ def process(request: pytest.FixtureRequest) -> bc.Process:
 def noisy_process(request: pytest.FixtureRequest) -> bc.Process:
     """A process with noise, which has a posterior."""
     return CASES[request.param]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def signals_of_a_terminal() -> Iterator[None]:
+    """Answer SIGINT and SIGHUP as in a terminal, in the programs that tests start too: under nohup, or behind &, they are ignored."""
+    numbers = {signal.SIGINT: signal.default_int_handler, getattr(signal, "SIGHUP", None): signal.SIG_DFL}
+    before = {number: signal.signal(number, how) for number, how in numbers.items() if number is not None}
+    yield
+    for number, how in before.items():
+        signal.signal(number, how)

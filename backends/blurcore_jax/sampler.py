@@ -38,6 +38,7 @@ from blurcore.engine import (
 from blurcore.engine.steps import LinearStep, OpenStep, on_arrays
 from blurcore.protocols import RunNetwork, Watcher
 from blurcore.runs import newest_checkpoint, read_config
+from blurcore.runs.checkpoint import SAMPLING
 from blurcore.runs.progress import SamplingProgress
 from blurcore_jax.devices import gather, make_mesh, pick_devices, processes, put, split, whole
 from blurcore_jax.layout import from_layout
@@ -296,8 +297,8 @@ def abstract_model(config: RunConfig, image_shape: tuple[int, ...]) -> tuple[Any
     return nnx.split(nnx.eval_shape(lambda: build_model(config, image_shape, nnx.Rngs(0))))
 
 
-def load_run(folder: StrPath) -> tuple[RunConfig, Any, Any, tuple[int, ...], Prior | None]:
-    """Return a run's configuration, its network with the averaged weights (on the host), the data's shape, and its prior.
+def load_run(folder: StrPath) -> tuple[RunConfig, Any, Any, tuple[int, ...], Prior | None, int]:
+    """Return a run's configuration, its network with the averaged weights (on the host), the data's shape, its prior and its step.
 
     Raises
     ------
@@ -305,12 +306,12 @@ def load_run(folder: StrPath) -> tuple[RunConfig, Any, Any, tuple[int, ...], Pri
         The folder holds no run, no complete checkpoint, or one that does not fit the configuration.
     """
     config = read_config(Path(folder) / "config.toml")
-    checkpoint = newest_checkpoint(folder)
+    checkpoint = newest_checkpoint(folder, groups=SAMPLING)
     image_shape = tuple(checkpoint.state["image_shape"])
     graphdef, shapes = abstract_model(config, image_shape)
     params = from_layout(shapes, checkpoint.groups["ema"], what="averaged weights")
     prior = restore_prior(config.process, image_shape[:-1], checkpoint.groups.get("prior"))
-    return config, graphdef, params, image_shape, prior
+    return config, graphdef, params, image_shape, prior, checkpoint.step
 
 
 def sample_run(
@@ -348,7 +349,7 @@ def sample_run(
     """
     with processes():
         devices = pick_devices(device)
-        config, graphdef, params, image_shape, prior = load_run(folder)
+        config, graphdef, params, image_shape, prior, _ = load_run(folder)
         x0_error = read_calibration(folder) if settings.sampler == "calibrated" else None
         plan = SamplingPlan(config, settings, image_shape, axes=grid_axes(image_shape), x0_error=x0_error)
         network = Network(graphdef, params)
@@ -370,7 +371,7 @@ def run_network(folder: StrPath, *, device: str = "auto") -> RunNetwork:
         As :func:`sample_run`.
     """
     where = next(d for d in pick_devices(device) if d.process_index == jax.process_index())
-    config, graphdef, params, image_shape, _ = load_run(folder)
+    config, graphdef, params, image_shape, _, step = load_run(folder)
     params = jax.device_put(params, where)
 
     @jax.jit
@@ -392,4 +393,4 @@ def run_network(folder: StrPath, *, device: str = "auto") -> RunNetwork:
         found = product(params, np.asarray(z, np.float32), of_time(t), np.asarray(v, np.float32))
         return np.asarray(found[0]), np.asarray(found[1])
 
-    return RunNetwork(config, image_shape, newest_checkpoint(folder).step, call, vjp)
+    return RunNetwork(config, image_shape, step, call, vjp)

@@ -33,6 +33,7 @@ from blurcore.engine import (
 )
 from blurcore.protocols import RunNetwork, Watcher
 from blurcore.runs import newest_checkpoint, read_config
+from blurcore.runs.checkpoint import SAMPLING
 from blurcore.runs.progress import SamplingProgress
 from blurcore_torch.devices import memory_format
 from blurcore_torch.distributed import joined, own_device, processes
@@ -222,8 +223,8 @@ def _guided(
     return plain if guidance in (0.0, 1.0) else guided
 
 
-def load_run(folder: StrPath, device: torch.device) -> tuple[RunConfig, nn.Module, tuple[int, ...], Prior | None]:
-    """Return a run's configuration, its network with the averaged weights, the data's shape (*grid, C), and its prior.
+def load_run(folder: StrPath, device: torch.device) -> tuple[RunConfig, nn.Module, tuple[int, ...], Prior | None, int]:
+    """Return a run's configuration, its network with the averaged weights, the data's shape (*grid, C), its prior and its step.
 
     Raises
     ------
@@ -234,7 +235,7 @@ def load_run(folder: StrPath, device: torch.device) -> tuple[RunConfig, nn.Modul
     from blurcore_torch.trainer import build_model
 
     config = read_config(Path(folder) / "config.toml")
-    checkpoint = newest_checkpoint(folder)
+    checkpoint = newest_checkpoint(folder, groups=SAMPLING)
     image_shape = tuple(checkpoint.state["image_shape"])
     model = build_model(config, image_shape)
     load_module(model, checkpoint.groups["ema"], what="averaged weights")
@@ -244,6 +245,7 @@ def load_run(folder: StrPath, device: torch.device) -> tuple[RunConfig, nn.Modul
         model.to(device, memory_format=memory_format(device, len(image_shape) - 1)).eval(),
         image_shape,
         prior,
+        checkpoint.step,
     )
 
 
@@ -282,7 +284,7 @@ def sample_run(
     """
     with processes(device):
         where = own_device(device)
-        config, network, image_shape, prior = load_run(folder, where)
+        config, network, image_shape, prior, _ = load_run(folder, where)
         x0_error = read_calibration(folder) if settings.sampler == "calibrated" else None
         plan = SamplingPlan(config, settings, image_shape, axes=grid_axes(image_shape), x0_error=x0_error)
         draws = sample(plan, network, prior=prior, device=where, progress=progress, watch=watch)
@@ -303,7 +305,7 @@ def run_network(folder: StrPath, *, device: str = "auto") -> RunNetwork:
         As :func:`sample_run`.
     """
     where = own_device(device)
-    config, network, image_shape, _ = load_run(folder, where)
+    config, network, image_shape, _, step = load_run(folder, where)
 
     network.requires_grad_(False)
 
@@ -326,4 +328,4 @@ def run_network(folder: StrPath, *, device: str = "auto") -> RunNetwork:
         (product,) = torch.autograd.grad(output, x, tensor(v))
         return output.detach().cpu().numpy(), product.cpu().numpy()
 
-    return RunNetwork(config, image_shape, newest_checkpoint(folder).step, call, vjp)
+    return RunNetwork(config, image_shape, step, call, vjp)

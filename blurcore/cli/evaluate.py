@@ -84,7 +84,9 @@ def _likelihood(args: argparse.Namespace, rest: list[str]) -> int:
     backend = machinery_of(args.run, args.backend)
     with backend.processes(args.device) as team:
         network = backend.network(args.run, device=args.device)
-        prior = restore_prior(config.process, network.image_shape[:-1], newest_checkpoint(args.run).groups.get("prior"))
+        prior = restore_prior(
+            config.process, network.image_shape[:-1], newest_checkpoint(args.run, groups=("prior",)).groups.get("prior")
+        )
         terms = evaluate(network, images, settings, prior=prior, processes=team, progress=team.rank == 0)
         if team.rank == 0:
             print(

@@ -69,7 +69,7 @@ def compare_run(args: argparse.Namespace, rest: list[str]) -> int:
     with backend.processes(args.device) as team:
         samples = backend.sample(args.run, settings, device=args.device)
         if team.rank == 0:
-            step = newest_checkpoint(args.run).step
+            step = newest_checkpoint(args.run, groups=()).step
             print(f"samples: {len(samples.images)} of step {step} ({settings.sampler}, {settings.num_steps} steps)")
             images = _finite(samples, args, metrics, (len(reference), dim))
             print(f"reference: {len(reference)} images ({data.name}, {split})")

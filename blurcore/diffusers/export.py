@@ -19,7 +19,7 @@ from blurcore.diffusers.scheduler import BlurringScheduler
 from blurcore.engine.priors import BlurredData, restore_prior
 from blurcore.errors import ConfigError
 from blurcore.processes import ColdDiffusion, HeatDissipation
-from blurcore.runs.checkpoint import Arrays, newest_checkpoint, require_same_arrays
+from blurcore.runs.checkpoint import SAMPLING, Arrays, newest_checkpoint, require_same_arrays
 from blurcore.runs.config import read_config
 from blurcore.runs.hub import refuse_full, write_card, write_whole
 from blurcore.serial import to_dict
@@ -90,7 +90,7 @@ def pipeline_of(run: StrPath) -> DiffusionPipeline:
             "process must have noise for --to diffusers, whose schedulers are Gaussian; cold diffusion has none: take --to hub-folder,"
             " from which `blurcore sample` draws"
         )
-    checkpoint = newest_checkpoint(run)
+    checkpoint = newest_checkpoint(run, groups=SAMPLING)
     shape = checkpoint.state["image_shape"]
     steps = _train_steps(config)
     network = _network(config, shape, checkpoint.groups["ema"], steps)

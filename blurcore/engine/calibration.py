@@ -191,7 +191,7 @@ def read_calibration(folder: StrPath) -> X0Error:
         step = int(about["step"])
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as problem:
         raise CheckpointError(f"the calibration {path} cannot be read: {problem}") from None
-    newest = newest_checkpoint(folder).step
+    newest = newest_checkpoint(folder, groups=()).step
     if step != newest:
         raise ConfigError(
             f"{path} was measured at step {step}, the run is at step {newest}: blurcore calibrate {folder}"

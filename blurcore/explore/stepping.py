@@ -69,7 +69,7 @@ class Stepper:
     def __init__(self, folder: StrPath, backend: Machinery, *, device: str = "auto") -> None:
         self.folder, self.backend, self.device = Path(folder), backend, device
         self.config = read_config(self.folder / "config.toml")
-        checkpoint = newest_checkpoint(self.folder)
+        checkpoint = newest_checkpoint(self.folder, groups=())
         self.step, self.image_shape = checkpoint.step, tuple(checkpoint.state["image_shape"])
         self._samples: dict[int, Sample] = {}
         self._lock = threading.Lock()

@@ -32,6 +32,8 @@ from blurcore.runs.shards import INDEX, adopt_shards, check_shards
 
 FORMAT = 1
 GROUPS = ("model", "ema", "optimizer")
+SAMPLING = ("ema", "prior")
+"""The groups that sampling reads: the averaged weights, and what it starts from beside noise, if there is such a thing."""
 """Groups of arrays that every checkpoint has; all of their arrays are float32."""
 MOMENTS = ("exp_avg", "exp_avg_sq")
 """Adam's two moments of a parameter, under PyTorch's names, which are those of the checkpoint: "PARAMETER/exp_avg"."""
@@ -190,13 +192,15 @@ def set_aside_after(folder: Path, step: int) -> None:
             _log.warning("%s is damaged and has been renamed to %s", path, damaged.name)
 
 
-def load_checkpoint(path: StrPath, *, reader: str | None = None) -> Checkpoint:
-    """Read a checkpoint after comparing every file with the manifest.
+def load_checkpoint(path: StrPath, *, groups: tuple[str, ...] | None = None, reader: str | None = None) -> Checkpoint:
+    """Read a checkpoint after comparing every file that is read with the manifest.
 
     Parameters
     ----------
     path
         The checkpoint's folder.
+    groups
+        Which groups to read, of those that there are; the others are neither read nor hashed. None: all. Shards are read whole.
     reader
         A backend that reads its own shards: if it wrote this checkpoint's, their groups are left out, and `shards` is set.
         All other shards are put together here, by the backend that wrote them.
@@ -210,22 +214,29 @@ def load_checkpoint(path: StrPath, *, reader: str | None = None) -> Checkpoint:
         The backend that wrote the shards cannot be imported.
     """
     path = Path(path)
-    manifest, state = _check_files(path)
-    files = [path / name for name in manifest if name.endswith(".safetensors")]
-    groups = {file.stem: _read_arrays(file) for file in files}
-    checkpoint = Checkpoint(step=state["step"], groups=groups, state=state)
-    if INDEX not in manifest:
+    manifest, state = _check_files(path, groups)
+    files = [path / name for name in manifest if name.endswith(".safetensors") and _is_wanted(name, groups)]
+    found = {file.stem: _read_arrays(file) for file in files}
+    checkpoint = Checkpoint(step=state["step"], groups=found, state=state)
+    if INDEX not in manifest or groups == ():
         return checkpoint
     shards = check_shards(path)
     if state["backend"] == reader:
         return checkpoint._replace(shards=shards)
-    return checkpoint._replace(groups=_read_shards(shards, state["backend"]) | groups)
+    return checkpoint._replace(groups=_read_shards(shards, state["backend"]) | found)
 
 
-def _check_files(path: Path) -> tuple[dict[str, dict[str, Any]], dict[str, Any]]:
+def _is_wanted(name: str, groups: tuple[str, ...] | None) -> bool:
+    """Whether a file is read for some groups: those of other groups are not."""
+    return groups is None or not name.endswith(".safetensors") or name.removesuffix(".safetensors") in groups
+
+
+def _check_files(path: Path, groups: tuple[str, ...] | None = None) -> tuple[dict[str, dict[str, Any]], dict[str, Any]]:
     """Return manifest and state of a checkpoint whose files are those of its manifest; errors as for :func:`load_checkpoint`."""
     manifest = _read_manifest(path)
     for name, entry in manifest.items():
+        if not _is_wanted(name, groups):
+            continue
         file = path / name
         try:
             size, digest = file.stat().st_size, _sha256(file)
@@ -376,15 +387,17 @@ def _misfits(shapes: Mapping[str, tuple[int, ...]], arrays: Arrays) -> list[str]
     return problems
 
 
-def newest_checkpoint(folder: StrPath, *, reader: str | None = None) -> Checkpoint:
+def newest_checkpoint(
+    folder: StrPath, *, groups: tuple[str, ...] | None = None, reader: str | None = None
+) -> Checkpoint:
     """Read the newest checkpoint of a run that is complete and undamaged; say so where a newer one is not.
 
     Parameters
     ----------
     folder
         The run folder.
-    reader
-        As for :func:`load_checkpoint`.
+    groups, reader
+        As for :func:`load_checkpoint`. What is not read may be damaged unseen.
 
     Raises
     ------
@@ -394,7 +407,7 @@ def newest_checkpoint(folder: StrPath, *, reader: str | None = None) -> Checkpoi
     problems: list[str] = []
     for path in reversed(complete_checkpoints(folder)):
         try:
-            checkpoint = load_checkpoint(path, reader=reader)
+            checkpoint = load_checkpoint(path, groups=groups, reader=reader)
         except CheckpointError as error:
             problems.append(str(error))
             continue
@@ -407,7 +420,7 @@ def newest_checkpoint(folder: StrPath, *, reader: str | None = None) -> Checkpoi
 
 
 def newest_identity(folder: StrPath) -> dict[str, Any]:
-    """Return "step" and "checkpoint", a hash of all files, of what :func:`newest_checkpoint` reads; no array is read for it.
+    """Return "step" and "checkpoint", a hash of all files, of what sampling reads; no array is read for it.
 
     Raises
     ------
@@ -416,6 +429,6 @@ def newest_identity(folder: StrPath) -> dict[str, Any]:
     """
     for path in complete_checkpoints(folder)[::-1]:
         with suppress(CheckpointError):  # who reads it says what is wrong with it
-            step = _check_files(path)[1]["step"]
+            step = _check_files(path, SAMPLING)[1]["step"]
             return {"step": step, "checkpoint": _sha256(path / "manifest.json")[:16]}
     raise CheckpointError(f"the run {folder} has no checkpoint to load")

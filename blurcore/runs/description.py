@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,6 @@ from typing import Any
 
 from blurcore._typing import StrPath
 from blurcore.config import RunConfig
-from blurcore.errors import CheckpointError
 from blurcore.runs.checkpoint import complete_checkpoints, read_json
 from blurcore.runs.config import read_config
 from blurcore.runs.folder import read_metrics
@@ -53,7 +53,7 @@ def describe_run(folder: StrPath) -> dict[str, Any]:
     return {
         "run": str(folder),
         **{name: settings[name] for name in ("process", "data", "model", "train", "sample", "seed")},
-        "parameters": _count_parameters(checkpoints[-1] / "ema.safetensors") if checkpoints else None,
+        "parameters": _count_parameters([path / "ema.safetensors" for path in checkpoints]),
         "image_shape": state.get("image_shape"),
         "images": images if isinstance(images := state.get("images"), int) else None,
         "left_out": _counts(state.get("left_out")),
@@ -93,23 +93,15 @@ def without_paths(config: RunConfig) -> RunConfig:
     return replace(config, data=replace(config.data, path=Path(config.data.path).name))
 
 
-def _count_parameters(file: Path) -> int | None:
-    """Return how many numbers a file of weights holds, from its header alone."""
+def _count_parameters(files: list[Path]) -> int | None:
+    """Return how many numbers the newest of these files that can be read holds, from its header alone; None if none can."""
     from safetensors import SafetensorError, safe_open
 
-    if not file.is_file():
-        return None
-    total = 0
-    try:
-        with safe_open(file, framework="numpy") as weights:
-            for name in weights.keys():  # noqa: SIM118 (no mapping)
-                size = 1
-                for n in weights.get_slice(name).get_shape():
-                    size *= n
-                total += size
-    except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"the checkpoint file {file} cannot be read: {error}") from None
-    return total
+    for file in reversed(files):
+        with suppress(OSError, SafetensorError), safe_open(file, framework="numpy") as weights:
+            names = weights.keys()
+            return sum(int(math.prod(weights.get_slice(name).get_shape())) for name in names)
+    return None
 
 
 def _counts(value: Any) -> dict[str, int] | None:

@@ -11,7 +11,7 @@ from typing import Any
 from blurcore._typing import StrPath
 from blurcore.errors import ConfigError, OutputError
 from blurcore.runs.card import PICTURE, model_card
-from blurcore.runs.checkpoint import Checkpoint, newest_checkpoint, save_checkpoint
+from blurcore.runs.checkpoint import SAMPLING, Checkpoint, newest_checkpoint, save_checkpoint
 from blurcore.runs.config import read_config, write_config
 from blurcore.runs.description import describe_run, pictures, read_evaluation, without_paths
 from blurcore.runs.files import PARTIAL, is_occupied
@@ -58,11 +58,11 @@ def export_hub_folder(run: StrPath, out: StrPath, *, license_id: str = "unknown"
     run, out = Path(run), Path(out)
     config = read_config(run / "config.toml")
     refuse_full(out)
-    checkpoint = newest_checkpoint(run)
+    checkpoint = newest_checkpoint(run, groups=SAMPLING)
 
     def write(folder: Path) -> None:
         write_config(without_paths(config), folder / "config.toml")
-        kept = {name: arrays for name, arrays in checkpoint.groups.items() if name not in ("model", "optimizer")}
+        kept = {name: checkpoint.groups[name] for name in SAMPLING if name in checkpoint.groups}
         groups = {"model": {}, "optimizer": {}, **kept}  # a run that goes on needs them, a sampler does not
         save_checkpoint(folder, Checkpoint(checkpoint.step, groups, checkpoint.state), keep=1)
         for path in (run / "metrics.jsonl", *run.glob("calibration.*")):

@@ -389,7 +389,7 @@ class TestRefusals:
     def test_damaged_newest_checkpoint_is_left_aside(self, tmp_path, caplog):
         pytest.importorskip("huggingface_hub")
         run = make_run(tmp_path / "run")
-        (run / "checkpoints" / "step-00000006" / "model.safetensors").write_bytes(b"")
+        (run / "checkpoints" / "step-00000006" / "ema.safetensors").write_bytes(b"")
         assert main(["export", str(run), "--to", "hub-folder", "--out", str(tmp_path / "out")]) == 0
         assert newest_checkpoint(tmp_path / "out").step == 3
         assert "falling back to the checkpoint of step 3" in caplog.text

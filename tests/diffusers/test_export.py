@@ -88,7 +88,7 @@ def by_blurcore(run: Path, noise: Any, states: np.ndarray | None, labels: np.nda
     from blurcore.data.values import SCALES
     from blurcore.engine import Batch, SamplingPlan, clip_of
 
-    config, network, shape, _ = load_run(run, torch.device("cpu"))
+    config, network, shape, *_ = load_run(run, torch.device("cpu"))
     axes = tuple(range(1 - len(shape), 0))
     plan = SamplingPlan(config, config.sample, shape, axes=axes)
     x = sample_batch(

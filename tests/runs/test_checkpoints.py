@@ -274,3 +274,21 @@ def test_file_is_replaced_and_not_written_over(tmp_path: Path) -> None:
     os.link(file, other)
     replace_text(file, "new")
     assert (file.read_text(encoding="utf-8"), other.read_text(encoding="utf-8")) == ("new", "old")
+
+
+def test_groups_that_are_not_asked_for_are_neither_read_nor_hashed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_checkpoint(tmp_path, made(4), keep=1)
+    (path,) = complete_checkpoints(tmp_path)
+    for name in ("model", "optimizer"):
+        (path / f"{name}.safetensors").write_bytes(b"damaged")
+    opened: list[str] = []
+    real = Path.open
+    monkeypatch.setattr(Path, "open", lambda file, *a, **k: (opened.append(file.name), real(file, *a, **k))[1])
+    found = newest_checkpoint(tmp_path, groups=("ema", "prior"))
+    assert set(found.groups) == {"ema"}
+    assert not {"model.safetensors", "optimizer.safetensors"} & set(opened)
+    assert newest_checkpoint(tmp_path, groups=()).groups == {}
+    with pytest.raises(CheckpointError, match=r"model\.safetensors has 7 bytes"):
+        load_checkpoint(path)
