@@ -94,13 +94,25 @@ def without_paths(config: RunConfig) -> RunConfig:
 
 
 def _count_parameters(files: list[Path]) -> int | None:
-    """Return how many numbers the newest of these files that can be read holds, from its header alone; None if none can."""
+    """Return how many numbers the newest of these files that can be read holds, from its header alone; None if there is none.
+
+    Raises
+    ------
+    CheckpointError
+        There are some, and none can be read.
+    """
     from safetensors import SafetensorError, safe_open
 
-    for file in reversed(files):
-        with suppress(OSError, SafetensorError), safe_open(file, framework="numpy") as weights:
-            names = weights.keys()
-            return sum(int(math.prod(weights.get_slice(name).get_shape())) for name in names)
+    problem = None
+    for file in filter(Path.is_file, reversed(files)):
+        try:
+            with safe_open(file, framework="numpy") as weights:
+                names = weights.keys()
+                return sum(int(math.prod(weights.get_slice(name).get_shape())) for name in names)
+        except (OSError, SafetensorError) as error:
+            problem = problem or f"the checkpoint file {file} cannot be read: {error}"
+    if problem is not None:
+        raise CheckpointError(problem)
     return None
 
 
