@@ -11,6 +11,7 @@ from typing import Any
 
 from blurcore._typing import StrPath
 from blurcore.config import RunConfig
+from blurcore.errors import CheckpointError
 from blurcore.runs.checkpoint import complete_checkpoints, read_json
 from blurcore.runs.config import read_config
 from blurcore.runs.folder import read_metrics
