@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 from contextlib import suppress
 from dataclasses import replace
@@ -17,6 +18,8 @@ from blurcore.runs.config import read_config
 from blurcore.runs.folder import read_metrics
 from blurcore.runs.origin import trained_with
 from blurcore.serial import to_dict
+
+_log = logging.getLogger(__name__)
 
 
 def describe_run(folder: StrPath) -> dict[str, Any]:
@@ -109,7 +112,10 @@ def _count_parameters(files: list[Path]) -> int | None:
         try:
             with safe_open(file, framework="numpy") as weights:
                 names = weights.keys()
-                return sum(int(math.prod(weights.get_slice(name).get_shape())) for name in names)
+                count = sum(int(math.prod(weights.get_slice(name).get_shape())) for name in names)
+            if problem is not None:
+                _log.warning("%s; the parameters are those of %s", problem, file.parent.name)
+            return count
         except (OSError, SafetensorError) as error:
             problem = problem or f"the checkpoint file {file} cannot be read: {error}"
     if problem is not None:

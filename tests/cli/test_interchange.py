@@ -149,11 +149,16 @@ class TestInfo:
         assert "checkpoints  none" in out
         assert "loss         none yet" in out
 
-    def test_what_is_no_run_or_is_damaged_is_named(self, tmp_path, capsys):
+    def test_what_is_no_run_or_is_damaged_is_named(self, tmp_path, capsys, caplog):
         assert "cannot read the configuration" in refused(capsys, "info", tmp_path)
         run = make_run(tmp_path / "run")
         state, weights = (run / "checkpoints" / "step-00000006" / name for name in ("state.json", "ema.safetensors"))
         weights.write_bytes(b"nothing")
+        assert main(["info", str(run)]) == 0
+        assert "ema.safetensors cannot be read" in caplog.text
+        assert "the parameters are those of step-00000003" in caplog.text
+        capsys.readouterr()
+        (run / "checkpoints" / "step-00000003" / "ema.safetensors").write_bytes(b"nothing")
         assert "ema.safetensors cannot be read" in refused(capsys, "info", run, code=1)
         for text in ("{", "[]"):
             state.write_text(text)
