@@ -1,4 +1,4 @@
-"""Sphinx: the pages of this folder, the README, and the reference from the docstrings.
+"""Sphinx: the pages of this folder, and the reference from the docstrings.
 
 Code cells of pages and notebooks are run in the build, each in a folder of its own; an exception in one fails it.
 """

@@ -28,9 +28,9 @@ class Samples(NamedTuple):
     """Samples as pixels, and which of them are finite: the pixels of one that is not mean nothing."""
 
     images: npt.NDArray[np.uint8]
-    """(n, *grid, C)."""
+    """``(n, *grid, C)``."""
     finite: npt.NDArray[np.bool_]
-    """(n,)."""
+    """``(n,)``."""
 
     @property
     def lost(self) -> str:

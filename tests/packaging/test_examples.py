@@ -23,18 +23,9 @@ def test_readme_torch_example_trains_and_samples() -> None:
     def network(z, t):  # type: ignore[no-untyped-def]
         return layer(z) + t.view(-1, 1, 1, 1)
 
-    before = layer.weight.detach().clone()
-    names["training_step"](network, torch.optim.SGD(layer.parameters(), lr=0.1), torch.zeros(4, 1, 8, 12))
-    assert not torch.equal(before, layer.weight)
+    names["loss"](network, torch.zeros(4, 1, 8, 12)).backward()
+    assert layer.weight.grad.abs().sum() > 0
     assert names["sample"](network, (2, 1, 8, 12), num_steps=3).shape == (2, 1, 8, 12)
-
-
-def test_readme_jax_example_differentiates() -> None:
-    jax = pytest.importorskip("jax")
-    names: dict = {"network": lambda params, z, t: params * z + t[:, None, None, None]}
-    exec(compile(BLOCKS[1], "README.md", "exec"), names)
-    gradient = jax.grad(names["loss"])(0.5, jax.random.key(0), jax.numpy.zeros((4, 8, 12, 1)))
-    assert float(abs(gradient)) > 0
 
 
 @pytest.mark.parametrize(
