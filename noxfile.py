@@ -101,7 +101,7 @@ def tools(session: nox.Session, *names: str) -> None:
 
 def pytest(session: nox.Session, cell: str, *arguments: str, python: str = "python", **env: str) -> None:
     """Run pytest on all cores and leave the report of this cell; arguments after -- narrow it."""
-    report = ("-p", "blurcore.testing.report", "--report", str(REPORTS / f"{cell}.json"))
+    report = ("-p", "blurcore.testing.matrix_report", "--report", str(REPORTS / f"{cell}.json"))
     session.run(python, "-m", "pytest", *report, "-n", WORKERS, *arguments, *session.posargs, env=env, external=True)
 
 
@@ -236,9 +236,20 @@ def demo(session: nox.Session) -> None:
 
 # In this order; `samplers` asks for a trained run, the other modules of the folder are shared by these.
 BENCHMARKS = (
-    "startup", "choice", "transforms", "process", "throughput", "backends", "ranks", "profiles", "growth", "drift", "memory",
+    "startup",
+    "choice",
+    "transforms",
+    "process",
+    "overhead",
+    "throughput",
+    "backends",
+    "ranks",
+    "profiles",
+    "growth",
+    "drift",
+    "memory",
     "checkpoints",
-)  # fmt: skip
+)
 
 
 @nox.session(tags=["full", "weekly"])
@@ -252,6 +263,13 @@ def bench(session: nox.Session) -> None:
     for name in session.posargs or BENCHMARKS:
         session.run("python", f"benchmarks/{name}.py", "benchmarks/results")
     session.run("python", "benchmarks/page.py")
+
+
+@nox.session
+def evidence(session: nox.Session) -> None:
+    """Go on with the list of benchmarks/evidence/PROTOCOL.md, as what follows -- says; it may be stopped at any moment."""
+    install(session, "torch")
+    session.run("python", "-m", "benchmarks.evidence", *session.posargs, env={"OMP_NUM_THREADS": "1"})
 
 
 @nox.session(tags=["full"])

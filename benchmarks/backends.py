@@ -26,7 +26,7 @@ from blurcore.cli.demo import demo_config
 from blurcore.engine import Trainer
 
 SHAPE = (28, 28, 1)
-SAMPLES = bc.SampleConfig(num_samples=64, num_steps=10, batch_size=64)
+SAMPLES = bc.SampleConfig(times=bc.Uniform(num_steps=10), num_samples=64, batch_size=64)
 
 
 def first_call(call: Callable[[], Any]) -> float:
@@ -56,10 +56,14 @@ def main() -> None:
             result = compare(a, b, pairs=pairs)
             rows.append(
                 {
-                    "what": what, "precision": precision, "jax ms": 1e3 * result.ours, "torch ms": 1e3 * result.peer,
-                    "ratio": result.ratio, "jax compiles s": first - result.ours,
+                    "what": what,
+                    "precision": precision,
+                    "jax ms": 1e3 * result.ours,
+                    "torch ms": 1e3 * result.peer,
+                    "ratio": result.ratio,
+                    "jax compiles s": first - result.ours,
                 }
-            )  # fmt: skip
+            )
     print(f"JAX {jax.__version__} on {jax.default_backend()}, PyTorch {torch.__version__}")
     report("backends", rows, output_folder())
 

@@ -1,6 +1,6 @@
 """A product with the cosine matrix against an FFT, by length of the axis: `python benchmarks/choice.py [FOLDER]`.
 
-What `blurcore/_choice.py` decides by. Two axes of N each, float32, about 400,000 numbers, both ways by our own code; for
+What `blurcore/choice.py` decides by. Two axes of N each, float32, about 400,000 numbers, both ways by our own code; for
 NumPy the FFT is SciPy's.
 """
 
@@ -19,7 +19,7 @@ from paired import compare, output_folder, report
 from transforms import jax_gradient, torch_gradient
 
 import blurcore as bc
-from blurcore import _choice
+from blurcore._arrays import choice
 
 SIZES = (16, 32, 48, 64, 96, 97, 127, 128, 192, 256, 384, 512, 768, 1024)
 BASIS = bc.DCT()
@@ -29,8 +29,8 @@ BASIS = bc.DCT()
 def longest_product(n: int) -> Iterator[None]:
     """Send axes longer than n to an FFT, whatever the library."""
     with (
-        patch.object(_choice, "LONGEST_PRODUCT", dict.fromkeys(_choice.LONGEST_PRODUCT, n)),
-        patch.object(_choice, "FEW_NUMBERS", 0),
+        patch.object(choice, "LONGEST_PRODUCT", dict.fromkeys(choice.LONGEST_PRODUCT, n)),
+        patch.object(choice, "FEW_NUMBERS", 0),
     ):
         yield
 
@@ -89,10 +89,14 @@ def main() -> None:
                 result = compare(*ways(make), pairs=9)
                 rows.append(
                     {
-                        "library": library, "N": n, "what": what, "product ms": 1e3 * result.ours, "fft ms": 1e3 * result.peer,
+                        "library": library,
+                        "N": n,
+                        "what": what,
+                        "product ms": 1e3 * result.ours,
+                        "fft ms": 1e3 * result.peer,
                         "product / fft": result.ratio,
                     }
-                )  # fmt: skip
+                )
     report("choice", rows, output_folder())
 
 

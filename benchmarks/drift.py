@@ -53,8 +53,10 @@ def mixture(make: Callable[[np.ndarray], Any]) -> Predict:
     lam = bc.DCT().eigenvalues(SHAPE[2:])[None]
     means, weights = np.random.default_rng(1).standard_normal((2, *lam.shape)) / (1 + 10 * lam), np.ones(2)
     known = {
-        "weights": make(weights), "means": make(means), "variances": make(np.stack([0.01 / (lam + 0.01), 0.02 / (lam + 0.1)])),
-    }  # fmt: skip
+        "weights": make(weights),
+        "means": make(means),
+        "variances": make(np.stack([0.01 / (lam + 0.01), 0.02 / (lam + 0.1)])),
+    }
 
     def predict(process: bc.Process, u: Any, t: float) -> bc.Prediction[Any]:
         m = bc.marginal_for(process, t, u)
@@ -99,10 +101,15 @@ def main() -> None:
                 error, size = single - double, float(np.sqrt(np.mean(double**2)))
                 rows.append(
                     {
-                        "run": name, "library": library, "denoiser": denoiser, "steps": STEPS, "size": size,
-                        "drift": float(np.sqrt(np.mean(error**2))) / size, "worst pixel": float(np.abs(error).max()) / size,
+                        "run": name,
+                        "library": library,
+                        "denoiser": denoiser,
+                        "steps": STEPS,
+                        "size": size,
+                        "drift": float(np.sqrt(np.mean(error**2))) / size,
+                        "worst pixel": float(np.abs(error).max()) / size,
                     }
-                )  # fmt: skip
+                )
     report("drift", rows, output_folder())
 
 

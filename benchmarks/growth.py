@@ -93,8 +93,10 @@ def exponent(line: dict[int, float]) -> float:
 def main() -> None:
     """Measure, print, draw, write."""
     what = {
-        "N, side of the image": against_size(), "batch": against_batch(), "number of steps": against_steps(),
-    }  # fmt: skip
+        "N, side of the image": against_size(),
+        "batch": against_batch(),
+        "number of steps": against_steps(),
+    }
     figure, rows = new_figure(11, 3.6), []
     for axes, (against, lines) in zip(figure.subplots(1, 3), what.items(), strict=True):
         for name, line in lines.items():
@@ -103,10 +105,15 @@ def main() -> None:
             first, *_, last = line
             rows.append(
                 {
-                    "against": against, "library": name, "from": first, "to": last, "first ms": 1e3 * line[first],
-                    "last ms": 1e3 * line[last], "exponent": slope,
+                    "against": against,
+                    "library": name,
+                    "from": first,
+                    "to": last,
+                    "first ms": 1e3 * line[first],
+                    "last ms": 1e3 * line[last],
+                    "exponent": slope,
                 }
-            )  # fmt: skip
+            )
         axes.set_xlabel(against)
         axes.set_ylabel("ms")
         axes.legend(title="exponent", frameon=False)

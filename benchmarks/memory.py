@@ -22,7 +22,7 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "diffusers": ("diffusers", {}),
     "diffusers, gradient checkpointing": ("diffusers", {"checkpointing": True}),
     "denoising-diffusion-pytorch, our levels": ("denoising-diffusion-pytorch", {}),
-}  # fmt: skip
+}
 SAMPLING = ("blurcore", "diffusers", "denoising-diffusion-pytorch, our levels")
 MIB = 2**20
 
@@ -52,13 +52,20 @@ def child(what: str, case: str) -> None:
 def measure(what: str, case: str) -> dict[str, Any]:
     """Return a row."""
     run = subprocess.run(
-        [sys.executable, __file__, "--child", what, case], cwd=Path(__file__).parent, capture_output=True, text=True, check=True
-    )  # fmt: skip
+        [sys.executable, __file__, "--child", what, case],
+        cwd=Path(__file__).parent,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     said = json.loads(run.stdout.splitlines()[-1])
     return {
-        "what": what, "case": case, "peak MiB": said["after"] / MIB, "beyond the idle process MiB": (said["after"] - said["before"]) / MIB,
+        "what": what,
+        "case": case,
+        "peak MiB": said["after"] / MIB,
+        "beyond the idle process MiB": (said["after"] - said["before"]) / MIB,
         "seconds": said["seconds"],
-    }  # fmt: skip
+    }
 
 
 def main() -> None:

@@ -62,7 +62,7 @@ def ours(device: torch.device, **train: Any) -> Contender:
     trainer = Trainer(config, SHAPE, device)
 
     def draw(count: int, steps: int) -> torch.Tensor:
-        settings = bc.SampleConfig(num_samples=count, num_steps=steps, batch_size=count)
+        settings = bc.SampleConfig(times=bc.Uniform(num_steps=steps), num_samples=count, batch_size=count)
         plan = SamplingPlan(config, settings, SHAPE, axes=(-2, -1))
         return sample(plan, trainer.ema, prior=None, device=device, progress=False)
 
@@ -73,11 +73,18 @@ def diffusers_unet(device: torch.device, *, checkpointing: bool = False, precisi
     from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel
 
     model = UNet2DModel(
-        sample_size=32, in_channels=3, out_channels=3, block_out_channels=(128, 256, 256, 256), layers_per_block=2,
+        sample_size=32,
+        in_channels=3,
+        out_channels=3,
+        block_out_channels=(128, 256, 256, 256),
+        layers_per_block=2,
         down_block_types=("DownBlock2D", "AttnDownBlock2D", "DownBlock2D", "DownBlock2D"),
-        up_block_types=("UpBlock2D", "UpBlock2D", "AttnUpBlock2D", "UpBlock2D"), downsample_padding=0, attention_head_dim=None,
-        flip_sin_to_cos=False, freq_shift=1,
-    ).to(device)  # fmt: skip
+        up_block_types=("UpBlock2D", "UpBlock2D", "AttnUpBlock2D", "UpBlock2D"),
+        downsample_padding=0,
+        attention_head_dim=None,
+        flip_sin_to_cos=False,
+        freq_shift=1,
+    ).to(device)
     if checkpointing:
         model.enable_gradient_checkpointing()
     scheduler = DDPMScheduler(num_train_timesteps=1000)

@@ -53,9 +53,13 @@ def training_row(name: str, model: UNet, x: torch.Tensor, pairs: int) -> dict[st
     ours = training_step(model, x, blurring)
     result = compare(ours, training_step(model, x, standard_pair), pairs=pairs)
     return {
-        "network": name, "what": "training step: blurring / standard diffusion", "ours ms": 1e3 * result.ours,
-        "peer ms": 1e3 * result.peer, "ratio": result.ratio, "transforms": count_transforms(ours),
-    }  # fmt: skip
+        "network": name,
+        "what": "training step: blurring / standard diffusion",
+        "ours ms": 1e3 * result.ours,
+        "peer ms": 1e3 * result.peer,
+        "ratio": result.ratio,
+        "transforms": count_transforms(ours),
+    }
 
 
 @torch.no_grad()
@@ -74,9 +78,13 @@ def sampling_row(name: str, model: UNet, x: torch.Tensor, pairs: int) -> dict[st
 
     result = compare(beside_the_network, network, pairs=pairs)
     return {
-        "network": name, "what": "sampling step: transforms and update / network", "ours ms": 1e3 * result.ours,
-        "peer ms": 1e3 * result.peer, "ratio": result.ratio, "transforms": count_transforms(beside_the_network),
-    }  # fmt: skip
+        "network": name,
+        "what": "sampling step: transforms and update / network",
+        "ours ms": 1e3 * result.ours,
+        "peer ms": 1e3 * result.peer,
+        "ratio": result.ratio,
+        "transforms": count_transforms(beside_the_network),
+    }
 
 
 def count_transforms(call: Callable[[], Any]) -> int:

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import peers
 import torch
 from blurcore_jax.devices import pick_devices
-from blurcore_jax.sampler import abstract_model
+from blurcore_jax.model import abstract_model
 from blurcore_jax.trainer import Trainer as JaxTrainer
 from flax import nnx
 from paired import output_folder, report, seconds_of

@@ -34,7 +34,10 @@ ALONE, APART, DDP, FSDP = "alone", "two, apart", "two, ddp", "two, fsdp"
 
 def trainer(model: bc.ModelConfig, shape: tuple[int, ...], batch: int, parallel: str = "ddp") -> Callable[[], object]:
     """Return a step of a new trainer, which is alone where no process has been joined yet."""
-    train = bc.TrainConfig(batch_size=batch * (dist.get_world_size() if dist.is_initialized() else 1), prediction="x0")
+    train = bc.TrainConfig(
+        objective=bc.Denoising(prediction="x0"),
+        batch_size=batch * (dist.get_world_size() if dist.is_initialized() else 1),
+    )
     config = bc.RunConfig(device="cpu", model=model, train=replace(train, parallel=parallel))
     made = Trainer(config, shape, own_device("cpu"))
     images = np.random.default_rng(0).integers(0, 256, (batch, *shape), dtype=np.uint8)
@@ -81,10 +84,14 @@ def main() -> None:
                 }
                 rows.append(
                     {
-                        "network": name, "images a rank": batch, "ranks": way, "threads a rank": 1,
-                        "step ms": 1e3 * statistics.median(values), **ratios,
+                        "network": name,
+                        "images a rank": batch,
+                        "ranks": way,
+                        "threads a rank": 1,
+                        "step ms": 1e3 * statistics.median(values),
+                        **ratios,
                     }
-                )  # fmt: skip
+                )
         if team.rank == 0:
             report("ranks", rows, output_folder())
 

@@ -15,28 +15,33 @@ import platform
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 import blurcore as bc
-from blurcore.data import load
 from blurcore.metrics import Observation, compare_observed, get_features, observe
 from blurcore.runs import read_config
 
-SAMPLERS = {
-    "ancestral": {},
-    "ancestral, upper variance": {"sampler": "ancestral", "variance": "upper"},
-    "ddim": {},
-    "ddim, log-SNR": {"sampler": "ddim", "grid": "log_snr"},
-    "dpm_solver_pp 2M, log-SNR": {"sampler": "dpm_solver_pp", "grid": "log_snr"},
-    "dpm_solver_pp 3M, log-SNR": {"sampler": "dpm_solver_pp", "grid": "log_snr", "order": 3},
-    "dpm_solver_sde 2M, log-SNR": {"sampler": "dpm_solver_sde", "grid": "log_snr"},
-    "euler, log-SNR": {"sampler": "euler", "grid": "log_snr"},
-    "heun, log-SNR (two calls a step)": {"sampler": "heun", "grid": "log_snr"},
-    "calibrated": {},
-    "calibrated, log-SNR": {"sampler": "calibrated", "grid": "log_snr"},
-    "calibrated, noise in the last step": {"sampler": "calibrated", "last_noise": True},
-    "calibrated, log-SNR, noise in the last step": {"sampler": "calibrated", "grid": "log_snr", "last_noise": True},
+EVEN, LOG_SNR = bc.Uniform(), bc.LogSNR()
+SAMPLERS: dict[str, dict[str, Any]] = {
+    "ancestral": {"solver": bc.Ancestral()},
+    "ancestral, upper variance": {"solver": bc.Ancestral(variance="upper")},
+    "ddim": {"solver": bc.DDIM()},
+    "ddim, log-SNR": {"solver": bc.DDIM(), "times": LOG_SNR},
+    "dpm_solver_pp 2M, log-SNR": {"solver": bc.DPMSolverPP(), "times": LOG_SNR},
+    "dpm_solver_pp 3M, log-SNR": {"solver": bc.DPMSolverPP(order=3), "times": LOG_SNR},
+    "dpm_solver_sde 2M, log-SNR": {"solver": bc.DPMSolverSDE(), "times": LOG_SNR},
+    "euler, log-SNR": {"solver": bc.Euler(), "times": LOG_SNR},
+    "heun, log-SNR (two calls a step)": {"solver": bc.Heun(), "times": LOG_SNR},
+    "calibrated": {"solver": bc.CalibratedAncestral()},
+    "calibrated, log-SNR": {"solver": bc.CalibratedAncestral(), "times": LOG_SNR},
+    "calibrated, noise in the last step": {"solver": bc.CalibratedAncestral(), "last_noise": True},
+    "calibrated, log-SNR, noise in the last step": {
+        "solver": bc.CalibratedAncestral(),
+        "times": LOG_SNR,
+        "last_noise": True,
+    },
 }
 
 
@@ -55,15 +60,16 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
     config = read_config(args.run / "config.toml")
-    backend, real = bc.get_backend(config.backend), observe(load(config.data), get_features("dct"))
+    backend, real = bc.get_backend(config.backend), observe(config.data.load(), get_features("dct"))
     base = bc.SampleConfig(num_samples=args.num_samples, batch_size=64)
     rows: dict[str, list[tuple[float, float]]] = {}
     for name, own in SAMPLERS.items():
         for steps in args.steps:
-            settings = replace(base, num_steps=steps, **({"sampler": name} | own))
+            settings = replace(base, **({"times": EVEN} | own))
+            settings = replace(settings, times=settings.times.with_steps(steps))
             rows.setdefault(name, []).append(distances(backend.sample(args.run, settings, progress=False).images, real))
         print(f"| {name} | " + " | ".join(f"{s:.2f} / {f:.1f}" for s, f in rows[name]) + " |", flush=True)
-    held_out = distances(load(replace(config.data, split="test"))[: args.num_samples], real)
+    held_out = distances(config.data.part("test").load()[: args.num_samples], real)
     print(f"| held-out images | {held_out[0]:.2f} / {held_out[1]:.1f} |")
     if args.out is not None:
         about = {

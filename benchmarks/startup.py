@@ -36,8 +36,14 @@ def main() -> None:
     for what, (command, target) in COMMANDS.items():
         result = compare(partial(run, command), partial(run, NUMPY), pairs=15, least_seconds=0.0)
         rows.append(
-            {"what": what, "seconds": result.ours, "target s": target, "import numpy s": result.peer, "ratio": result.ratio}
-        )  # fmt: skip
+            {
+                "what": what,
+                "seconds": result.ours,
+                "target s": target,
+                "import numpy s": result.peer,
+                "ratio": result.ratio,
+            }
+        )
     rows[0]["also loads"] = rows[1]["also loads"] = " ".join(loaded()) or "nothing heavy"
     report("startup", rows, output_folder())
 

@@ -43,12 +43,17 @@ def main() -> None:
         for what, result, work in (("training", training, batch), ("sampling", sampling, count * steps)):
             rows.append(
                 {
-                    "what": f"{what}, batch {batch if what == 'training' else count}", "peer": peer,
-                    "our images/s": work / result.ours, "their images/s": work / result.peer, "speed-up": 1 / result.ratio,
-                    "our M parameters": ours.parameters / 1e6, "theirs": theirs.parameters / 1e6,
-                    "our GFLOP/image": ours.gflop, "their GFLOP/image": theirs.gflop,
+                    "what": f"{what}, batch {batch if what == 'training' else count}",
+                    "peer": peer,
+                    "our images/s": work / result.ours,
+                    "their images/s": work / result.peer,
+                    "speed-up": 1 / result.ratio,
+                    "our M parameters": ours.parameters / 1e6,
+                    "theirs": theirs.parameters / 1e6,
+                    "our GFLOP/image": ours.gflop,
+                    "their GFLOP/image": theirs.gflop,
                 }
-            )  # fmt: skip
+            )
     report(f"throughput-{args.device}", rows, args.folder)
 
 

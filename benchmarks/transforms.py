@@ -145,11 +145,19 @@ def measure(library: Library, n: int, shape: tuple[int, ...], dtype: str) -> lis
             result = compare(partial(a, x), partial(b, x))
             rows.append(
                 {
-                    "library": library.name, "peer": peer, "N": n, "images": math.prod(shape[:-2]), "dtype": dtype, "what": what,
-                    "ours ms": 1e3 * result.ours, "peer ms": 1e3 * result.peer, "ratio": result.ratio,
-                    "our error": wrong, "peer error": their_wrong,
+                    "library": library.name,
+                    "peer": peer,
+                    "N": n,
+                    "images": math.prod(shape[:-2]),
+                    "dtype": dtype,
+                    "what": what,
+                    "ours ms": 1e3 * result.ours,
+                    "peer ms": 1e3 * result.peer,
+                    "ratio": result.ratio,
+                    "our error": wrong,
+                    "peer error": their_wrong,
                 }
-            )  # fmt: skip
+            )
     return rows
 
 

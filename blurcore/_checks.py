@@ -29,7 +29,7 @@ def plain(value: Any) -> Any:
 
 
 def make_plain(settings: Any) -> None:
-    """Make the fields of a frozen dataclass Python scalars; the first thing that the ``__post_init__`` of settings does."""
+    """Convert the fields of a frozen dataclass to Python scalars; called first in the ``__post_init__`` of settings."""
     for field in dataclasses.fields(settings):
         given = getattr(settings, field.name)
         if (value := plain(given)) is not given:

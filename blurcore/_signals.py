@@ -23,7 +23,7 @@ _HANG_UP = getattr(signal, "SIGHUP", None)  # not on every system
 
 
 class Interrupted(BaseException):
-    """A signal ends what is going on; no Exception, so that nobody who handles errors takes it for one."""
+    """A signal ends the program. Derives from BaseException, so that handlers of errors do not catch it."""
 
 
 class Watch:

@@ -86,10 +86,10 @@ class AlphaBars:
 
     @quiet
     def rates(self, t: Time) -> NoiseRates:
-        """Return d log a / dt and -sigma^2 dg/dt, constant between two steps."""
+        """Return d log a / dt and -sigma^2 dg/dt, constant between two steps, and d sigma / dt."""
         xp, (t,) = schedule_time(t=t)
-        _, slope = self._interval(xp, t)
-        return NoiseRates(log_a=slope / 2, noise=-slope)
+        log, slope = self._interval(xp, t)
+        return NoiseRates(log_a=slope / 2, noise=-slope, sigma=-xp.exp(log) * slope / (2 * root(-xp.expm1(log))))
 
 
 @lru_cache(maxsize=32)  # a table is moved to a device once, not in each step

@@ -10,56 +10,13 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from blurcore._checks import make_plain, require, require_finite
-from blurcore.processes import BlurringDiffusion, ColdDiffusion, GaussianDiffusion, HeatDissipation, SpectralProcess
-from blurcore.samplers.grids import check_times
-
-ProcessConfig = BlurringDiffusion | GaussianDiffusion | HeatDissipation | ColdDiffusion | SpectralProcess
-PredictionKind = Literal["eps", "v", "x0", "residual"]
-SamplerName = Literal[
-    "ancestral", "calibrated", "ddim", "dpm_solver_pp", "dpm_solver_sde", "euler", "heun", "ode", "inverse_heat", "cold_naive",
-    "cold_improved",
-]  # fmt: skip
-
-
-@dataclass(frozen=True, kw_only=True)
-class DataConfig:
-    """Images, as a data set of uint8 arrays (H, W, C)."""
-
-    name: Literal["mnist", "photos", "digits", "membrane", "brain", "folder", "array"] = "mnist"
-    """mnist: 5,000 digits, 28 x 28; photos: colour crops, 32 x 32; digits: 8 x 8; membrane: a recording, 64 samples each; brain:
-    patches of a scan, 8 x 16 x 16; folder: image files; array: .npy or .npz."""
-    path: str | None = None
-    """Where the images are, for `folder` and `array`."""
-    dims: Literal[1, 2, 3] = 2
-    """Axes of the grid of an `array`: 1 signals, 2 images, 3 volumes or clips."""
-    image_size: tuple[int, int] | None = None
-    """(height, width) to resize and crop to; the natural size where not given (required for `folder`)."""
-    channels: Literal[1, 3] | None = None
-    """1 (grey) or 3 (RGB); the natural number where not given (folder: 3)."""
-    bits: int | None = None
-    """Bits of a pixel of an `array`, and of pictures of more than 8 in a `folder`: 2^bits - 1 is white. Not given: 8 for uint8, 16
-    for uint16, 1 for bool, what the file says for pictures."""
-    split: Literal["train", "test", "all"] = "train"
-    """Part of the set; folders and arrays have only `all`, which `train` also means there."""
-    values: Literal["symmetric", "unit"] = "symmetric"
-    """Numbers that pixels become: [-1, 1], or [0, 1] as in inverse heat dissipation, to which a sigma of 0.01 refers there."""
-    strict: bool = False
-    """Stop where an image of a `folder` cannot be read (exit code 1, all are named), instead of leaving it out."""
-    flip: bool = False
-    """Mirror every other image at random, left to right (photographs, never digits)."""
-
-    def __post_init__(self) -> None:
-        make_plain(self)
-        if self.image_size is not None:
-            require(len(self.image_size) == 2, "image_size", self.image_size, "two numbers, (height, width)")
-            require(min(self.image_size) >= 1, "image_size", self.image_size, "at least 1 x 1")
-        yours = self.name in ("folder", "array")
-        require(not yours or bool(self.path), "data.path", self.path, f"a path, because data.name = {self.name!r}")
-        require(
-            self.bits is None or yours, "data.bits", self.bits,
-            f"not given for data.name = {self.name!r}, which has 8; it is for 'folder' and 'array'",
-        )  # fmt: skip
-        require(self.bits is None or 1 <= self.bits <= 32, "data.bits", self.bits, "from 1 to 32")
+from blurcore.data.source import Source
+from blurcore.data.sources import MNIST
+from blurcore.objectives import Denoising, Objective
+from blurcore.processes import BlurringDiffusion, Process
+from blurcore.resolution import Full, Resolution
+from blurcore.samplers import Ancestral, Solver, Times, Uniform
+from blurcore.starts import Start
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,20 +52,28 @@ class ModelConfig:
         )
         widths = [self.base_channels * m for m in self.channel_multipliers]
         require(
-            min(widths) >= 1 and self.base_channels >= 1 and all(w % self.norm_groups == 0 for w in [self.base_channels, *widths]),
-            "base_channels", self.base_channels, f"positive, with every width a multiple of norm_groups = {self.norm_groups}",
-        )  # fmt: skip
+            min(widths) >= 1
+            and self.base_channels >= 1
+            and all(w % self.norm_groups == 0 for w in [self.base_channels, *widths]),
+            "base_channels",
+            self.base_channels,
+            f"positive, with every width a multiple of norm_groups = {self.norm_groups}",
+        )
         require(self.patch_size >= 1, "patch_size", self.patch_size, "at least 1")
         require(self.num_res_blocks >= 1, "num_res_blocks", self.num_res_blocks, "at least 1")
         levels = len(self.channel_multipliers)
         require(
             all(0 <= i < levels for i in self.attention_levels),
-            "attention_levels", self.attention_levels, f"levels from 0 to {levels - 1}",
-        )  # fmt: skip
+            "attention_levels",
+            self.attention_levels,
+            f"levels from 0 to {levels - 1}",
+        )
         require(
             self.num_heads >= 1 and all(widths[i] % self.num_heads == 0 for i in self.attention_levels),
-            "num_heads", self.num_heads, "a divisor of the width of each level with attention",
-        )  # fmt: skip
+            "num_heads",
+            self.num_heads,
+            "a divisor of the width of each level with attention",
+        )
         require(0.0 <= self.dropout < 1.0, "dropout", self.dropout, "in [0, 1)")
         require(self.num_classes >= 0, "num_classes", self.num_classes, "0 or more")
 
@@ -152,16 +117,11 @@ class TrainConfig:
     """Largest global norm of the gradient; 0 switches clipping off."""
     ema_decay: float = 0.9999
     """Decay of the moving average of the weights, warmed up as min(decay, (1 + step) / (10 + step))."""
-    prediction: PredictionKind = "eps"
-    """What the network predicts; residual: inverse heat dissipation's, the image one level less blurred minus the one it sees."""
-    levels: int = 0
-    """Train at the times k / levels, k = 1 .. levels, only (DDPM: 1000); 0: at all times. Heat dissipation has its own."""
+    objective: Objective = field(default_factory=Denoising)
+    """What the network is trained to predict, and at which times. Denoising: eps, v or x0 of a process with noise; HeatReversal:
+    inverse heat dissipation's, the image one level less blurred minus the one it sees; Restoration: the image, without noise."""
     label_dropout: float = 0.1
     """Share of the images whose label a conditional network does not see, so that it learns to do without (Ho & Salimans 2022)."""
-    prior_components: int = 1
-    """Gaussians in the mixture that is fitted to the blurred training data, where cold diffusion starts."""
-    times: Literal["uniform", "antithetic", "low_discrepancy"] = "low_discrepancy"
-    """How the times of a batch are drawn: independent; in pairs (t, 1 - t); one random offset of an even grid."""
     precision: Literal["float32", "bf16"] = "float32"
     """bf16: the network computes in bfloat16; weights, coefficients and the loss stay in float32."""
     compile: bool = False
@@ -199,14 +159,13 @@ class TrainConfig:
             "steps",
             "batch_size",
             "accumulate",
-            "prior_components",
             "log_every",
             "checkpoint_every",
             "keep_checkpoints",
             "evaluate_samples",
         ):
             require(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
-        for name in ("levels", "warmup_steps", "sample_every", "evaluate_every", "num_workers"):
+        for name in ("warmup_steps", "sample_every", "evaluate_every", "num_workers"):
             require(getattr(self, name) >= 0, name, getattr(self, name), "0 or more")
         for name in ("learning_rate", "weight_decay", "grad_clip", "ema_decay"):
             require_finite(name, getattr(self, name))
@@ -226,28 +185,15 @@ class TrainConfig:
 class SampleConfig:
     """Sampling: the solver and its grid."""
 
-    sampler: SamplerName = "ancestral"
-    """ancestral: the paper's; calibrated: with the network's own error per frequency (`blurcore calibrate RUN` first); ddim;
-    dpm_solver_pp, multistep, and its random form dpm_solver_sde; euler, heun and the adaptive ode, on the probability-flow
-    ODE; inverse_heat; cold_naive and cold_improved, for cold diffusion."""
-    num_steps: int = 250
-    """Steps, each of which calls the network once (heun: twice)."""
-    grid: Literal["uniform", "quadratic", "log_snr"] = "uniform"
-    """Where the steps end: evenly in time, ever closer towards the data, or evenly in the noise schedule's log-SNR."""
-    times: tuple[float, ...] | None = None
-    """A grid of your own, falling from 1 to 0, in the place of `grid` and `num_steps`."""
-    variance: Literal["posterior", "upper"] = "posterior"
-    """Ancestral sampling's variance: the posterior's (DDPM's "fixed small"), or the forward step's ("fixed large")."""
-    tolerance: float = 1e-3
-    """Relative and absolute error that `ode` allows itself in a step."""
-    delta: float | None = None
-    """Noise of inverse_heat's steps; 1.25 sigma where not given."""
+    solver: Solver = field(default_factory=Ancestral)
+    """How a step is taken. CalibratedAncestral takes the network's own error per frequency (`blurcore calibrate RUN` first)."""
+    times: Times = field(default_factory=Uniform)
+    """Where the steps end, and how many there are."""
+    start: Start | None = None
+    """What sampling starts from beside noise. Not given: noise alone, or, where the process leaves an image at t = 1, blurred
+    training images (BlurredData). It is fitted in training, and kept in every checkpoint."""
     last_noise: bool = False
     """Add noise in the last step too, as in every other."""
-    eta: float = 0.0
-    """DDIM's noise: 0 deterministic, 1 ancestral."""
-    order: int = 2
-    """Order of the multistep solvers: 1 to 3 for dpm_solver_pp (2 is known as 2M), 1 or 2 for dpm_solver_sde."""
     num_samples: int = 64
     """Images to draw."""
     batch_size: int = 64
@@ -271,23 +217,12 @@ class SampleConfig:
 
     def __post_init__(self) -> None:
         make_plain(self)
-        for name in ("num_steps", "num_samples", "batch_size"):
+        for name in ("num_samples", "batch_size"):
             require(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
-        require(0.0 <= self.eta <= 1.0, "eta", self.eta, "in [0, 1]")
-        highest = 2 if self.sampler == "dpm_solver_sde" else 3
-        require(1 <= self.order <= highest, "order", self.order, f"from 1 to {highest} for {self.sampler}")
         require(self.seed >= 0, "seed", self.seed, "0 or more")
-        if self.delta is not None:
-            require_finite("delta", self.delta)
-            require(self.delta >= 0, "delta", self.delta, "0 or more")
-        require_finite("tolerance", self.tolerance)
-        require(self.tolerance > 0, "tolerance", self.tolerance, "positive")
         require_finite("guidance", self.guidance)
         require(self.guidance >= 0, "guidance", self.guidance, "0 or more")
         require(self.label is None or self.label >= 0, "label", self.label, "0 or more")
-        if self.times is not None:
-            check_times(self.times)
-            require(self.times[0] == 1.0, "times[0]", self.times[0], "1, where sampling starts")
         require(0.0 < self.clip_quantile <= 1.0, "clip_quantile", self.clip_quantile, "in (0, 1]")
 
 
@@ -301,12 +236,15 @@ class RunConfig:
     """A name of `blurcore.available()`; auto: the one that trained the run, if it is installed, else torch, else jax."""
     device: str = "auto"
     """`auto` takes the accelerator where there is one."""
-    process: ProcessConfig = field(default_factory=BlurringDiffusion)
+    process: Process = field(default_factory=BlurringDiffusion)
     """The diffusion process."""
-    data: DataConfig = field(default_factory=DataConfig)
-    """The images."""
+    data: Source = field(default_factory=MNIST)
+    """Where the images come from."""
     model: ModelConfig = field(default_factory=ModelConfig)
     """The network."""
+    resolution: Resolution = field(default_factory=Full)
+    """On which sizes of images the network is trained and sampled. Full: the whole one; Nested: on smaller ones while the frequencies
+    that they lack are dead."""
     train: TrainConfig = field(default_factory=TrainConfig)
     """Optimisation."""
     sample: SampleConfig = field(default_factory=SampleConfig)
@@ -323,8 +261,8 @@ class EvaluateConfig:
 
     likelihood: Literal["discrete", "continuous", "ode"] = "discrete"
     """discrete: the bound of a chain of `num_steps` steps; continuous: its limit; ode: the density of the probability-flow
-    ODE, with a bound for the bins of the pixels. A run that predicts the residual has inverse heat dissipation's own bound,
-    level by level, under the name discrete."""
+    ODE, with a bound for the bins of the pixels. A run that was trained by HeatReversal has inverse heat dissipation's own
+    bound, level by level, under the name discrete."""
     num_images: int = 64
     """How many images, from the start of the split."""
     split: Literal["train", "test", "all"] = "test"

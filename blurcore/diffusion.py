@@ -18,6 +18,7 @@ Bayes' rule gives the posterior in the same exact form:
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any, Generic, NamedTuple
 
 import numpy as np
@@ -36,7 +37,7 @@ from blurcore._arrays import (
 from blurcore._typing import A, Array, Time
 from blurcore.errors import ArgumentError, DegenerateError, NotMarkovError
 from blurcore.processes import SDE, Difference, Marginal, Process
-from blurcore.transforms import check_shape
+from blurcore.transforms import Basis, check_shape
 
 
 class Transition(NamedTuple, Generic[A]):
@@ -64,7 +65,7 @@ def grid_shape(x: Array, axes: tuple[int, ...] | int, name: str = "x") -> tuple[
 def marginal_for(process: Process, t: Time, x: Array, *, axes: tuple[int, ...] | int = (-2, -1)) -> Marginal[Array]:
     """Return the marginal's coefficients laid out to broadcast over data `x`; see :meth:`Process.marginal`."""
     shape = grid_shape(x, axes)
-    _check_batch(t, x)
+    check_batch(t, x)
     m = process.marginal(t, shape=shape, like=x)
     return Marginal(*(align(c, ndim=x.ndim, axes=axes) for c in m))
 
@@ -98,17 +99,27 @@ def diffuse(process: Process, x: Array, t: Time, eps: Array, *, axes: tuple[int,
     NamespaceError
         The arrays belong to different libraries or devices.
     """
+    signal, noise, m = signal_and_noise(process, x, t, eps, axes=axes)
+    return as_result(mix(process.basis, m, signal, noise, axes=axes), x)
+
+
+def signal_and_noise(
+    process: Process, x: Array, t: Time, eps: Array, *, axes: tuple[int, ...] | int
+) -> tuple[Array, Array, Marginal[Array]]:
+    """Return data and noise in their compute dtype, and the marginal laid out over them; errors as :func:`diffuse`."""
     namespace(x=x, eps=eps, t=t)
     signal, noise = together(x=x, eps=eps)
     if eps.shape != x.shape:
         raise ArgumentError(f"eps must have the shape of x, {tuple(x.shape)}; got {tuple(eps.shape)}")
-    m = marginal_for(process, t, x, axes=axes)
-    u = m.alpha * process.basis.forward(signal, axes=axes)
-    if is_isotropic(m.sigma, axes, x.ndim):
-        z = process.basis.inverse(u, axes=axes) + m.sigma * noise  # white noise is white in both spaces
-    else:
-        z = process.basis.inverse(u + m.sigma * process.basis.forward(noise, axes=axes), axes=axes)
-    return as_result(z, x)
+    return signal, noise, marginal_for(process, t, x, axes=axes)
+
+
+def mix(basis: Basis, weights: Marginal[Array], first: Array, second: Array, *, axes: tuple[int, ...] | int) -> Array:
+    r"""Return :math:`V (\alpha V^T a + \sigma V^T b)`; two transforms where sigma is the same in every frequency."""
+    u = weights.alpha * basis.forward(first, axes=axes)
+    if is_isotropic(weights.sigma, axes, first.ndim):
+        return basis.inverse(u, axes=axes) + weights.sigma * second  # white noise is white in both spaces
+    return basis.inverse(u + weights.sigma * basis.forward(second, axes=axes), axes=axes)
 
 
 def is_isotropic(sigma: Array, axes: tuple[int, ...] | int, ndim: int) -> bool:
@@ -116,7 +127,8 @@ def is_isotropic(sigma: Array, axes: tuple[int, ...] | int, ndim: int) -> bool:
     return all(sigma.shape[a] == 1 for a in normalize_axes(axes, ndim))
 
 
-def _check_batch(t: Time, x: Array) -> None:
+def check_batch(t: Time, x: Array) -> None:
+    """Refuse times that are not those of the leading axes of `x`."""
     if getattr(t, "ndim", 0) > 0:
         leading = tuple(x.shape[: t.ndim])
         if any(n not in (1, m) for n, m in zip(t.shape, leading, strict=False)) or t.ndim > x.ndim:
@@ -193,7 +205,7 @@ def posterior(
     like = _like(like, t, s)
     m_t, m_s = (_marginal_beside(d, process, time, shape=shape, like=like) for time in (t, s))
     xp = namespace(alpha=d.alpha)
-    if is_checkable(xp) or (is_number(t) and is_number(s)):
+    if bool(np.any(to_host(m_t.sigma) == 0)) if is_checkable(xp) else is_number(t) and is_number(s):
         require_noise("the posterior", process, t, shape=shape)
     gain = -xp.expm1(d.log_snr)
     # (alpha_s / alpha_t) e^D = (alpha_t / alpha_s) (sigma_s / sigma_t)^2: no exponential, and no division by alpha_t.
@@ -230,8 +242,8 @@ def _marginal_beside(
     d: Difference[Array], process: Process, time: Time, *, shape: tuple[int, ...], like: Array | None
 ) -> Marginal[Array]:
     """Return the marginal at one of the times of a difference, with as many axes, should the other time have more."""
-    m, ndim, xp = process.marginal(time, shape=shape, like=like), d.alpha.ndim, namespace(alpha=d.alpha)
-    return Marginal(*(xp.reshape(c, (1,) * (ndim - c.ndim) + tuple(c.shape)) for c in m))
+    m, ndim = process.marginal(time, shape=shape, like=like), d.alpha.ndim
+    return Marginal(*[c if c.ndim == ndim else c[(*(None,) * (ndim - c.ndim), ...)] for c in m])
 
 
 def _checked_difference(
@@ -265,6 +277,12 @@ def _require_fall(log_snr: Any, s: Time, t: Time, shape: tuple[int, ...]) -> Non
     )
 
 
+def surely_falls(process: Process, t: Array, s: Array) -> bool:
+    """Whether a process can tell without looking at frequencies that the log-SNR rises in none between host times s <= t."""
+    told: Callable[[Array, Array], bool] | None = getattr(process, "surely_falls", None)
+    return told is not None and told(t, s)
+
+
 @quiet
 def check_markov(process: Process, times: tuple[float, ...], *, shape: tuple[int, ...]) -> None:
     """Refuse a process whose log-SNR increases in some frequency between two neighbouring times (SPEC 2).
@@ -284,6 +302,8 @@ def check_markov(process: Process, times: tuple[float, ...], *, shape: tuple[int
         Names the frequency, the interval and the rise.
     """
     shape, grid = check_shape(shape), np.asarray(times, dtype=np.float64)
+    if surely_falls(process, grid[1:], grid[:-1]):
+        return
     block = max(1, 2**17 // math.prod(shape))
     for first in range(0, len(grid) - 1, block):
         s, t = grid[first : first + block + 1][:-1], grid[first + 1 : first + block + 1]

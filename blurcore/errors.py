@@ -38,7 +38,7 @@ class OutputError(DataError):
 
 
 class NotFiniteError(BlurcoreError, ArithmeticError):
-    """What a run's network has led to is not finite, so that no picture and no number of it means anything."""
+    """A run's samples or results are not finite."""
 
 
 class CheckpointError(BlurcoreError, RuntimeError):

@@ -288,8 +288,10 @@ def mixture_kl(u: Array, mean: Array, centres: Array, *, sigma: float) -> Array:
     require(mean.shape == u.shape, "mean", tuple(mean.shape), f"of the shape of u, {tuple(u.shape)}")
     require(
         centres.ndim == 2 and centres.shape[0] >= 1 and centres.shape[1] == u.shape[1],
-        "centres", tuple(centres.shape), f"of shape (components, {u.shape[1]})",
-    )  # fmt: skip
+        "centres",
+        tuple(centres.shape),
+        f"of shape (components, {u.shape[1]})",
+    )
     # Each factor over sigma, whose square may be less than the least number of the dtype.
     twice = 2 * (u - mean) / sigma
     chunk = max(1, _MOST_PAIRS // max(1, math.prod(u.shape)))

@@ -7,17 +7,20 @@ from __future__ import annotations
 
 from typing import Generic, Literal, NamedTuple
 
+import numpy as np
+
 from blurcore._arrays import as_result, is_checkable, is_number, namespace, quiet, require_real, together, upcast
 from blurcore._checks import require
 from blurcore._typing import A, Array, Time
-from blurcore.diffusion import diffuse, grid_shape, is_isotropic, marginal_for, require_noise
+from blurcore.data_spectrum import SigmaData
+from blurcore.diffusion import grid_shape, is_isotropic, mix, require_noise, signal_and_noise
 from blurcore.errors import DegenerateError
-from blurcore.prediction import KINDS, Kind
-from blurcore.processes import Process
+from blurcore.prediction import KINDS, SIGMA_DATA, Kind, mixture, path, path_for
+from blurcore.processes import Marginal, Process
 
 
 class TrainingPair(NamedTuple, Generic[A]):
-    """Noisy data z_t and what the network should say of it, both in data space."""
+    """Noisy data z_t and the network's target, both in data space."""
 
     z: A
     target: A
@@ -63,7 +66,14 @@ def draw_times(uniform: Array, how: Literal["uniform", "antithetic", "low_discre
 
 @quiet
 def training_pair(
-    process: Process, x: Array, t: Time, eps: Array, *, prediction: Kind = "eps", axes: tuple[int, ...] | int = (-2, -1)
+    process: Process,
+    x: Array,
+    t: Time,
+    eps: Array,
+    *,
+    prediction: Kind = "eps",
+    axes: tuple[int, ...] | int = (-2, -1),
+    sigma_data: SigmaData = SIGMA_DATA,
 ) -> TrainingPair[Array]:
     r"""Return z_t and the network's target in data space.
 
@@ -73,33 +83,33 @@ def training_pair(
         As in :func:`blurcore.diffuse`.
     prediction
         "eps": the noise, the paper's choice; "x0": the data; "v": :math:`V(\alpha_t V^T \epsilon) - \sigma_t x`;
-        "score": :math:`-\epsilon / \sigma_t`.
+        "score": :math:`-\epsilon / \sigma_t`; "velocity" and "F" as in :mod:`blurcore.prediction`.
+    sigma_data
+        For F: the data's standard deviation, one number or one for each node of a spectrum (:mod:`blurcore.data_spectrum`).
 
     Raises
     ------
     ArgumentError
         As :func:`blurcore.diffuse`, or an unknown `prediction`.
     DegenerateError
-        The score, at a time without noise (seen for numbers and NumPy arrays).
+        The score, at a time without noise, and the velocity where it is infinite (seen for numbers and NumPy arrays).
     """
-    require(prediction in ("eps", "x0", "v", "score"), "prediction", prediction, "eps, x0, v or score")
-    z = diffuse(process, x, t, eps, axes=axes)
+    require(prediction in KINDS, "prediction", prediction, f"one of {KINDS}")
+    signal, noise, m = signal_and_noise(process, x, t, eps, axes=axes)
+    basis = process.basis
+    z = as_result(mix(basis, m, signal, noise, axes=axes), x)
     if prediction == "eps":
         return TrainingPair(z, as_result(eps, eps))
     if prediction == "x0":
         return TrainingPair(z, as_result(x, x))
-    m = marginal_for(process, t, x, axes=axes)
-    xp = namespace(x=x)
-    if prediction == "score" and (is_number(t) or is_checkable(xp)):
+    if prediction == "score" and (is_number(t) or is_checkable(namespace(x=x))):
         require_noise("the score", process, t, shape=grid_shape(x, axes))
-    signal, noise = together(x=x, eps=eps)
-    basis = process.basis
-    isotropic = is_isotropic(m.sigma, axes, x.ndim)
     if prediction == "v":
-        v = basis.inverse(m.alpha * basis.forward(noise, axes=axes), axes=axes)
-        data = m.sigma * signal if isotropic else basis.inverse(m.sigma * basis.forward(signal, axes=axes), axes=axes)
-        target = v - data
-    elif isotropic:
+        target = mix(basis, Marginal(m.alpha, -m.sigma), noise, signal, axes=axes)
+    elif prediction in ("velocity", "F"):
+        own = mixture(prediction, path_for(process, prediction, t, signal, axes=axes, sigma_data=sigma_data))
+        target = mix(basis, Marginal(own.data, own.noise), signal, noise, axes=axes)
+    elif is_isotropic(m.sigma, axes, x.ndim):
         target = -noise / m.sigma
     else:
         target = -basis.inverse(basis.forward(noise, axes=axes) / m.sigma, axes=axes)
@@ -157,9 +167,13 @@ def check_prediction(process: Process, prediction: Kind, times: tuple[float, ...
     ArgumentError
         `prediction` is unknown.
     DegenerateError
-        eps or score where alpha underflows in float32 or sigma is 0; the message says which time, and what to do.
+        eps or score where alpha underflows in float32 or sigma is 0, velocity where nothing moves; the message says which
+        time, and what to do.
     """
     require(prediction in KINDS, "prediction", prediction, f"one of {KINDS}")
+    if prediction == "velocity":
+        for t in times:
+            _require_movement(process, t, shape)
     if prediction not in ("eps", "score"):
         return
     for t in times:
@@ -175,3 +189,19 @@ def check_prediction(process: Process, prediction: Kind, times: tuple[float, ...
                 f"prediction must not be {prediction!r} for {type(process).__name__}: alpha falls to {smallest:.1e} at"
                 f" t = {t:.6g}, and x0 = (u - sigma eps) / alpha divides by it; use x0 or v, or a min_scale above 0"
             )
+
+
+def _require_movement(process: Process, t: float, shape: tuple[int, ...]) -> None:
+    """Refuse a velocity from which data do not follow."""
+    known = path(process, "velocity", t, shape=shape)
+    if not np.all(np.isfinite(np.asarray(known.sigma_rate))):
+        raise DegenerateError(
+            f"prediction must not be 'velocity' for {type(process).__name__}: sigma leaves 0 like the square root of t, and"
+            f" sigma' is infinite at t = {t:.6g}; use v, or Rectified noise"
+        )
+    least = float(abs(mixture("velocity", known).determinant).min())
+    if least < 1.2e-38:  # float32's smallest normal number
+        raise DegenerateError(
+            f"prediction must not be 'velocity' for {type(process).__name__}: alpha sigma' - sigma alpha' falls to {least:.1e} at"
+            f" t = {t:.6g}, and x0 = (sigma' u - sigma v) / that divides by it; use x0 or v, or a min_scale above 0"
+        )

@@ -64,7 +64,13 @@ class CoreOperations:
         return process.sde(t, shape=shape, like=like)
 
     def convert(
-        self, value: Array, source: prediction.Kind, target: prediction.Kind, *, z: Array, marginal: Marginal[Any]
+        self,
+        value: Array,
+        source: prediction.Kind,
+        target: prediction.Kind,
+        *,
+        z: Array,
+        marginal: Marginal[Any] | prediction.PathScales[Any],
     ) -> Array:
         """Return one parametrisation from another."""
         return prediction.convert(value, source, target, z=z, marginal=marginal)

@@ -20,7 +20,7 @@ Watcher = Callable[[int, int, np.ndarray[Any, Any]], None]
 """watch(i, k, x): the samples from number i on after k network calls, in data space, float32 (batch, *grid, C)."""
 
 
-class Processes(NamedTuple):
+class Team(NamedTuple):
     """The processes that work on one run together, as one of them sees them; by default it is alone."""
 
     rank: int = 0
@@ -79,6 +79,15 @@ class Backend(Protocol):
 
 
 @runtime_checkable
+class Exporter(Protocol):
+    """A backend that writes a run as a program which needs no blurcore."""
+
+    def export(self, folder: StrPath, settings: SampleConfig, path: StrPath, *, form: str, part: str) -> dict[str, Any]:
+        """Write a run's network (`part` "network"), or a sampling step with it ("step"), and return what has to be known of it."""
+        ...
+
+
+@runtime_checkable
 class Autodiff(Protocol):
     """A backend that differentiates."""
 
@@ -96,7 +105,7 @@ class Machinery(Protocol):
         """Name under which it is registered."""
         ...
 
-    def processes(self, device: str = "auto") -> AbstractContextManager[Processes]:
+    def processes(self, device: str = "auto") -> AbstractContextManager[Team]:
         """Join the other processes that were started to work together, if there are any, for the time of a `with` statement."""
         ...
 

@@ -26,11 +26,6 @@ def _declared() -> dict[str, EntryPoint]:
     return {point.name: point for point in entry_points(group=GROUP)}
 
 
-def refresh() -> None:
-    """Look for entry points again, after an installation in a running process."""
-    _declared.cache_clear()
-
-
 def names() -> tuple[str, ...]:
     """Return the names of the declared backends, sorted; nothing is imported."""
     return tuple(sorted(_declared()))

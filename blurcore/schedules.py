@@ -30,10 +30,12 @@ class NoiseScales(NamedTuple):
 
 
 class NoiseRates(NamedTuple):
-    """Derivatives with respect to t: d log a / dt, and the noise fed in, -sigma^2 dg/dt (finite where g is not)."""
+    """Derivatives with respect to t: d log a / dt, the noise fed in, -sigma^2 dg/dt (finite where g is not), and d sigma / dt."""
 
     log_a: Array
     noise: Array
+    sigma: Array
+    """Infinite where sigma leaves 0 like the square root of t."""
 
 
 @runtime_checkable
@@ -53,7 +55,7 @@ class NoiseSchedule(Protocol):
         ...
 
     def rates(self, t: Time) -> NoiseRates:
-        """Return d log a / dt and -sigma^2 dg/dt."""
+        """Return d log a / dt, -sigma^2 dg/dt and d sigma / dt."""
         ...
 
 
@@ -116,19 +118,23 @@ class CosineLogSNR:
         rest = math.atan(math.exp(self.log_snr_min / 2))
         return first, math.pi / 2 - first - rest, rest
 
+    def _scales(self, xp: Namespace, t: Array, s: Array) -> NoiseScales:
+        """Return a_t and sigma_s."""
+        b, m, rest = self._angles()
+        # The cosine of m t + b as a sine of its complement, which does not cancel near t = 1.
+        return NoiseScales(a=xp.sin(m * (1 - t) + rest), sigma=xp.sin(m * s + b))
+
     @quiet
     def scales(self, t: Time) -> NoiseScales:
         """Return a_t and sigma_t = sqrt(1 - a_t^2), both in (0, 1)."""
         xp, (t,) = schedule_time(t=t)
-        b, m, rest = self._angles()
-        # The cosine of m t + b as a sine of its complement, which does not cancel near t = 1.
-        return NoiseScales(a=xp.sin(m * (1 - t) + rest), sigma=xp.sin(m * t + b))
+        return self._scales(xp, t, t)
 
     @quiet
     def log_snr(self, t: Time) -> Array:
         """Return g_t, from log_snr_max at t = 0 to log_snr_min at t = 1."""
         xp, (t,) = schedule_time(t=t)
-        a, sigma = self.scales(t)
+        a, sigma = self._scales(xp, t, t)
         return 2 * xp.log(a / sigma)
 
     @quiet
@@ -136,15 +142,16 @@ class CosineLogSNR:
         r"""Return g_t - g_s = -2 log1p( sin(m (t - s)) / (a_t sigma_s) ), as tan A / tan B - 1 = sin(A - B) / (cos A sin B)."""
         xp, (t, s) = schedule_time(t=t, s=s)
         _, m, _ = self._angles()
-        return -2 * xp.log1p(xp.sin(m * (t - s)) / (self.scales(t).a * self.scales(s).sigma))
+        a, sigma = self._scales(xp, t, s)
+        return -2 * xp.log1p(xp.sin(m * (t - s)) / (a * sigma))
 
     @quiet
     def rates(self, t: Time) -> NoiseRates:
-        """Return d log a / dt = -m sigma / a and -sigma^2 dg/dt = 2 m sigma / a."""
+        """Return d log a / dt = -m sigma / a, -sigma^2 dg/dt = 2 m sigma / a and d sigma / dt = m a."""
         _, m, _ = self._angles()
         a, sigma = self.scales(t)
         slope = m * sigma / a
-        return NoiseRates(log_a=-slope, noise=2 * slope)
+        return NoiseRates(log_a=-slope, noise=2 * slope, sigma=m * a)
 
 
 def _gauss_legendre(order: int) -> tuple[tuple[float, float], ...]:
@@ -203,15 +210,19 @@ class LinearBeta:
         )
         delta = self._delta
         require(
-            self.beta_start >= delta / 2 + delta**2, "beta_start", self.beta_start,
+            self.beta_start >= delta / 2 + delta**2,
+            "beta_start",
+            self.beta_start,
             f"at least {delta / 2 + delta**2:.3g}, half the distance of two betas"
             " (the usual betas are for 1000 steps: keep them, and sample at fewer times)",
-        )  # fmt: skip
+        )
         decay = float(self._decay(np, np.float64(1), 0.0))
         require(
-            decay <= _MAX_DECAY, "beta_start, beta_end, num_steps", (self.beta_start, self.beta_end, self.num_steps),
+            decay <= _MAX_DECAY,
+            "beta_start, beta_end, num_steps",
+            (self.beta_start, self.beta_end, self.num_steps),
             f"such that the log-SNR at t = 1 is at least {-_MAX_DECAY:.0f}, or a_1 underflows; here it is {-decay:.4g}",
-        )  # fmt: skip
+        )
 
     @property
     def _delta(self) -> float:
@@ -280,13 +291,14 @@ class LinearBeta:
 
     @quiet
     def rates(self, t: Time) -> NoiseRates:
-        """Return d log a / dt = -S'/2 and -sigma^2 dg/dt = S', where S' is the continuous-time beta."""
+        """Return d log a / dt = -S'/2, -sigma^2 dg/dt = S' and d sigma / dt = a^2 S' / (2 sigma); S' is the continuous-time beta."""
         xp, (t,) = schedule_time(t=t)
+        a, sigma = self.scales(t)
         beta = self._beta(t)
         r = self._delta / (1 - beta)
         slope = -xp.log1p(-beta) + r**2 * (-1 / 24 + r**2 * (6 * 7 / 5760 - r**2 * (120 * 31 / 967680)))
         slope = slope * self.num_steps
-        return NoiseRates(log_a=-slope / 2, noise=slope)
+        return NoiseRates(log_a=-slope / 2, noise=slope, sigma=a**2 * slope / (2 * sigma))
 
 
 @final
@@ -332,9 +344,145 @@ class ConstantSigma:
 
     @quiet
     def rates(self, t: Time) -> NoiseRates:
-        """Return 0, 0."""
+        """Return 0, 0, 0."""
         xp, (t,) = schedule_time(t=t)
-        return NoiseRates(log_a=xp.zeros_like(t), noise=xp.zeros_like(t))
+        return NoiseRates(log_a=xp.zeros_like(t), noise=xp.zeros_like(t), sigma=xp.zeros_like(t))
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Rectified:
+    r"""Signal and noise on a straight line: rectified flow, flow matching (Liu et al. 2022, Lipman et al. 2023).
+
+    .. math:: a_t = 1 - t + \alpha_{min} t, \qquad \sigma_t = t + \sigma_{min} (1 - t) .
+
+    Parameters
+    ----------
+    alpha_min
+        What is left of the signal at t = 1, in (0, 1): where it is 0 there is no log-SNR, and no step back.
+    sigma_min
+        Standard deviation of the noise at t = 0, in [0, 1); with 0 t = 0 is clean data.
+
+    Raises
+    ------
+    ArgumentError
+        A value is out of its range, or a_1 would underflow.
+    """
+
+    alpha_min: float = 1e-3
+    sigma_min: float = 1e-3
+
+    def __post_init__(self) -> None:
+        make_plain(self)
+        require_finite("alpha_min", self.alpha_min)
+        require_finite("sigma_min", self.sigma_min)
+        least = math.exp(-_MAX_DECAY / 2)
+        require(
+            least <= self.alpha_min < 1,
+            "alpha_min",
+            self.alpha_min,
+            f"below 1 and at least {least:.1e} (1e-3 is usual): without signal at t = 1 there is no log-SNR",
+        )
+        require(0 <= self.sigma_min < 1, "sigma_min", self.sigma_min, "in [0, 1)")
+
+    @quiet
+    def scales(self, t: Time) -> NoiseScales:
+        """Return a_t and sigma_t, sums of what is not negative."""
+        _, (t,) = schedule_time(t=t)
+        return NoiseScales(a=self.alpha_min * t + (1 - t), sigma=t + self.sigma_min * (1 - t))
+
+    @quiet
+    def log_snr(self, t: Time) -> Array:
+        """Return g_t; infinite at t = 0 if `sigma_min` is 0."""
+        xp, (t,) = schedule_time(t=t)
+        a, sigma = self.scales(t)
+        return 2 * xp.log(a) - 2 * xp.log(sigma)
+
+    @quiet
+    def log_snr_difference(self, t: Time, s: Time) -> Array:
+        """Return g_t - g_s = -2 log1p((a_s - a_t) / a_t) - 2 log1p((sigma_t - sigma_s) / sigma_s), both parts <= 0."""
+        xp, (t, s) = schedule_time(t=t, s=s)
+        a, sigma = self.scales(t).a, self.scales(s).sigma + 0 * t
+        lost = xp.log1p((1 - self.alpha_min) * (t - s) / a)
+        clean = sigma == 0
+        gained = xp.log1p((1 - self.sigma_min) * (t - s) / xp.where(clean, xp.ones_like(sigma), sigma))
+        infinite = xp.where(t - s > 0, xp.full_like(sigma, math.inf), xp.zeros_like(sigma))
+        return -2 * lost - 2 * xp.where(clean, infinite, gained)
+
+    @quiet
+    def rates(self, t: Time) -> NoiseRates:
+        """Return d log a / dt = a' / a, -sigma^2 dg/dt = 2 sigma (sigma' - sigma a' / a) and sigma' = 1 - sigma_min."""
+        xp, (t,) = schedule_time(t=t)
+        a, sigma = self.scales(t)
+        falls, rises = (1 - self.alpha_min) / a, 1 - self.sigma_min
+        return NoiseRates(log_a=-falls, noise=2 * sigma * (rises + sigma * falls), sigma=xp.full_like(t, rises))
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class LogSigma:
+    r"""Noise that grows by the same factor in the same time, on a signal that does not decay: Karras et al. 2022 (EDM).
+
+    .. math:: a_t = 1, \qquad \sigma_t = \sigma_{min}^{1 - t} \sigma_{max}^t .
+
+    What the network sees is as large as the noise. Training and sampling in `LogSigma` are those of a variance-preserving
+    schedule of the same log-SNR whose states are multiplied by :math:`\sqrt{1 + \sigma_t^2}`.
+
+    Parameters
+    ----------
+    sigma_min, sigma_max
+        Standard deviations of the noise at t = 0 and 1, in units of the data, 1e-6 <= sigma_min < sigma_max <= 1e6.
+
+    Raises
+    ------
+    ArgumentError
+        A value is out of its range.
+    """
+
+    sigma_min: float = 0.002
+    sigma_max: float = 80.0
+
+    def __post_init__(self) -> None:
+        make_plain(self)
+        require_finite("sigma_min", self.sigma_min)
+        require_finite("sigma_max", self.sigma_max)
+        require(self.sigma_min >= 1e-6, "sigma_min", self.sigma_min, "at least 1e-6")
+        require(
+            self.sigma_min < self.sigma_max <= 1e6,
+            "sigma_max",
+            self.sigma_max,
+            f"above sigma_min = {self.sigma_min} and at most 1e6",
+        )
+
+    @property
+    def _growth(self) -> float:
+        """d log sigma / dt."""
+        return math.log(self.sigma_max / self.sigma_min)
+
+    @quiet
+    def scales(self, t: Time) -> NoiseScales:
+        """Return 1 and sigma_t."""
+        xp, (t,) = schedule_time(t=t)
+        return NoiseScales(a=xp.ones_like(t), sigma=self.sigma_min * xp.exp(self._growth * t))
+
+    @quiet
+    def log_snr(self, t: Time) -> Array:
+        """Return g_t = -2 log sigma_t."""
+        _, (t,) = schedule_time(t=t)
+        return -2 * (math.log(self.sigma_min) + self._growth * t)
+
+    @quiet
+    def log_snr_difference(self, t: Time, s: Time) -> Array:
+        """Return g_t - g_s = -2 log(sigma_max / sigma_min) (t - s)."""
+        _, (t, s) = schedule_time(t=t, s=s)
+        return -2 * self._growth * (t - s)
+
+    @quiet
+    def rates(self, t: Time) -> NoiseRates:
+        """Return 0, -sigma^2 dg/dt = 2 sigma sigma', and sigma' = sigma log(sigma_max / sigma_min)."""
+        xp, (t,) = schedule_time(t=t)
+        sigma = self.scales(t).sigma
+        return NoiseRates(log_a=xp.zeros_like(t), noise=2 * self._growth * sigma**2, sigma=self._growth * sigma)
 
 
 @final
@@ -535,7 +683,7 @@ class LogLinear:
         return xp.where(t < 1 / self.num_levels, below, above)
 
 
-NOISE_SCHEDULES = {cls.__name__: cls for cls in (CosineLogSNR, LinearBeta, ConstantSigma)}
+NOISE_SCHEDULES = {cls.__name__: cls for cls in (CosineLogSNR, LinearBeta, Rectified, LogSigma, ConstantSigma)}
 """The noise schedules that a configuration can name."""
 BLUR_SCHEDULES = {cls.__name__: cls for cls in (SinSquared, Sin, LogLinear, NoBlur)}
 """The blur schedules that a configuration can name."""

@@ -11,87 +11,14 @@ import dataclasses
 import math
 import types
 import typing
-from collections import ChainMap
-from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from blurcore._checks import plain
+from blurcore._late import settings_of
 from blurcore.errors import ArgumentError, ConfigError
-from blurcore.processes import PROCESSES
-from blurcore.schedules import BLUR_SCHEDULES, NOISE_SCHEDULES
-from blurcore.transforms import BASES
+from blurcore.kinds import ROLES, find_kind, role_of, unknown_setting
 
 T = TypeVar("T")
-
-_KINDS: dict[str, dict[str, Any]] = {
-    "process": PROCESSES,
-    "noise": NOISE_SCHEDULES,
-    "blur": BLUR_SCHEDULES,
-    "basis": BASES,
-}
-"""Which classes a field of this name may hold; the registries themselves, so that a class added there is known here."""
-
-
-GROUP = "blurcore.processes"
-"""Entry points of installed packages: the name of a kind, and the class; loaded where a configuration names it."""
-
-K = TypeVar("K", bound=type)
-
-
-def register_kind(cls: K) -> K:
-    """Make a process or schedule of one's own known by its name, to dictionaries, files, checkpoints and the command line.
-
-    A decorator. A package that is installed may declare its classes in the entry-point group ``blurcore.processes`` instead,
-    ``KIND = "module:Class"``; they are then found without an import of one's own.
-
-    Parameters
-    ----------
-    cls
-        A frozen dataclass that is a :class:`blurcore.Process`, a :class:`blurcore.NoiseSchedule` or a
-        :class:`blurcore.BlurSchedule`; its fields are numbers, words, booleans, tuples of them, schedules and bases.
-
-    Returns
-    -------
-    type
-        `cls` itself.
-
-    Raises
-    ------
-    ArgumentError
-        It is none of these, is not frozen, or a class of another module has its name (a second definition in the same
-        module, as in a notebook, takes the place of the first).
-    """
-    parameters = getattr(cls, "__dataclass_params__", None)
-    if parameters is None or not parameters.frozen:
-        raise ArgumentError(f"cls must be a frozen dataclass, @dataclass(frozen=True, kw_only=True); got {cls!r}")
-    fits = (registry for needed, registry in _PROTOCOLS if all(callable(getattr(cls, n, None)) for n in needed))
-    registry = next(fits, None)
-    if registry is None:
-        asked = "; or ".join(", ".join(needed) for needed, _ in _PROTOCOLS)
-        raise ArgumentError(
-            f"cls must have the methods of a process or of a schedule ({asked}); {cls.__name__} has not"
-        )
-    other = registry.get(cls.__name__, cls)
-    if other.__module__ != cls.__module__:
-        raise ArgumentError(f"cls must have a name of its own; {cls.__name__} of {other.__module__} is known already")
-    registry[cls.__name__] = cls
-    return cls
-
-
-_PROTOCOLS: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
-    (("marginal", "log_snr", "difference", "sde"), PROCESSES),
-    (("scales", "log_snr", "log_snr_difference", "rates"), NOISE_SCHEDULES),
-    (("tau", "tau_difference", "tau_rate"), BLUR_SCHEDULES),
-)
-
-
-def classes_for(field: str) -> list[type]:
-    """Return the classes that a field of this name may hold, by their kinds; none for a field of plain values."""
-    return list(_KINDS.get(field, {}).values())
-
-
-def _has_kind(cls: type) -> bool:
-    return any(cls in registry.values() for registry in _KINDS.values())
 
 
 def to_dict(settings: Any) -> dict[str, Any]:
@@ -109,8 +36,8 @@ def to_dict(settings: Any) -> dict[str, Any]:
     """
     if not dataclasses.is_dataclass(settings) or isinstance(settings, type):
         raise ConfigError(f"settings must be a dataclass of blurcore; got {type(settings).__name__}")
-    result: dict[str, Any] = {"kind": type(settings).__name__} if _has_kind(type(settings)) else {}
-    for field in dataclasses.fields(settings):
+    result: dict[str, Any] = {"kind": type(settings).__name__} if role_of(settings) else {}
+    for field in settings_of(settings):
         value = plain(getattr(settings, field.name))  # classes of others may hold what NumPy gave them
         if dataclasses.is_dataclass(value):
             value = to_dict(value)
@@ -141,23 +68,23 @@ def from_dict(data: dict[str, Any], cls: type[T] | None = None, *, name: str = "
     if not isinstance(data, dict):
         raise ConfigError(f"{name or 'settings'} must be a table of settings; got {data!r}")
     if cls is None:
-        cls = typing.cast("type[T]", class_of(data, name))
-    elif "kind" in data and data["kind"] != cls.__name__:
+        cls = typing.cast("type[T]", _kind_in(data, name))
+    elif "kind" in data and find_kind(data["kind"], role_of(cls), path=_join(name, "kind")) is not cls:
         raise ConfigError(f"{_join(name, 'kind')} must be {cls.__name__!r} here; got {data['kind']!r}")
     hints = typing.get_type_hints(cls)
-    fields = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    fields = {f.name for f in settings_of(cls)}
     for key in data:
         if key != "kind" and key not in fields:
-            raise ConfigError(f"unknown setting {_join(name, key)}; there are: {', '.join(fields) or 'none'}")
+            raise unknown_setting(cls, key, path=_join(name, key))
     values = {}
     for key, value in data.items():
         if key == "kind":
             continue
         path = _join(name, key)
-        if key in _KINDS:
+        if key in ROLES and hints[key] not in (bool, int, float, str):
             if not isinstance(value, dict):
                 raise ConfigError(f"{path} must be a table with a `kind`; got {value!r}")
-            values[key] = from_dict(value, class_of(value, path), name=path)
+            values[key] = from_dict(value, _kind_in(value, path), name=path)
         else:
             values[key] = _coerce(value, hints[key], path)
     try:
@@ -170,35 +97,10 @@ def _join(name: str, key: str) -> str:
     return f"{name}.{key}" if name else key
 
 
-def class_of(data: dict[str, Any], name: str = "") -> type[Any]:
-    """Return the class that a dictionary names under ``kind``.
-
-    Parameters
-    ----------
-    data
-        Plain dictionary.
-    name
-        Where it stands, such as "process.blur": its last part says which classes there may be; all of them without.
-
-    Raises
-    ------
-    ConfigError
-        There is no such class.
-    """
-    registry: Mapping[str, Any] = _KINDS.get(name.rpartition(".")[2], ChainMap(*_KINDS.values()))
-    kind = data.get("kind")
-    if isinstance(kind, str) and kind not in registry:
-        from importlib.metadata import entry_points
-
-        for point in entry_points(group=GROUP, name=kind):
-            register_kind(point.load())
-    if not isinstance(kind, str) or kind not in registry:
-        raise ConfigError(
-            f"{_join(name, 'kind')} must be one of {', '.join(sorted(registry))}, or a class of your own that has been"
-            f" made known by blurcore.register_kind; got {kind!r}"
-        )
-    found: type[Any] = registry[kind]
-    return found
+def _kind_in(data: dict[str, Any], name: str) -> type[Any]:
+    """Return the class that a dictionary names under ``kind``; the last part of `name` is its role."""
+    role = name.rpartition(".")[2]
+    return find_kind(data.get("kind"), role if role in ROLES else "", path=_join(name, "kind"))
 
 
 def _coerce(value: Any, hint: Any, path: str) -> Any:

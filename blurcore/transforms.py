@@ -28,12 +28,12 @@ import array_api_compat as compat
 import numpy as np
 
 from blurcore._arrays import Frame, as_result, frame, normalize_axes, quiet, require_floating, upcast
+from blurcore._arrays.choice import fft_axes, has_scipy, threads
+from blurcore._arrays.constants import constant, fixed, recipe, where
+from blurcore._arrays.cosine import dct, dst, idct, idst
+from blurcore._arrays.fourier import inverse_real_fourier, real_fourier
+from blurcore._arrays.products import multiply
 from blurcore._checks import plain, require
-from blurcore._choice import fft_axes, has_scipy, threads
-from blurcore._constants import constant, fixed, recipe, where
-from blurcore._cosine import dct, dst, idct, idst
-from blurcore._fourier import inverse_real_fourier, real_fourier
-from blurcore._products import multiply
 from blurcore._typing import Array
 from blurcore.errors import ArgumentError
 
@@ -53,6 +53,10 @@ class Basis(Protocol):
 
     def eigenvalues(self, shape: tuple[int, ...], *, like: Array | None = None) -> Array:
         """Return lambda on the grid `shape`."""
+        ...
+
+    def eigenvalues_in(self, shape: tuple[int, ...], f: Frame) -> Array:
+        """Return lambda in a frame's working dtype, for the coefficients of processes, which must not write to it."""
         ...
 
 
@@ -196,9 +200,23 @@ class _Separable:
         sizes = tuple(fixed(n) for n in shape)
         return constant(f"{type(self).__name__}.eigenvalues", sizes, f.xp, f.work, f.device)
 
+    def eigenvalues_by_axis(self, shape: tuple[int, ...], f: Frame) -> tuple[Array, ...]:
+        """Return for each axis its eigenvalues, laid out to broadcast over the grid, where they add up to lambda."""
+        last = len(shape) - 1
+        return tuple(
+            f.xp.reshape(self.eigenvalues_in((n,), f), (*[1] * i, n, *[1] * (last - i))) for i, n in enumerate(shape)
+        )
+
     def spectrum(self, shape: tuple[int, ...]) -> np.ndarray[Any, Any]:
         """Return the eigenvalues, float64, on the host: the sum of those of the axes."""
         return sum(values for values in np.ix_(*(self._axis_eigenvalues(n) for n in shape)))  # type: ignore[return-value]
+
+    def nests(self, n: int, m: int) -> bool:
+        r"""Whether the first m of n coefficients, times :math:`\sqrt{m / n}`, are those of a smaller image (SPEC 11).
+
+        That is the image of n points without its higher frequencies, read off at m points.
+        """
+        return m == n
 
 
 @final
@@ -216,6 +234,10 @@ class DCT(_Separable):
 
     def _axis_eigenvalues(self, n: int) -> np.ndarray[Any, Any]:
         return (np.arange(n) * (math.pi / n)) ** 2
+
+    def nests(self, n: int, m: int) -> bool:
+        """Whether there are n frequencies or fewer."""
+        return 1 <= m <= n
 
     def _fast(self, *, inverse: bool) -> Transform:
         return idct if inverse else dct
@@ -276,6 +298,10 @@ class RealFourier(_Separable):
 
     def _axis_eigenvalues(self, n: int) -> np.ndarray[Any, Any]:
         return ((np.arange(n) + 1) // 2 * (2 * math.pi / n)) ** 2
+
+    def nests(self, n: int, m: int) -> bool:
+        """Whether m takes whole pairs of cosine and sine: it is odd, or all of them."""
+        return m == n or (1 <= m < n and m % 2 == 1)
 
     def _fast(self, *, inverse: bool) -> Transform:
         return inverse_real_fourier if inverse else real_fourier
@@ -372,6 +398,12 @@ BASES: dict[str, type[DCT] | type[DST] | type[RealFourier] | type[Identity]] = {
     cls.__name__: cls for cls in (DCT, DST, RealFourier, Identity)
 }
 """The bases that a configuration can name."""
+
+
+def eigenvalues_by_axis(basis: Basis, shape: tuple[int, ...], f: Frame) -> tuple[Array, ...]:
+    """Return terms that broadcast over the grid and add up to lambda: one for each axis if the basis has them, or lambda."""
+    by_axis: Callable[..., tuple[Array, ...]] | None = getattr(basis, "eigenvalues_by_axis", None)
+    return (basis.eigenvalues_in(shape, f),) if by_axis is None else by_axis(shape, f)
 
 
 def with_frequencies(basis: Basis) -> Basis:

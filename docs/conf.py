@@ -3,7 +3,16 @@
 Code cells of pages and notebooks are run in the build, each in a folder of its own; an exception in one fails it.
 """
 
+import re
+import sys
+from pathlib import Path
+
 from blurcore import __version__
+
+sys.path.insert(0, str(Path(__file__).parent))
+import reference_pages
+
+reference_pages.write()
 
 project = "blurcore"
 author = "The blurcore authors"
@@ -33,3 +42,16 @@ exclude_patterns = ["_build", "speed_tables.md"]  # the latter is part of speed.
 html_theme = "furo"
 html_title = f"blurcore {release}"
 suppress_warnings = ["ref.python"]  # `batch_size` is a setting of two classes, and neither is meant to be a link
+
+
+def keep_stars(app, what, name, obj, options, lines):
+    """Escape the stars of shapes such as (*grid, C), which are no emphasis, outside of literals."""
+    for i, line in enumerate(lines):
+        parts = line.split("``")
+        parts[::2] = [re.sub(r"(?<=[(, ])\*(?=\w)", r"\\*", part) for part in parts[::2]]
+        lines[i] = "``".join(parts)
+
+
+def setup(app):
+    """Connect it."""
+    app.connect("autodoc-process-docstring", keep_stars, priority=900)

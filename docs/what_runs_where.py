@@ -12,16 +12,30 @@ SUMMARY, README = DOCS / "matrix.json", DOCS.parent / "README.md"
 COLUMNS = {"numpy": "NumPy", "torch": "PyTorch", "jax": "JAX", "array_api_strict": "array-api-strict"}
 # What a reader asks for, and where its tests lie: a test counts in the first row that has its file.
 ROWS = {
-    "`compile` / `jit`, `vmap`, autodiff": ("core/test_frameworks", "core/test_time_derivatives", "jax/test_compilation"),
+    "`compile` / `jit`, `vmap`, autodiff": (
+        "core/test_frameworks",
+        "core/test_time_derivatives",
+        "jax/test_compilation",
+    ),
     "several devices, several processes": ("torch/test_distributed", "training/test_shards", "jax/test_devices"),
     "processes, transition, posterior, conversions, losses, solvers, likelihoods": (
-        "core/", "properties/", "samplers/", "reference/", "statistics/",
+        "core/",
+        "properties/",
+        "samplers/",
+        "reference/",
+        "statistics/",
     ),
     "every identity within its bound (`blurcore verify`), the kit for backends": ("verify/", "conformance/"),
     "U-Net, trainer, sampler; `train`, `sample`, `evaluate`, `demo`": (
-        "training/", "torch/", "jax/", "cli/", "runs/", "metrics/", "explore/",
+        "training/",
+        "torch/",
+        "jax/",
+        "cli/",
+        "runs/",
+        "metrics/",
+        "explore/",
     ),
-}  # fmt: skip
+}
 
 
 def row_of(file):

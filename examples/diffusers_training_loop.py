@@ -15,8 +15,8 @@ from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel
 from diffusers.optimization import get_scheduler
 from diffusers.training_utils import EMAModel
 
-from blurcore.config import DataConfig
-from blurcore.data import load, to_float
+from blurcore import find_kind
+from blurcore.data import to_float
 
 
 def parse_args():
@@ -37,7 +37,7 @@ def parse_args():
 
 def main(args):
     torch.manual_seed(0)
-    data = load(DataConfig(name=args.dataset, image_size=(args.resolution, args.resolution)))
+    data = find_kind(args.dataset, "data")(image_size=(args.resolution, args.resolution)).load()
     images = torch.from_numpy(to_float(data[:])).movedim(-1, 1).contiguous()  # (n, C, H, W) in [-1, 1]
     train_dataloader = torch.utils.data.DataLoader(
         images, batch_size=args.train_batch_size, shuffle=True, drop_last=True

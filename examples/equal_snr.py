@@ -20,7 +20,7 @@ from array_api_compat import array_namespace
 
 import blurcore as bc
 from blurcore.cli import main
-from blurcore.data import load, to_float
+from blurcore.data import to_float
 from blurcore.errors import ArgumentError
 from blurcore.testing import check_process
 
@@ -79,7 +79,7 @@ if __name__ == "__main__":
         check_process(EqualSNR(spectrum=(30.0, 1.0, 0.01)))
         print("every identity holds")
     elif sys.argv[1:2] == ["spectrum"] and len(sys.argv) == 3:
-        found = measure(to_float(load(bc.DataConfig(name=sys.argv[2]))[:]).astype(np.float64))
+        found = measure(to_float(bc.find_kind(sys.argv[2], "data")().load()[:]).astype(np.float64))
         print(f"spectrum = [{', '.join(f'{c:.3g}' for c in found)}]")
     else:
         sys.exit(main())

@@ -21,7 +21,6 @@ from safetensors.numpy import save
 from torch import Tensor, nn
 
 import blurcore as bc
-from blurcore.data import load, load_labels
 
 
 class Classifier(nn.Module):
@@ -47,9 +46,8 @@ class Classifier(nn.Module):
 
 def digits(split: str) -> tuple[Tensor, Tensor]:
     """Return images (n, 1, 28, 28) in [0, 1] and labels (n,)."""
-    config = bc.DataConfig(name="mnist", split=split)
-    images = torch.from_numpy(load(config)[:]).movedim(-1, 1).float() / 255
-    return images, torch.from_numpy(load_labels(config))
+    data = bc.MNIST(split=split).load()
+    return torch.from_numpy(data[:]).movedim(-1, 1).float() / 255, torch.from_numpy(data.labels())
 
 
 def varied(images: Tensor, generator: torch.Generator) -> Tensor:

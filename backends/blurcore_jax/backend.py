@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +15,7 @@ from blurcore._typing import StrPath
 from blurcore.config import RunConfig, SampleConfig
 from blurcore.data.values import Samples
 from blurcore.operations import CORE, CoreOperations
-from blurcore.protocols import Processes, RunNetwork, Watcher
+from blurcore.protocols import RunNetwork, Team, Watcher
 from blurcore.runs.checkpoint import Arrays
 
 
@@ -36,7 +37,7 @@ class JaxBackend:
     def dtypes(self, device: str) -> tuple[str, ...]:
         """Return the real floating dtypes that the configuration allows."""
         del device
-        wide = ("float64",) if jax.config.jax_enable_x64 else ()
+        wide = ("float64",) if jax.config.read("jax_enable_x64") else ()
         return (*wide, "float32", "bfloat16", "float16")
 
     def asarray(self, values: np.ndarray, *, dtype: str, device: str) -> jax.Array:
@@ -52,7 +53,7 @@ class JaxBackend:
         """Return df/dt by forward-mode differentiation."""
         return jax.jvp(f, (t,), (jnp.ones_like(t),))[1]
 
-    def processes(self, device: str = "auto") -> AbstractContextManager[Processes]:
+    def processes(self, device: str = "auto") -> AbstractContextManager[Team]:
         """Join the processes that the environment names; see :func:`blurcore_jax.devices.processes`."""
         from blurcore_jax.devices import processes
 
@@ -80,16 +81,22 @@ class JaxBackend:
         progress: bool = True,
         watch: Watcher | None = None,
     ) -> Samples:
-        """Draw images from a run; see :func:`blurcore_jax.sampler.sample_run`."""
-        from blurcore_jax.sampler import sample_run
+        """Draw images from a run; see :func:`blurcore_jax.run.sample_run`."""
+        from blurcore_jax.run import sample_run
 
         return sample_run(folder, settings, device=device, progress=progress, watch=watch)
 
     def network(self, folder: StrPath, *, device: str = "auto") -> RunNetwork:
-        """Return a run's network; see :func:`blurcore_jax.sampler.run_network`."""
-        from blurcore_jax.sampler import run_network
+        """Return a run's network; see :func:`blurcore_jax.run.run_network`."""
+        from blurcore_jax.run import run_network
 
         return run_network(folder, device=device)
+
+    def export(self, folder: StrPath, settings: SampleConfig, path: StrPath, *, form: str, part: str) -> dict[str, Any]:
+        """Write a run as a program that needs no blurcore; see :func:`blurcore_jax.program.export`."""
+        from blurcore_jax.program import export
+
+        return export(folder, settings, path, form=form, part=part)
 
 
 BACKEND = JaxBackend()

@@ -8,12 +8,13 @@ from contextlib import contextmanager
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from blurcore.errors import ArgumentError, RunStoppedError
-from blurcore.protocols import Processes
+from blurcore.protocols import Team
 
 BATCH = "batch"
 """Name of the mesh's only axis."""
@@ -48,7 +49,7 @@ def join_processes() -> None:
 
 
 @contextmanager
-def processes() -> Iterator[Processes]:
+def processes() -> Iterator[Team]:
     """Join the other processes of a run, if the environment names any (:func:`join_processes`); they stay joined.
 
     Raises
@@ -61,7 +62,7 @@ def processes() -> Iterator[Processes]:
     join_processes()
     size = jax.process_count()
     try:
-        yield Processes(jax.process_index(), size, total) if size > 1 else Processes()
+        yield Team(jax.process_index(), size, total) if size > 1 else Team()
     except (jax.errors.JaxRuntimeError, ValueError) as error:  # the second, where JAX dispatches a program
         reason = str(error).partition("\n")[0]
         if size == 1 or not any(word in reason for word in ("Gloo", "UNAVAILABLE")):
@@ -70,21 +71,21 @@ def processes() -> Iterator[Processes]:
 
 
 def total(array: np.ndarray) -> np.ndarray:
-    """Return the sum of an array over all processes, in each; all must ask."""
+    """Return the sum of an array over all processes; every process must call it."""
     words = np.frombuffer(np.ascontiguousarray(array).tobytes(), np.uint8)  # JAX would round float64 to float32
     parts = multihost_utils.process_allgather(words)
     return np.sum([np.frombuffer(part.tobytes(), array.dtype).reshape(array.shape) for part in parts], axis=0)
 
 
 def agree(number: int) -> int:
-    """Return the largest of all processes' numbers; all must ask."""
+    """Return the maximum of a number over all processes; every process must call it."""
     if jax.process_count() == 1:
         return number
     return int(np.max(multihost_utils.process_allgather(np.int32(number))))
 
 
 def gather(array: jax.Array | np.ndarray) -> np.ndarray:
-    """Return an array that may be spread over the devices of all processes, whole, in every process; then all must ask."""
+    """Gather an array that may be sharded over the devices of all processes; every process must call it, and gets the whole array."""
     if isinstance(array, np.ndarray) or array.is_fully_addressable or array.is_fully_replicated:
         return np.asarray(array)
     return np.asarray(multihost_utils.process_allgather(array, tiled=True))
@@ -137,12 +138,12 @@ def split(mesh: Mesh) -> NamedSharding:
 
 
 def whole(mesh: Mesh) -> NamedSharding:
-    """Return the sharding of what every device has whole: weights, tables."""
+    """Return the replicated sharding: every device has the whole array."""
     return NamedSharding(mesh, PartitionSpec())
 
 
 def spread(mesh: Mesh, tree: Any) -> Any:
-    """Return the sharding of each array of a tree: its first axis that the mesh divides is spread; without one it is whole."""
+    """Return the sharding of each array of a tree: split along its first axis that the mesh divides, replicated if there is none."""
 
     def one(array: Any) -> NamedSharding:
         axis = next((i for i, size in enumerate(array.shape) if size and size % mesh.size == 0), None)
@@ -152,10 +153,10 @@ def spread(mesh: Mesh, tree: Any) -> Any:
 
 
 def put(tree: Any, sharding: NamedSharding) -> Any:
-    """Move host arrays that every process has whole to the devices, each process its part of them."""
+    """Move host arrays, which every process holds in full, to the devices; each process moves its shards."""
 
     def one(value: Any) -> jax.Array:
-        if jax.dtypes.issubdtype(getattr(value, "dtype", None), jax.dtypes.prng_key):
+        if jnp.issubdtype(getattr(value, "dtype", np.float32), jax.dtypes.prng_key):
             return jax.random.wrap_key_data(one(jax.random.key_data(value)), impl=jax.random.key_impl(value))
         return jax.make_array_from_callback(np.shape(value), sharding, _part_of(value))
 

@@ -50,7 +50,7 @@ def _entries(state: Any) -> list[tuple[tuple[Any, ...], str, Rule, Any]]:
     entries = []
     for path, variable in nnx.to_flat_state(state):
         value = variable.get_value() if isinstance(variable, nnx.Variable) else variable
-        rule = TABLE[path[-1], value.ndim]
+        rule = TABLE[str(path[-1]), value.ndim]
         name = ".".join([*(str(part) for part in path[:-1] if part != "layers"), rule.name])
         entries.append((path, name, rule, value))
     return entries

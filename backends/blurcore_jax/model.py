@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from blurcore.config import ModelConfig
+from blurcore.config import ModelConfig, RunConfig
 from blurcore.engine.unet import LOG_SNR_RANGE, NORM_EPS, check_model, check_size, plan_levels, sinusoid_frequencies
 from blurcore.errors import ArgumentError
 
@@ -24,7 +24,7 @@ _zeros = jax.nn.initializers.zeros
 
 
 class UNet(nnx.Module):
-    """Predict noise, data or v from noisy images and what is known of their time.
+    """Predict noise, data or v from noisy images and their time condition.
 
     Parameters
     ----------
@@ -79,17 +79,29 @@ class UNet(nnx.Module):
         levels = plan_levels(config)
         self.encoder = nnx.List(
             [
-                _Level(level.encoder, level.width, make, attend=level.attend, down=_down(level.width, make) if level.down else None)
+                _Level(
+                    level.encoder,
+                    level.width,
+                    make,
+                    attend=level.attend,
+                    down=_down(level.width, make) if level.down else None,
+                )
                 for level in levels
             ]
-        )  # fmt: skip
+        )
         self.middle = _Middle(levels[-1].width, make)
         self.decoder = nnx.List(
             [
-                _Level(level.decoder, level.width, make, attend=level.attend, up=make.conv(level.width, level.width) if level.up else None)
+                _Level(
+                    level.decoder,
+                    level.width,
+                    make,
+                    attend=level.attend,
+                    up=make.conv(level.width, level.width) if level.up else None,
+                )
                 for level in levels
             ]
-        )  # fmt: skip
+        )
         channels = levels[0].width
         self.last_norm = make.norm(channels)
         self.last = make.conv(channels, out_channels * folded, init=_zeros)
@@ -147,7 +159,7 @@ class UNet(nnx.Module):
         return _unfold(h, self.config.patch_size)
 
     def _through(self, part: Callable[..., jax.Array], layers: Any, *inputs: Any) -> jax.Array:
-        """Run a part of the network, whose inside is worked out anew in the backward pass if the user wants to save memory."""
+        """Run a part of the network, with activation checkpointing if configured."""
         output: jax.Array = (nnx.remat(part) if self.gradient_checkpointing else part)(layers, *inputs)
         return output
 
@@ -221,8 +233,15 @@ class _Layers:
         init: Callable[..., jax.Array] = _uniform,
     ) -> nnx.Conv:
         return nnx.Conv(
-            channels, width, (kernel,) * self.dims, strides, padding=padding, dtype=self.dtype, kernel_init=init, rngs=self.rngs
-        )  # fmt: skip
+            channels,
+            width,
+            (kernel,) * self.dims,
+            strides,
+            padding=padding,
+            dtype=self.dtype,
+            kernel_init=init,
+            rngs=self.rngs,
+        )
 
     def dense(self, features: int, width: int, *, dtype: Any = None) -> nnx.Linear:
         return nnx.Linear(features, width, dtype=dtype or self.dtype, kernel_init=_uniform, rngs=self.rngs)
@@ -230,12 +249,17 @@ class _Layers:
     def norm(self, channels: int) -> nnx.GroupNorm:
         # The fast variance, E[x^2] - E[x]^2, loses digits where the mean is large.
         return nnx.GroupNorm(
-            channels, self.config.norm_groups, epsilon=NORM_EPS, dtype=self.dtype, use_fast_variance=False, rngs=self.rngs
-        )  # fmt: skip
+            channels,
+            self.config.norm_groups,
+            epsilon=NORM_EPS,
+            dtype=self.dtype,
+            use_fast_variance=False,
+            rngs=self.rngs,
+        )
 
 
 class _Level(nnx.Module):
-    """The blocks of one resolution, each followed by attention where the configuration says so, and the way out."""
+    """The residual blocks of one level, each followed by attention if configured, and the down- or upsampling layer."""
 
     def __init__(
         self,
@@ -318,3 +342,23 @@ def _unfold(x: jax.Array, patch: int) -> jax.Array:
     parts = x.reshape(b, *sizes, c // patch**dims, *[patch] * dims)
     order = (axis for k in range(dims) for axis in (1 + k, 2 + dims + k))
     return parts.transpose(0, *order, 1 + dims).reshape(b, *(size * patch for size in sizes), -1)
+
+
+def build_model(config: RunConfig, image_shape: tuple[int, ...], rngs: nnx.Rngs) -> UNet:
+    """Return the network of a configuration for data (*grid, C)."""
+    *grid, channels = image_shape
+    dtype = jnp.bfloat16 if config.train.precision == "bf16" else jnp.float32
+    return UNet(
+        config.model,
+        in_channels=channels,
+        out_channels=channels,
+        image_size=tuple(grid),
+        dtype=dtype,
+        rngs=rngs,
+        gradient_checkpointing=config.train.gradient_checkpointing,
+    )
+
+
+def abstract_model(config: RunConfig, image_shape: tuple[int, ...]) -> tuple[Any, Any]:
+    """Return graph definition and parameters as shapes: nothing is computed."""
+    return nnx.split(nnx.eval_shape(lambda: build_model(config, image_shape, nnx.Rngs(0))))

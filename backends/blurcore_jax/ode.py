@@ -1,4 +1,4 @@
-"""The probability-flow ODE (SPEC 6) by diffrax's adaptive Dormand-Prince pair, for the sampler "ode"."""
+"""The probability-flow ODE (SPEC 6) by diffrax's adaptive Dormand-Prince pair, for AdaptiveODE."""
 
 from __future__ import annotations
 
@@ -16,10 +16,15 @@ _MAX_STEPS = 100_000
 
 
 def integrate(
-    process: Process, predict: Callable[[jax.Array, jax.Array], Prediction[jax.Array]], u: jax.Array, *, axes: tuple[int, ...],
+    process: Process,
+    predict: Callable[[jax.Array, jax.Array], Prediction[jax.Array]],
+    u: jax.Array,
+    *,
+    axes: tuple[int, ...],
     tolerance: float,
-) -> jax.Array:  # fmt: skip
-    """Return the state at t = 0 from that at t = 1; may be compiled.
+    first: float = 1.0,
+) -> jax.Array:
+    """Return the state at t = 0 from that at t = `first`; may be compiled.
 
     Parameters
     ----------
@@ -28,11 +33,13 @@ def integrate(
     predict
         What the network says of (u, t), for a solver.
     u
-        The state at t = 1 in frequency space.
+        The state at t = `first` in frequency space.
     axes
         The axes of the grid in `u`.
     tolerance
         Relative and absolute error of a step, as the root mean square over the batch.
+    first
+        Where the state is, in (0, 1].
 
     Raises
     ------
@@ -42,18 +49,25 @@ def integrate(
     try:
         import diffrax
     except ImportError as error:
-        raise ConfigError("sample.sampler ode needs diffrax; try: pip install 'blurcore[jax]'") from error
+        raise ConfigError("sample.solver AdaptiveODE needs diffrax; try: pip install 'blurcore[jax]'") from error
     shape = tuple(u.shape[a] for a in axes)
 
     def slope(time: Any, state: jax.Array, args: None) -> jax.Array:
         del args
         t = jnp.clip(time, 0.0, 1.0)
-        rate = slope_of(process, "the sampler ode", t, t, shape=shape, like=state)
+        rate = slope_of(process, "AdaptiveODE", t, t, shape=shape, like=state)
         linear, weight = (align(c, ndim=u.ndim, axes=axes) for c in (rate.z, rate.eps))
         return linear * state + weight * predict(state, t).eps
 
     solved = diffrax.diffeqsolve(
-        diffrax.ODETerm(slope), diffrax.Dopri5(), t0=1.0, t1=0.0, dt0=None, y0=u, max_steps=_MAX_STEPS,
-        stepsize_controller=diffrax.PIDController(rtol=tolerance, atol=tolerance), adjoint=diffrax.ForwardMode(),
-    )  # fmt: skip
+        diffrax.ODETerm(slope),
+        diffrax.Dopri5(),
+        t0=first,
+        t1=0.0,
+        dt0=None,
+        y0=u,
+        max_steps=_MAX_STEPS,
+        stepsize_controller=diffrax.PIDController(rtol=tolerance, atol=tolerance),
+        adjoint=diffrax.ForwardMode(),
+    )
     return solved.ys[-1]

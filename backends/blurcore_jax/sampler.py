@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache, partial
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -19,30 +18,22 @@ from jax import lax
 from jax.sharding import Mesh
 
 import blurcore as bc
-from blurcore._typing import StrPath
-from blurcore.config import RunConfig, SampleConfig
-from blurcore.data.values import Samples, to_samples
 from blurcore.engine import (
     ALONE,
     Batch,
     Draw,
-    Prior,
     SamplingPlan,
     condition,
     draws_of,
     first_states,
-    read_calibration,
-    restore_prior,
     sample_labels,
 )
 from blurcore.engine.steps import LinearStep, OpenStep, on_arrays
-from blurcore.protocols import RunNetwork, Watcher
-from blurcore.runs import newest_checkpoint, read_config
-from blurcore.runs.checkpoint import SAMPLING
+from blurcore.objectives import path_for
+from blurcore.protocols import Watcher
 from blurcore.runs.progress import SamplingProgress
-from blurcore_jax.devices import gather, make_mesh, pick_devices, processes, put, split, whole
-from blurcore_jax.layout import from_layout
-from blurcore_jax.model import UNet
+from blurcore.starts import Prior
+from blurcore_jax.devices import gather, make_mesh, put, split, whole
 from blurcore_jax.ode import integrate
 from blurcore_jax.random import sample_keys
 
@@ -80,28 +71,40 @@ def noise_of(seed: int, draws: Sequence[Draw]) -> Blend:
 
 
 class Guidance(NamedTuple):
-    """How a network with classes is asked."""
+    """Class labels and the scale of classifier-free guidance."""
 
     weight: float
     num_classes: int
 
 
 @lru_cache(maxsize=16)
-def _loop(graphdef: Any, step: LinearStep | OpenStep, guidance: Guidance, grid: tuple[int, ...], watched: bool) -> Any:
-    """Return the compiled loop over a block: one program for all steps of a structure, however many and of whatever schedule."""
+def _loop(
+    graphdef: Any,
+    step: LinearStep | OpenStep,
+    guidance: Guidance,
+    grid: tuple[int, ...],
+    whole: tuple[int, ...],
+    watched: bool,
+) -> Any:
+    """Return the compiled loop over a block: one program for all steps of a structure, however many and of whatever schedule.
+
+    `whole` are the sizes of all images, whose noise has the first frequencies that those of `grid` are given.
+    """
     basis, axes = step.basis, step.axes
+    cut = (slice(None), *(slice(0, m) for m in grid))
 
     def loop(params: Any, labels: Any, noise: Any, state: Any, block: Any, first: Any, count: Any) -> Any:
-        values, index, conditions = block
+        values, index, conditions, scales = block
         rows = step.expand(values, index, grid, state.u.ndim)
         network = nnx.merge(graphdef, params)
 
         def body(j: Any, carried: Any) -> Any:
             state, seen = carried
-            row, cond = jax.tree.map(lambda v: v[j], (rows, conditions))
+            row, cond, scale = jax.tree.map(lambda v: v[j], (rows, conditions, scales))
             z = basis.inverse(state.u, axes=axes)
-            output = _guided(network, z, jnp.full(z.shape[:1], cond), labels, guidance).astype(jnp.float32)
-            drawn = _draw(noise, first + j + 1, z.shape) if step.uses_noise else None
+            shown = z if scale is None else z / scale
+            output = guided(network, shown, jnp.full(z.shape[:1], cond), labels, guidance).astype(jnp.float32)
+            drawn = _draw(noise, first + j + 1, (len(z), *whole, z.shape[-1]))[cut] if step.uses_noise else None
             seen = None if seen is None else seen.at[j].set(z)
             return step.take(row, state, output, drawn), seen
 
@@ -124,9 +127,16 @@ def _finish(u: jax.Array, *, basis: Any, axes: tuple[int, ...]) -> jax.Array:
 
 @lru_cache(maxsize=16)
 def _adaptive(
-    graphdef: Any, objective: Any, clip: Any, embedding: str, tolerance: float, guidance: Guidance, axes: tuple[int, ...]
-) -> Any:  # fmt: skip
-    """Return the compiled way of an adaptive solver, from the first state to the last."""
+    graphdef: Any,
+    objective: Any,
+    clip: Any,
+    embedding: str,
+    tolerance: float,
+    first: float,
+    guidance: Guidance,
+    axes: tuple[int, ...],
+) -> Any:
+    """Return the compiled integration of an adaptive solver, from the first state to the last."""
     process = objective.process
 
     def solve(params: Any, labels: Any, u: Any) -> Any:
@@ -134,16 +144,16 @@ def _adaptive(
 
         def predict(u: jax.Array, t: jax.Array) -> Any:
             z, cond = process.basis.inverse(u, axes=axes), condition(process, t.reshape(1), embedding)[0]
-            output = _guided(network, z, jnp.full(z.shape[:1], cond), labels, guidance).astype(jnp.float32)
-            return objective.predict(bc.marginal_for(process, t, u, axes=axes), output, u, axes=axes, clip=clip)
+            output = guided(network, z, jnp.full(z.shape[:1], cond), labels, guidance).astype(jnp.float32)
+            return objective.predict(path_for(objective, t, u, axes=axes), output, u, axes=axes, clip=clip)
 
-        return integrate(process, predict, u, axes=axes, tolerance=tolerance)
+        return integrate(process, predict, u, axes=axes, tolerance=tolerance, first=first)
 
     return jax.jit(solve)
 
 
-def _guided(network: Any, z: jax.Array, cond: jax.Array, labels: Any, guidance: Guidance) -> jax.Array:
-    """Return what the network says: plain, or with classifier-free guidance (Ho & Salimans 2022, equation 6)."""
+def guided(network: Any, z: jax.Array, cond: jax.Array, labels: Any, guidance: Guidance) -> jax.Array:
+    """Return the network's output, with classifier-free guidance if a scale is set (Ho & Salimans 2022, equation 6)."""
     if guidance.num_classes == 0:
         return network(z, cond)
     if guidance.weight in (0.0, 1.0):
@@ -195,33 +205,53 @@ def sample_batch(plan: SamplingPlan, network: Network, noise: Any, batch: Batch 
     guidance = Guidance(plan.settings.guidance, config.model.num_classes)
     shape = (len(noise.start if isinstance(noise, Blend) else noise[0]), *plan.image_shape)
     u = _start(noise, place(bc.align(plan.first_sigma, ndim=len(shape), axes=axes)), batch.states, shape)
-    show = (lambda k, x: None) if batch.watch is None else (lambda k, x: batch.watch(k, gather(x)))
+    tell = batch.watch or (lambda k, x: None)
+    show = (lambda k, x: None) if batch.watch is None else (lambda k, x: tell(k, gather(x)))
     if plan.adaptive:
         solve = _adaptive(
-            network.graphdef, plan.objective, plan.clip, config.model.embedding, plan.settings.tolerance, guidance, axes
+            network.graphdef,
+            cast(Any, plan.objective),
+            plan.clip,
+            config.model.embedding,
+            cast(Any, plan.solver).tolerance,
+            plan.times[0],
+            guidance,
+            axes,
         )
         show(0, _finish(u, basis=basis, axes=axes))
         u = solve(network.params, batch.labels, u)
         batch.step_done(1)
     else:
-        state, index = None, None if plan.index is None else place(plan.index.astype(np.int32))
-        for block in plan.blocks():
-            if state is None:  # copies, because what is donated must not be one array twice
-                state = jax.tree.map(jnp.copy, block.step.start(plan.solver.start(u)))
-            loop = _loop(network.graphdef, block.step, guidance, plan.grid, batch.watch is not None)
-            count = len(block.conditions)
-            filled = place(on_arrays(lambda v: _filled(v, plan.length), (block.values, block.conditions)))
-            numbers = place((np.int32(block.first), np.int32(count)))
-            rows = (filled[0], index, filled[1])
-            state, seen = loop(network.params, batch.labels, noise, state, rows, *numbers)
-            for j in range(count if batch.watch is not None else 0):
-                show(block.first + j, seen[j])
-            jax.block_until_ready(state)  # so that the bar says what has been done
-            batch.step_done(count)
+        state: Any = None
+        for number in range(len(plan.smaller) + 1):
+            part, state = plan.enter(number, state, u, place)
+            index = None if part.index is None else place(part.index.astype(np.int32))
+            for block in part.blocks():
+                # copies, because what is donated must not be one array twice
+                state = jax.tree.map(jnp.copy, block.step.start(state)) if block.first == part.first else state
+                loop = _loop(network.graphdef, block.step, guidance, part.grid, plan.grid, batch.watch is not None)
+                count = len(block.conditions)
+                tables = (block.values, block.conditions, block.scales)
+                values, conditions, scales = place(on_arrays(partial(_filled, length=part.length), tables))
+                numbers = place((np.int32(block.first), np.int32(count)))
+                rows = (values, index, conditions, scales)
+                state, seen = loop(network.params, batch.labels, noise, state, rows, *numbers)
+                for j in range(count if batch.watch is not None else 0):
+                    show(block.first + j, plan.whole(seen[j], part))
+                jax.block_until_ready(state)  # so that the bar says what has been done
+                batch.step_done(count)
         u = state.u
     x = _finish(u, basis=basis, axes=axes)
     show(plan.calls, x)
     return x
+
+
+def _advance(bar: SamplingProgress, images: int, calls: int) -> None:
+    bar.advance(images * calls)
+
+
+def _tell(watch: Watcher, first: int, wanted: int, k: int, x: np.ndarray) -> None:
+    watch(first, k, x[:wanted])
 
 
 def _filled(rows: np.ndarray, length: int) -> np.ndarray:
@@ -230,9 +260,14 @@ def _filled(rows: np.ndarray, length: int) -> np.ndarray:
 
 
 def sample(
-    plan: SamplingPlan, network: Network, *, prior: Prior | None, devices: list[jax.Device], progress: bool,
+    plan: SamplingPlan,
+    network: Network,
+    *,
+    prior: Prior | None,
+    devices: list[jax.Device],
+    progress: bool,
     watch: Watcher | None = None,
-) -> np.ndarray:  # fmt: skip
+) -> np.ndarray:
     """Draw samples.
 
     Parameters
@@ -269,8 +304,8 @@ def sample(
             batch = Batch(
                 states=put(first_states(prior, settings.seed, draws), split(mesh)),
                 labels=None if labels is None else put(labels.astype(np.int32), split(mesh)),
-                step_done=lambda calls, n=wanted: bar.advance(n * calls),
-                watch=None if watch is None else lambda k, x, i=first, n=wanted: watch(i, k, x[:n]),
+                step_done=partial(_advance, bar, wanted),
+                watch=None if watch is None else partial(_tell, watch, first, wanted),
             )
             noise = put(noise_of(settings.seed, draws), split(mesh))
             batches.append(gather(sample_batch(plan, network, noise, batch))[:wanted])
@@ -280,117 +315,3 @@ def sample(
     return plan.clip.data(
         np.where(np.isfinite(result), result, np.float32(np.nan))
     )  # an infinity must not look like white
-
-
-def build_model(config: RunConfig, image_shape: tuple[int, ...], rngs: nnx.Rngs) -> UNet:
-    """Return the network of a configuration for data (*grid, C)."""
-    *grid, channels = image_shape
-    dtype = jnp.bfloat16 if config.train.precision == "bf16" else jnp.float32
-    return UNet(
-        config.model, in_channels=channels, out_channels=channels, image_size=tuple(grid), dtype=dtype, rngs=rngs,
-        gradient_checkpointing=config.train.gradient_checkpointing,
-    )  # fmt: skip
-
-
-def abstract_model(config: RunConfig, image_shape: tuple[int, ...]) -> tuple[Any, Any]:
-    """Return graph definition and parameters as shapes: nothing is computed."""
-    return nnx.split(nnx.eval_shape(lambda: build_model(config, image_shape, nnx.Rngs(0))))
-
-
-def load_run(folder: StrPath) -> tuple[RunConfig, Any, Any, tuple[int, ...], Prior | None, int]:
-    """Return a run's configuration, its network with the averaged weights (on the host), the data's shape, its prior and its step.
-
-    Raises
-    ------
-    ConfigError, CheckpointError
-        The folder holds no run, no complete checkpoint, or one that does not fit the configuration.
-    """
-    config = read_config(Path(folder) / "config.toml")
-    checkpoint = newest_checkpoint(folder, groups=SAMPLING)
-    image_shape = tuple(checkpoint.state["image_shape"])
-    graphdef, shapes = abstract_model(config, image_shape)
-    params = from_layout(shapes, checkpoint.groups["ema"], what="averaged weights")
-    prior = restore_prior(config.process, image_shape[:-1], checkpoint.groups.get("prior"))
-    return config, graphdef, params, image_shape, prior, checkpoint.step
-
-
-def sample_run(
-    folder: StrPath,
-    settings: SampleConfig,
-    *,
-    device: str = "auto",
-    progress: bool = True,
-    watch: Watcher | None = None,
-) -> Samples:
-    """Draw images from a run's averaged weights, whichever backend trained them.
-
-    Parameters
-    ----------
-    folder
-        The run folder; nothing else is needed.
-    settings
-        Solver, steps, number, seed.
-    device
-        "auto", a platform or a device of JAX (:func:`blurcore_jax.devices.pick_devices`).
-    progress
-        Show a progress bar on stderr.
-    watch
-        Called with the states on the way; :data:`blurcore.protocols.Watcher`.
-
-    Returns
-    -------
-    Samples
-        `images` uint8 (num_samples, *grid, C); `finite` says of each whether it is one.
-
-    Raises
-    ------
-    ConfigError, CheckpointError, ArgumentError
-        The folder holds no run or no complete checkpoint; sampler or device are not for it.
-    """
-    with processes():
-        devices = pick_devices(device)
-        config, graphdef, params, image_shape, prior, _ = load_run(folder)
-        x0_error = read_calibration(folder) if settings.sampler == "calibrated" else None
-        plan = SamplingPlan(config, settings, image_shape, axes=grid_axes(image_shape), x0_error=x0_error)
-        network = Network(graphdef, params)
-        draws = sample(plan, network, prior=prior, devices=devices, progress=progress, watch=watch)
-    return to_samples(draws, config.data.values)
-
-
-def run_network(folder: StrPath, *, device: str = "auto") -> RunNetwork:
-    """Return a run's network with the averaged weights, as a function of NumPy arrays.
-
-    Parameters
-    ----------
-    folder, device
-        As for :func:`sample_run`; of several devices the first of this process computes.
-
-    Raises
-    ------
-    ConfigError, CheckpointError, ArgumentError
-        As :func:`sample_run`.
-    """
-    where = next(d for d in pick_devices(device) if d.process_index == jax.process_index())
-    config, graphdef, params, image_shape, _, step = load_run(folder)
-    params = jax.device_put(params, where)
-
-    @jax.jit
-    def network(params: Any, z: jax.Array, cond: jax.Array) -> jax.Array:
-        return nnx.merge(graphdef, params)(z, cond).astype(jnp.float32)
-
-    @jax.jit
-    def product(params: Any, z: jax.Array, cond: jax.Array, v: jax.Array) -> tuple[jax.Array, jax.Array]:
-        output, pull = jax.vjp(lambda x: network(params, x, cond), z)
-        return output, pull(v)[0]
-
-    def of_time(t: np.ndarray) -> np.ndarray:
-        return condition(config.process, np.asarray(t, np.float32), config.model.embedding).astype(np.float32)
-
-    def call(z: np.ndarray, t: np.ndarray) -> np.ndarray:
-        return np.asarray(network(params, np.asarray(z, np.float32), of_time(t)))
-
-    def vjp(z: np.ndarray, t: np.ndarray, v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        found = product(params, np.asarray(z, np.float32), of_time(t), np.asarray(v, np.float32))
-        return np.asarray(found[0]), np.asarray(found[1])
-
-    return RunNetwork(config, image_shape, step, call, vjp)

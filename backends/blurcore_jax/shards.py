@@ -17,7 +17,7 @@ from blurcore.runs.checkpoint import Arrays
 
 
 def write_shards(groups: dict[str, dict[str, jax.Array]], path: Path) -> None:
-    """Write the groups of a checkpoint into a new folder, each process what it has of them; all must take part.
+    """Write the groups of a checkpoint into a new folder, each process its shards; every process must call it.
 
     Raises
     ------

@@ -21,30 +21,33 @@ from jax import lax
 from jax.sharding import Mesh
 
 from blurcore._typing import StrPath
-from blurcore.config import DataConfig, ModelConfig, RunConfig, SampleConfig, TrainConfig
+from blurcore.config import ModelConfig, RunConfig, SampleConfig, TrainConfig
+from blurcore.data.sources import MNIST
 from blurcore.data.values import SCALES, Samples, to_samples
 from blurcore.engine import (
-    Prior,
     SamplingPlan,
     Stream,
-    condition,
+    SubBatch,
     ema_decay,
     learning_rate,
-    objective_of,
     run_training,
+    sub_batches,
 )
 from blurcore.errors import CheckpointError
+from blurcore.measure import curve_of
 from blurcore.runs.checkpoint import Arrays, require_training_state
+from blurcore.starts import Prior
 from blurcore_jax.devices import agree, gather, make_mesh, pick_devices, processes, put, split, spread, whole
 from blurcore_jax.layout import from_layout, in_layout, layout_shapes, to_layout
+from blurcore_jax.model import abstract_model, build_model
 from blurcore_jax.random import key
-from blurcore_jax.sampler import Network, abstract_model, build_model, grid_axes, sample
+from blurcore_jax.sampler import Network, grid_axes, sample
 
 _MOMENTS = {"exp_avg": "mu", "exp_avg_sq": "nu"}  # PyTorch's names of Adam's state, which checkpoints have, and optax's
 
 
 class State(NamedTuple):
-    """What a step changes."""
+    """The training state that a step updates."""
 
     params: Any
     ema: Any
@@ -52,7 +55,7 @@ class State(NamedTuple):
 
 
 class Scalars(NamedTuple):
-    """What differs from step to step: traced, so that no step compiles anew."""
+    """The scalars that change from step to step; traced, so that steps share one compiled program."""
 
     keys: Any
     step: Any
@@ -65,7 +68,7 @@ def _adam() -> optax.GradientTransformation:
 
 
 class Keys(NamedTuple):
-    """The roots of all that is random in training; a step folds its number in."""
+    """The base random keys of training; each step folds in its number."""
 
     time: Any
     noise: Any
@@ -85,59 +88,95 @@ def _initial(model: ModelConfig, precision: str, image_shape: tuple[int, ...]) -
 
 
 def _essence(config: RunConfig) -> RunConfig:
-    """Return the configuration without what does not change the compiled step."""
+    """Return the part of the configuration that the compiled step depends on."""
     train = config.train
     kept = TrainConfig(
-        batch_size=train.batch_size, accumulate=train.accumulate, weight_decay=train.weight_decay, grad_clip=train.grad_clip,
-        prediction=train.prediction, times=train.times, levels=train.levels, precision=train.precision,
-        gradient_checkpointing=train.gradient_checkpointing, parallel=train.parallel,
-    )  # fmt: skip
-    return RunConfig(process=config.process, data=DataConfig(values=config.data.values), model=config.model, train=kept)
+        batch_size=train.batch_size,
+        accumulate=train.accumulate,
+        weight_decay=train.weight_decay,
+        grad_clip=train.grad_clip,
+        objective=train.objective,
+        precision=train.precision,
+        gradient_checkpointing=train.gradient_checkpointing,
+        parallel=train.parallel,
+    )
+    return RunConfig(
+        process=config.process,
+        data=MNIST(values=config.data.values),
+        model=config.model,
+        train=kept,
+        resolution=config.resolution,
+    )
 
 
 @lru_cache(maxsize=16)
-def _compiled_step(graphdef: Any, config: RunConfig, mesh: Mesh) -> Any:
-    """Return the compiled step, (State, uint8 images, labels, Scalars) -> (State, loss, norm of the gradient)."""
-    span = SCALES[config.data.values]
-    settings, process, objective = config.train, config.process, objective_of(config)
+def _compiled_step(graphdef: Any, config: RunConfig, grid: tuple[int, ...], mesh: Mesh) -> Any:
+    """Return the compiled step, (State, uint8 images, labels, Scalars) -> (State, loss, norm of the gradient).
 
-    def loss_of(
-        params: Any, z: jax.Array, target: jax.Array, cond: jax.Array, label: jax.Array, dropout: jax.Array
-    ) -> jax.Array:
+    It is one program, in which the network stands once for each size of images on `grid`.
+    """
+    span, axes = SCALES[config.data.values], grid_axes((*grid, 1))
+    settings, accumulate = config.train, config.train.accumulate
+    part = settings.batch_size // accumulate
+    parts_by_size = sub_batches(config, grid, part // mesh.size)
+
+    def loss_of(params: Any, sub: SubBatch, example: Any, label: jax.Array, dropout: jax.Array) -> jax.Array:
         network = nnx.merge(graphdef, params)
         output = network(
-            z, cond, dropout if config.model.dropout else None, label if config.model.num_classes else None
+            example.z,
+            example.condition,
+            dropout if config.model.dropout else None,
+            label if config.model.num_classes else None,
         )
-        return objective.loss(output.astype(jnp.float32), target).mean()
+        return (example.weight * sub.objective.loss(output.astype(jnp.float32), example.target)).sum() / part
+
+    def of_part(params: Any, given: Any) -> tuple[jax.Array, Any]:
+        """Return the mean loss of a part of the batch and its gradient: the sums of those of each size, one after the other."""
+        found = [
+            jax.value_and_grad(loss_of)(params, sub, example, label, dropout)
+            for sub, (example, label, dropout) in zip(parts_by_size, given, strict=True)
+        ]
+        return jax.tree.map(lambda *values: sum(values[1:], values[0]), *found)
 
     def gradient(params: Any, parts: Any) -> tuple[jax.Array, Any]:
         """Return the mean loss and its gradient, part by part of the batch."""
 
-        def add(total: Any, part: Any) -> tuple[Any, None]:
-            return jax.tree.map(jnp.add, total, jax.value_and_grad(loss_of)(params, *part)), None
+        def add(total: Any, given: Any) -> tuple[Any, None]:
+            return jax.tree.map(jnp.add, total, of_part(params, given)), None
 
-        if settings.accumulate == 1:
-            return jax.value_and_grad(loss_of)(params, *jax.tree.map(lambda v: v[0], parts))
+        if accumulate == 1:
+            return of_part(params, jax.tree.map(lambda v: v[0], parts))
         zero = (jnp.zeros(()), jax.tree.map(jnp.zeros_like, params))
-        return jax.tree.map(lambda v: v / settings.accumulate, lax.scan(add, zero, parts)[0])
+        return jax.tree.map(lambda v: v / accumulate, lax.scan(add, zero, parts)[0])
+
+    def of_size(sub: SubBatch, values: jax.Array) -> jax.Array:
+        """Return the examples of a size, of every part. Every k-th image makes a part, which leaves each device its share of it."""
+        by_device = values.reshape(mesh.size, -1, accumulate, *values.shape[1:])
+        return by_device[:, sub.portion.rows].reshape(-1, *values.shape[1:])
+
+    def in_parts(values: jax.Array) -> jax.Array:
+        return jnp.moveaxis(values.reshape(-1, accumulate, *values.shape[1:]), 1, 0)
 
     def step(state: State, images: jax.Array, labels: jax.Array, now: Scalars) -> tuple[State, jax.Array, jax.Array]:
         x = images.astype(jnp.float32)
         if images.dtype == jnp.uint8:  # signals are in their range already
             x = x / span.divisor + span.low
         uniform = jax.random.uniform(jax.random.fold_in(now.keys.time, now.step), x.shape[:1], jnp.float32)
-        eps = jax.random.normal(jax.random.fold_in(now.keys.noise, now.step), x.shape, jnp.float32)
-        t = lax.with_sharding_constraint(objective.times(uniform), split(mesh))
-        eps = lax.with_sharding_constraint(eps, split(mesh))
-        pair = objective.pair(x, t, eps, axes=grid_axes(x.shape[1:]))
-        # Every k-th image makes a part, which leaves each device its share of every part.
-        batch = (pair.z, pair.target, condition(process, t, config.model.embedding).astype(jnp.float32), labels)
-        parts = jax.tree.map(lambda v: jnp.moveaxis(v.reshape(-1, settings.accumulate, *v.shape[1:]), 1, 0), batch)
-        dropout = jax.random.split(jax.random.fold_in(now.keys.dropout, now.step), settings.accumulate)
+        of_noise, of_dropout = (jax.random.fold_in(k, now.step) for k in (now.keys.noise, now.keys.dropout))
+        parts = []
+        for i, sub in enumerate(parts_by_size):
+            t = lax.with_sharding_constraint(sub.times(of_size(sub, uniform)), split(mesh))
+            shape = (len(t), *sub.portion.size, x.shape[-1])
+            own_noise, own_dropout = (jax.random.fold_in(k, i) if i else k for k in (of_noise, of_dropout))
+            eps = lax.with_sharding_constraint(jax.random.normal(own_noise, shape, jnp.float32), split(mesh))
+            example = sub.examples(sub.images(of_size(sub, x), axes=axes), t, eps, axes=axes)
+            example = example._replace(condition=example.condition.astype(jnp.float32))
+            masks = jax.random.split(own_dropout, accumulate)
+            parts.append((*jax.tree.map(in_parts, (example, of_size(sub, labels))), masks))
         params = state.params
         if settings.parallel == "fsdp":  # spread between the steps, whole within one
             params = lax.with_sharding_constraint(params, jax.tree.map(lambda _: whole(mesh), params))
-        loss, grads = gradient(params, (*parts, dropout))
+        loss, grads = gradient(params, tuple(parts))
         norm = optax.tree.norm(grads)
         if settings.grad_clip:
             scale = jnp.minimum(1.0, settings.grad_clip / (norm + 1e-6))
@@ -174,7 +213,7 @@ class Trainer:
         self.state = self._placed(State(params, params, jax.device_get(_adam().init(params))))
         keys = Keys(*(key(config.seed, stream) for stream in (Stream.TIME, Stream.NOISE, Stream.DROPOUT)))
         self.keys = put(keys, whole(self.mesh))
-        self._step = _compiled_step(self.graphdef, _essence(config), self.mesh)
+        self._step = _compiled_step(self.graphdef, _essence(config), image_shape[:-1], self.mesh)
 
     def _placed(self, state: State) -> State:
         """Return a state of host arrays on the devices: each has all of it, or its part (`train.parallel`)."""
@@ -275,8 +314,9 @@ def train(config: RunConfig, folder: StrPath, *, resume: bool = False) -> None:
         run_training(
             config,
             folder,
-            lambda *shape: Trainer(*shape, devices),
+            lambda config, image_shape: Trainer(config, image_shape, devices),
             resume=resume,
             leads=team.rank == 0,
             agree=agree if team.size > 1 else None,
+            make_curve=curve_of,
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,7 +14,7 @@ from blurcore._typing import StrPath
 from blurcore.config import RunConfig, SampleConfig
 from blurcore.data.values import Samples
 from blurcore.operations import CORE, CoreOperations
-from blurcore.protocols import Processes, RunNetwork, Watcher
+from blurcore.protocols import RunNetwork, Team, Watcher
 from blurcore.runs.checkpoint import Arrays
 
 _DTYPES = {"float64": torch.float64, "float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -51,7 +52,7 @@ class TorchBackend:
         """Return df/dt by forward-mode differentiation."""
         return torch.func.jvp(f, (t,), (torch.ones_like(t),))[1]
 
-    def processes(self, device: str = "auto") -> AbstractContextManager[Processes]:
+    def processes(self, device: str = "auto") -> AbstractContextManager[Team]:
         """Join the processes that torchrun has started; see :func:`blurcore_torch.distributed.processes`."""
         from blurcore_torch.distributed import processes
 
@@ -78,14 +79,14 @@ class TorchBackend:
         progress: bool = True,
         watch: Watcher | None = None,
     ) -> Samples:
-        """Draw images from a run; see :func:`blurcore_torch.sampler.sample_run`."""
-        from blurcore_torch.sampler import sample_run
+        """Draw images from a run; see :func:`blurcore_torch.run.sample_run`."""
+        from blurcore_torch.run import sample_run
 
         return sample_run(folder, settings, device=device, progress=progress, watch=watch)
 
     def network(self, folder: StrPath, *, device: str = "auto") -> RunNetwork:
-        """Return a run's network; see :func:`blurcore_torch.sampler.run_network`."""
-        from blurcore_torch.sampler import run_network
+        """Return a run's network; see :func:`blurcore_torch.run.run_network`."""
+        from blurcore_torch.run import run_network
 
         return run_network(folder, device=device)
 
@@ -94,6 +95,12 @@ class TorchBackend:
         from blurcore_torch.inception import inception
 
         return inception(weights, device=device)
+
+    def export(self, folder: StrPath, settings: SampleConfig, path: StrPath, *, form: str, part: str) -> dict[str, Any]:
+        """Write a run as a program that needs no blurcore; see :func:`blurcore_torch.program.export`."""
+        from blurcore_torch.program import export
+
+        return export(folder, settings, path, form=form, part=part)
 
 
 BACKEND = TorchBackend()

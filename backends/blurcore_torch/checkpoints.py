@@ -13,7 +13,7 @@ from blurcore_torch.distributed import like, rank_and_size, whole
 
 
 def to_arrays(tensors: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
-    """Copy tensors to the host, whole; all processes must ask, and rank 0 alone is given them."""
+    """Gather tensors and copy them to the host; every process must call it, rank 0 alone gets the arrays."""
     arrays = {}
     for name, tensor in tensors.items():
         value = whole(tensor.detach())
@@ -44,7 +44,7 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer, names: list[str]) -> dic
 
 
 def load_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor], names: list[str]) -> None:
-    """Restore what :func:`optimizer_tensors` returned, of whole tensors or of such that are spread as the parameters are.
+    """Restore what :func:`optimizer_tensors` returned, from whole tensors or from shards like those of the parameters.
 
     Their names and shapes have been checked.
     """

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from datetime import timedelta
 
@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from blurcore.errors import ArgumentError, BlurcoreError, RunStoppedError
-from blurcore.protocols import Processes
+from blurcore.protocols import Team
 from blurcore_torch.devices import pick_device
 from blurcore_torch.model import Attention, ResidualBlock, UNet
 
@@ -57,7 +57,7 @@ def own_device(name: str) -> torch.device:
 
 
 @contextmanager
-def processes(device: str = "auto") -> Iterator[Processes]:
+def processes(device: str = "auto") -> Iterator[Team]:
     """Join the processes that torchrun has started, for the time of a `with` statement; within another one, nothing happens.
 
     Raises
@@ -94,14 +94,14 @@ def processes(device: str = "auto") -> Iterator[Processes]:
 
 
 def _is_of_a_peer(error: RuntimeError) -> bool:
-    """Whether an error is that of a collective operation; gloo has no type of its own for it."""
+    """Whether an error was raised by a collective operation; gloo has no type for it."""
     return isinstance(error, dist.DistError) or "gloo" in str(error)
 
 
-def joined() -> Processes:
+def joined() -> Team:
     """Return the processes that have been joined; this one alone where there are none."""
     rank, count = rank_and_size()
-    return Processes(rank, count, total) if count > 1 else Processes()
+    return Team(rank, count, total) if count > 1 else Team()
 
 
 def total(array: np.ndarray) -> np.ndarray:
@@ -112,7 +112,7 @@ def total(array: np.ndarray) -> np.ndarray:
 
 
 def agree(number: int) -> int:
-    """Return the largest of all processes' numbers; each must ask."""
+    """Return the maximum of a number over all processes; every process must call it."""
     if not dist.is_initialized():
         return number
     tensor = torch.tensor(number)
@@ -121,13 +121,13 @@ def agree(number: int) -> int:
 
 
 def mean(value: Tensor) -> Tensor:
-    """Return the mean of a number over all processes; each must ask."""
+    """Return the mean of a number over all processes; every process must call it."""
     dist.all_reduce(value)
     return value / dist.get_world_size()
 
 
 def rows_of(batch_size: int, accumulate: int) -> slice:
-    """Return which images of each batch this process takes.
+    """Return the rows of each batch that belong to this process.
 
     Raises
     ------
@@ -162,13 +162,13 @@ def replicate(model: UNet, device: torch.device) -> nn.Module:
 
 
 def gradients(network: nn.Module, *, shared: bool) -> AbstractContextManager[None]:
-    """Return within what a part of the batch goes backwards; DDP shares the gradients of all parts after the last one."""
+    """Return the context of a part's backward pass; DDP averages the gradients of all parts after the last one."""
     plain = getattr(network, "_orig_mod", network)  # torch.compile's wrapper hides it
     return nullcontext() if shared or not isinstance(plain, DistributedDataParallel) else plain.no_sync()
 
 
 def whole(tensor: Tensor) -> Tensor:
-    """Return a tensor that may be spread over the processes, whole; all must ask."""
+    """Gather a tensor that may be sharded over the processes; every process must call it."""
     return tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor
 
 
@@ -178,7 +178,7 @@ def local(tensor: Tensor) -> Tensor:
 
 
 def like(value: Tensor, other: Tensor) -> Tensor:
-    """Return a whole tensor, which every process has, on the device of another, spread as it is if it has that shape."""
+    """Return a whole tensor on the device of another one, sharded like it if the shapes agree."""
     value = value.to(other.device)
     if not hasattr(other, "placements") or value.shape != other.shape:
         return value
@@ -194,13 +194,11 @@ class DropoutSkipper:
     ----------
     model
         The network.
-    part
-        Images of one accumulation part.
-    image_shape
-        Shape of the data, (*grid, C).
+    shapes
+        Of the images of one accumulation part that the network sees together, (n, C, *grid), one for each size.
     """
 
-    def __init__(self, model: UNet, part: int, image_shape: tuple[int, ...]) -> None:
+    def __init__(self, model: UNet, shapes: Sequence[tuple[int, ...]]) -> None:
         self.rate = model.config.dropout
         self.shapes: list[tuple[int, ...]] = []
         if self.rate == 0 or rank_and_size()[0] == 0:
@@ -209,8 +207,11 @@ class DropoutSkipper:
         hooks = [block.conv2.register_forward_pre_hook(self._note) for block in blocks]  # its input has been masked
         some = next(model.parameters())
         with torch.no_grad():
-            model.eval()(some.new_zeros(1, image_shape[-1], *image_shape[:-1]), some.new_zeros(1))
-        self.shapes = [(part, *shape[1:]) for shape in self.shapes]
+            model.eval()
+            for count, *shape in shapes:
+                before = len(self.shapes)
+                model(some.new_zeros(1, *shape), some.new_zeros(1))
+                self.shapes[before:] = [(count, *masked[1:]) for masked in self.shapes[before:]]
         for hook in hooks:
             hook.remove()
 

@@ -56,7 +56,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from blurcore.config import ModelConfig
+from blurcore.config import ModelConfig, RunConfig
+from blurcore.engine.seeds import Stream, derived_seed
 from blurcore.engine.unet import (
     LOG_SNR_RANGE,
     NORM_EPS,
@@ -71,7 +72,7 @@ from blurcore.errors import ArgumentError
 
 
 class UNet(nn.Module):
-    """Predict noise, data or v from noisy images and what is known of their time.
+    """Predict noise, data or v from noisy images and their time condition.
 
     Parameters
     ----------
@@ -106,9 +107,15 @@ class UNet(nn.Module):
     """
 
     def __init__(
-        self, config: ModelConfig, *, in_channels: int, out_channels: int, image_size: tuple[int, ...], seed: int = 0,
+        self,
+        config: ModelConfig,
+        *,
+        in_channels: int,
+        out_channels: int,
+        image_size: tuple[int, ...],
+        seed: int = 0,
         gradient_checkpointing: bool = False,
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__()
         self.config = config
         self.gradient_checkpointing = gradient_checkpointing
@@ -134,12 +141,16 @@ class UNet(nn.Module):
             self.labels = nn.Embedding(config.num_classes + 1, embedding)
         self.first = _conv(dims, in_channels, config.base_channels)
         self.encoder = nn.ModuleList(
-            _Level(dims, v.encoder, v.width, config, attend=v.attend, down=_downsample(dims, v.width) if v.down else None) for v in levels
-        )  # fmt: skip
+            _Level(
+                dims, v.encoder, v.width, config, attend=v.attend, down=_downsample(dims, v.width) if v.down else None
+            )
+            for v in levels
+        )
         self.middle = _Middle(dims, levels[-1].width, config)
         self.decoder = nn.ModuleList(
-            _Level(dims, v.decoder, v.width, config, attend=v.attend, up=_upsample(dims, v.width) if v.up else None) for v in levels
-        )  # fmt: skip
+            _Level(dims, v.decoder, v.width, config, attend=v.attend, up=_upsample(dims, v.width) if v.up else None)
+            for v in levels
+        )
         channels = levels[0].width
         self.last_norm = _norm(channels, config)
         self.last = _conv(dims, channels, out_channels)
@@ -148,10 +159,11 @@ class UNet(nn.Module):
     def initialise(self, seed: int) -> None:
         """Set all weights to what `seed` gives, on the CPU in float32, whatever the device and dtype of the model."""
         generator = torch.Generator(device="cpu").manual_seed(seed)
+        linear: tuple[type[Any], ...] = (*_CONVOLUTIONS.values(), nn.Linear)
         for name, layer in self.named_modules():
             if isinstance(layer, nn.GroupNorm):
                 layer.reset_parameters()
-            elif isinstance(layer, (*_CONVOLUTIONS.values(), nn.Linear)):
+            elif isinstance(layer, linear):
                 weight = torch.empty(layer.weight.shape, dtype=torch.float32, device="cpu")
                 fan_average = weight[0, 0].numel() * (weight.shape[0] + weight.shape[1]) / 2
                 limit = math.sqrt(3.0 / fan_average)
@@ -218,7 +230,7 @@ class UNet(nn.Module):
         return self.gradient_checkpointing and torch.is_grad_enabled()
 
     def _through(self, part: Callable[..., Tensor], *inputs: Any) -> Tensor:
-        """Run a part of the network, whose inside is worked out anew in the backward pass if the user wants to save memory."""
+        """Run a part of the network, with activation checkpointing if configured."""
         if not self._saves_memory():
             return part(*inputs)
         masks = self.config.dropout > 0  # the only thing random here
@@ -247,7 +259,7 @@ def _attended(block: nn.Module, attention: nn.Module, embedding: Tensor, *inputs
 
 
 def _silu(x: Tensor) -> Tensor:
-    """Return SiLU of what nobody else has, in its place unless a gradient will want it: memory is what costs here."""
+    """Return SiLU, in place where no gradient is recorded, to save memory. The input must not be used afterwards."""
     return F.silu(x, inplace=not torch.is_grad_enabled())
 
 
@@ -326,7 +338,7 @@ class Sinusoids(nn.Module):
 
 
 class _Level(nn.Module):
-    """The blocks of one resolution, each followed by attention where the configuration says so, and the way out."""
+    """The residual blocks of one level, each followed by attention if configured, and the down- or upsampling layer."""
 
     def __init__(
         self,
@@ -430,3 +442,17 @@ def scale_log_snr(log_snr: Tensor) -> Tensor:
 def num_parameters(model: nn.Module) -> int:
     """Return the number of trainable parameters."""
     return sum(p.numel() for p in model.parameters() if p.requires_grad)
+
+
+def build_model(config: RunConfig, image_shape: tuple[int, ...]) -> UNet:
+    """Return the network of a configuration for data (*grid, C), its weights drawn from the run's seed."""
+    *grid, channels = image_shape
+    seed = derived_seed(config.seed, Stream.WEIGHTS)
+    return UNet(
+        config.model,
+        in_channels=channels,
+        out_channels=channels,
+        image_size=tuple(grid),
+        seed=seed,
+        gradient_checkpointing=config.train.gradient_checkpointing,
+    )

@@ -12,9 +12,15 @@ from blurcore.samplers.euler import slope_of
 
 
 def integrate(
-    process: Process, predict: Callable[[Tensor, float], Prediction[Tensor]], u: Tensor, *, axes: tuple[int, ...], tolerance: float
-) -> Tensor:  # fmt: skip
-    """Return the state at t = 0 from that at t = 1.
+    process: Process,
+    predict: Callable[[Tensor, float], Prediction[Tensor]],
+    u: Tensor,
+    *,
+    axes: tuple[int, ...],
+    tolerance: float,
+    first: float = 1.0,
+) -> Tensor:
+    """Return the state at t = 0 from that at t = `first`.
 
     Parameters
     ----------
@@ -23,11 +29,13 @@ def integrate(
     predict
         What the network says of (u, t), for a solver.
     u
-        The state at t = 1 in frequency space.
+        The state at t = `first` in frequency space.
     axes
         The axes of the grid in `u`.
     tolerance
         Relative and absolute error of a step, as the root mean square over the batch.
+    first
+        Where the state is, in (0, 1].
 
     Raises
     ------
@@ -38,16 +46,16 @@ def integrate(
         import torch
         from torchdiffeq import odeint
     except ImportError as error:
-        raise ConfigError("sample.sampler ode needs torchdiffeq; try: pip install 'blurcore[torch]'") from error
+        raise ConfigError("sample.solver AdaptiveODE needs torchdiffeq; try: pip install 'blurcore[torch]'") from error
     shape = tuple(u.shape[a] for a in axes)
 
     def slope(time: Tensor, state: Tensor) -> Tensor:
         t = min(1.0, max(0.0, float(time)))
-        rate = slope_of(process, "the sampler ode", t, t, shape=shape, like=state)
+        rate = slope_of(process, "AdaptiveODE", t, t, shape=shape, like=state)
         eps = predict(state, t).eps
         assert eps is not None  # the process has noise: slope_of has seen to it
         return rate.z * state + rate.eps * eps
 
-    ends = torch.tensor([1.0, 0.0], dtype=torch.float64, device=u.device)
+    ends = torch.tensor([first, 0.0], dtype=torch.float64, device=u.device)
     path: Tensor = odeint(slope, u, ends, rtol=tolerance, atol=tolerance, method="dopri5")
     return path[-1]

@@ -6,37 +6,33 @@ Sample i follows from (seed, i) alone: it has a generator of its own, whatever b
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
+from functools import partial
+from typing import Any, cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 import blurcore as bc
-from blurcore._typing import StrPath
-from blurcore.config import RunConfig, SampleConfig
-from blurcore.data.values import Samples, to_samples
+from blurcore.config import SampleConfig
 from blurcore.engine import (
     ALONE,
     Batch,
     Draw,
-    Prior,
     SamplingPlan,
     Stream,
     condition,
     draws_of,
     first_states,
-    read_calibration,
-    restore_prior,
     sample_labels,
     walk,
 )
-from blurcore.protocols import RunNetwork, Watcher
-from blurcore.runs import newest_checkpoint, read_config
-from blurcore.runs.checkpoint import SAMPLING
+from blurcore.objectives import path_for
+from blurcore.protocols import Watcher
 from blurcore.runs.progress import SamplingProgress
+from blurcore.starts import Prior
 from blurcore_torch.devices import memory_format
-from blurcore_torch.distributed import joined, own_device, processes
+from blurcore_torch.distributed import joined
 from blurcore_torch.ode import integrate
 from blurcore_torch.random import generator
 
@@ -55,9 +51,14 @@ def channels_last(x: Tensor) -> Tensor:
 
 @torch.no_grad()
 def sample(
-    plan: SamplingPlan, network: nn.Module, *, prior: Prior | None, device: torch.device, progress: bool,
+    plan: SamplingPlan,
+    network: nn.Module,
+    *,
+    prior: Prior | None,
+    device: torch.device,
+    progress: bool,
     watch: Watcher | None = None,
-) -> Tensor:  # fmt: skip
+) -> Tensor:
     """Draw samples; where there are several processes, each draws some of the batches, and all are given the result.
 
     Parameters
@@ -96,8 +97,8 @@ def sample(
             batch = Batch(
                 states=first_states(prior, settings.seed, draws),
                 labels=sample_labels(config, settings, indices),
-                step_done=lambda calls, images=indices: bar.advance(len(images) * calls),
-                watch=None if watch is None else lambda k, x, i=first: watch(i, k, x),
+                step_done=partial(_advance, bar, len(indices)),
+                watch=None if watch is None else partial(watch, first),
             )
             noise = _derived_noise(settings.seed, draws, plan.image_shape, device)
             result[indices.start : indices.stop] = sample_batch(plan, network, noise, batch).cpu()
@@ -106,6 +107,10 @@ def sample(
     if plan.clip is None:
         return result
     return plan.clip.data(torch.where(result.isfinite(), result, torch.nan))  # an infinity must not look like white
+
+
+def _advance(bar: SamplingProgress, images: int, calls: int) -> None:
+    bar.advance(images * calls)
 
 
 def _batch(settings: SampleConfig, first: int) -> range:
@@ -180,12 +185,17 @@ def sample_batch(plan: SamplingPlan, network: nn.Module, noise: Noise, batch: Ba
 
     def predict(u: Tensor, t: float) -> bc.Prediction[Tensor]:
         cond = condition(config.process, torch.full((len(u),), t, device=device), config.model.embedding)
-        marginal = bc.marginal_for(config.process, t, u, axes=axes)
-        return plan.objective.predict(marginal, ask(basis.inverse(u, axes=axes), cond), u, axes=axes, clip=plan.clip)
+        path = path_for(plan.objective, t, u, axes=axes)
+        return plan.objective.predict(path, ask(basis.inverse(u, axes=axes), cond), u, axes=axes, clip=plan.clip)
 
     tell = batch.watch or (lambda k, x: None)
     tell(0, show(basis.inverse(u, axes=axes)))
-    x = basis.inverse(integrate(config.process, predict, u, axes=axes, tolerance=plan.settings.tolerance), axes=axes)
+    x = basis.inverse(
+        integrate(
+            config.process, predict, u, axes=axes, tolerance=cast(Any, plan.solver).tolerance, first=plan.times[0]
+        ),
+        axes=axes,
+    )
     tell(1, show(x))
     batch.step_done(1)
     return x
@@ -221,111 +231,3 @@ def _guided(
         return without + guidance * (with_label - without)
 
     return plain if guidance in (0.0, 1.0) else guided
-
-
-def load_run(folder: StrPath, device: torch.device) -> tuple[RunConfig, nn.Module, tuple[int, ...], Prior | None, int]:
-    """Return a run's configuration, its network with the averaged weights, the data's shape (*grid, C), its prior and its step.
-
-    Raises
-    ------
-    ConfigError, CheckpointError
-        The folder holds no run, no complete checkpoint, or one that does not fit the configuration.
-    """
-    from blurcore_torch.checkpoints import load_module
-    from blurcore_torch.trainer import build_model
-
-    config = read_config(Path(folder) / "config.toml")
-    checkpoint = newest_checkpoint(folder, groups=SAMPLING)
-    image_shape = tuple(checkpoint.state["image_shape"])
-    model = build_model(config, image_shape)
-    load_module(model, checkpoint.groups["ema"], what="averaged weights")
-    prior = restore_prior(config.process, image_shape[:-1], checkpoint.groups.get("prior"))
-    return (
-        config,
-        model.to(device, memory_format=memory_format(device, len(image_shape) - 1)).eval(),
-        image_shape,
-        prior,
-        checkpoint.step,
-    )
-
-
-def sample_run(
-    folder: StrPath,
-    settings: SampleConfig,
-    *,
-    device: str = "auto",
-    progress: bool = True,
-    watch: Watcher | None = None,
-) -> Samples:
-    """Draw images from a run's averaged weights.
-
-    Parameters
-    ----------
-    folder
-        The run folder; nothing else is needed.
-    settings
-        Solver, steps, number, seed.
-    device
-        "auto" or a PyTorch device.
-    progress
-        Show a progress bar on stderr.
-    watch
-        Called with the states on the way; :data:`blurcore.protocols.Watcher`.
-
-    Returns
-    -------
-    Samples
-        `images` uint8 (num_samples, *grid, C); `finite` says of each whether it is one.
-
-    Raises
-    ------
-    ConfigError, CheckpointError, ArgumentError
-        The folder holds no run or no complete checkpoint; sampler or device are not for it.
-    """
-    with processes(device):
-        where = own_device(device)
-        config, network, image_shape, prior, _ = load_run(folder, where)
-        x0_error = read_calibration(folder) if settings.sampler == "calibrated" else None
-        plan = SamplingPlan(config, settings, image_shape, axes=grid_axes(image_shape), x0_error=x0_error)
-        draws = sample(plan, network, prior=prior, device=where, progress=progress, watch=watch)
-    return to_samples(channels_last(draws).numpy(), config.data.values)
-
-
-def run_network(folder: StrPath, *, device: str = "auto") -> RunNetwork:
-    """Return a run's network with the averaged weights, as a function of NumPy arrays.
-
-    Parameters
-    ----------
-    folder, device
-        As for :func:`sample_run`.
-
-    Raises
-    ------
-    ConfigError, CheckpointError, ArgumentError
-        As :func:`sample_run`.
-    """
-    where = own_device(device)
-    config, network, image_shape, _, step = load_run(folder, where)
-
-    network.requires_grad_(False)
-
-    def tensor(values: np.ndarray) -> Tensor:
-        return torch.from_numpy(np.asarray(values, np.float32)).to(where)
-
-    def say(x: Tensor, t: np.ndarray) -> Tensor:
-        cond = condition(config.process, tensor(t), config.model.embedding)
-        with torch.autocast(where.type, torch.bfloat16, enabled=config.train.precision == "bf16"):
-            z = x.movedim(-1, 1).contiguous(memory_format=memory_format(where, x.ndim - 2))
-            return network(z, cond).float().movedim(1, -1)
-
-    @torch.no_grad()
-    def call(z: np.ndarray, t: np.ndarray) -> np.ndarray:
-        return say(tensor(z), t).cpu().numpy()
-
-    def vjp(z: np.ndarray, t: np.ndarray, v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        x = tensor(z).requires_grad_()
-        output = say(x, t)
-        (product,) = torch.autograd.grad(output, x, tensor(v))
-        return output.detach().cpu().numpy(), product.cpu().numpy()
-
-    return RunNetwork(config, image_shape, step, call, vjp)

@@ -25,7 +25,7 @@ from blurcore_torch.distributed import rank_and_size
 
 
 def save_shards(tensors: Mapping[str, Tensor], path: Path) -> None:
-    """Write tensors into a new folder, each process what it has of them; all must take part.
+    """Write tensors into a new folder, each process its shards; every process must call it.
 
     Raises
     ------
@@ -42,7 +42,7 @@ def save_shards(tensors: Mapping[str, Tensor], path: Path) -> None:
 
 
 def load_shards(tensors: Mapping[str, Tensor], path: Path) -> None:
-    """Fill tensors, which may be spread over the processes, with what is in a folder of parts; all must take part.
+    """Load tensors, which may be sharded over the processes, from a folder of shards; every process must call it.
 
     Raises
     ------
@@ -68,7 +68,7 @@ def _alone() -> bool:
 
 @contextmanager
 def _failures(what: str) -> Iterator[None]:
-    """Turn what goes wrong in the engine, in any process, into one sentence; alone, it warns of being alone."""
+    """Convert errors of torch.distributed.checkpoint, in any process, to one sentence; silence its warning about a single process."""
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "torch.distributed is disabled", UserWarning)

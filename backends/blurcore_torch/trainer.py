@@ -15,33 +15,24 @@ from blurcore._typing import StrPath
 from blurcore.config import RunConfig, SampleConfig
 from blurcore.data.values import SCALES, Samples, Values, to_samples
 from blurcore.engine import (
-    Prior,
     SamplingPlan,
     Stream,
-    condition,
+    SubBatch,
     derived_seed,
     ema_decay,
     learning_rate,
-    objective_of,
     run_training,
+    sub_batches,
 )
+from blurcore.measure import curve_of
 from blurcore.runs.checkpoint import Arrays, require_training_state
+from blurcore.starts import Prior
 from blurcore_torch import distributed
 from blurcore_torch.checkpoints import load_module, load_optimizer, optimizer_tensors, to_arrays
 from blurcore_torch.devices import memory_format
-from blurcore_torch.model import UNet
+from blurcore_torch.model import UNet, build_model
 from blurcore_torch.random import generator
 from blurcore_torch.sampler import channels_last, grid_axes, sample
-
-
-def build_model(config: RunConfig, image_shape: tuple[int, ...]) -> UNet:
-    """Return the network of a configuration for data (*grid, C), its weights drawn from the run's seed."""
-    *grid, channels = image_shape
-    seed = derived_seed(config.seed, Stream.WEIGHTS)
-    return UNet(
-        config.model, in_channels=channels, out_channels=channels, image_size=tuple(grid), seed=seed,
-        gradient_checkpointing=config.train.gradient_checkpointing,
-    )  # fmt: skip
 
 
 @dataclass
@@ -58,15 +49,18 @@ class Trainer:
 
     def __post_init__(self) -> None:
         settings = self.config.train
-        self.objective, self.axes = objective_of(self.config), grid_axes(self.image_shape)
+        self.axes = grid_axes(self.image_shape)
         self.rank, self.size = distributed.rank_and_size()
         self.rows = distributed.rows_of(settings.batch_size, settings.accumulate)
         self.model = build_model(self.config, self.image_shape).to(
             self.device, memory_format=memory_format(self.device, len(self.axes))
         )
         self.ema = copy.deepcopy(self.model).requires_grad_(False).eval()
-        part = settings.batch_size // (self.size * settings.accumulate)
-        self.dropout = distributed.DropoutSkipper(self.model, part, self.image_shape)
+        *grid, channels = self.image_shape
+        self.parts = self.size * settings.accumulate
+        self.sub_batches = sub_batches(self.config, tuple(grid), settings.batch_size // self.parts)
+        shapes = [(sub.count, channels, *sub.portion.size) for sub in self.sub_batches]
+        self.dropout = distributed.DropoutSkipper(self.model, shapes)
         self.sharded = self.size > 1 and settings.parallel == "fsdp"
         if self.sharded:
             self.model, self.ema = (distributed.shard(network, self.device) for network in (self.model, self.ema))
@@ -76,8 +70,10 @@ class Trainer:
         )
         replicated = self.size > 1 and not self.sharded
         self.network: nn.Module = distributed.replicate(self.model, self.device) if replicated else self.model
-        if settings.compile:  # one image size per run: static shapes, which are faster and which Inductor always lowers
-            self.network = torch.compile(self.network, dynamic=False)  # type: ignore[assignment]
+        if (
+            settings.compile
+        ):  # a program for each size: static shapes, which are faster and which Inductor always lowers
+            self.network = torch.compile(self.network, dynamic=False)
 
     def train_step(self, images: np.ndarray, labels: np.ndarray | None = None) -> tuple[float, float]:
         """Take one optimiser step on a batch of uint8 images (batch, *grid, C), or on this process's rows of it.
@@ -91,15 +87,18 @@ class Trainer:
         settings = self.config.train
         x = _to_data(images, self.config.data.values, self.device)
         classes = torch.zeros(len(x)) if labels is None else torch.from_numpy(labels).to(self.device)
-        parts = list(zip(*(v.chunk(settings.accumulate) for v in (x, *self._draw(x), classes)), strict=True))
+        parts = list(zip(x.chunk(settings.accumulate), classes.chunk(settings.accumulate), self._draw(x), strict=True))
         self.model.train()
         self.optimizer.zero_grad(set_to_none=True)
         total = torch.zeros((), device=self.device)
-        for part in parts:
-            with distributed.gradients(self.network, shared=part is parts[-1]):
-                loss = self._loss(*part).sum() / len(x)
-                loss.backward()
-            total += loss.detach()
+        for k, (images_of_part, labels_of_part, drawn) in enumerate(parts):
+            for sub, t, eps in drawn:
+                last = k == len(parts) - 1 and sub is self.sub_batches[-1]
+                rows = sub.portion.rows
+                with distributed.gradients(self.network, shared=last):
+                    loss = self._loss(sub, images_of_part[rows], t, eps, labels_of_part[rows]).sum() / len(x)
+                    loss.backward()
+                total += loss.detach()
         limit = settings.grad_clip or math.inf
         norm = float(distributed.whole(nn.utils.clip_grad_norm_(self.model.parameters(), limit)))
         mean = float(distributed.mean(total) if self.size > 1 else total)
@@ -111,25 +110,30 @@ class Trainer:
         self.step += 1
         return mean, norm
 
-    def _draw(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return times and noise of a step for this process's images, and make ready the generator of the dropout masks."""
-        seed, batch = self.config.seed, self.size * len(x)
-        rows = slice(self.rank * len(x), (self.rank + 1) * len(x))  # of what the whole batch has
+    def _draw(self, x: Tensor) -> list[list[tuple[SubBatch, Tensor, Tensor]]]:
+        """Return times and noise of a step for each part of this process's images, by size; the dropout masks' generator is ready then."""
+        seed, accumulate = self.config.seed, self.config.train.accumulate
+        batch = self.size * len(x)
         uniform = torch.rand(batch, generator=generator(self.device, seed, Stream.TIME, self.step), device=self.device)
         source = generator(self.device, seed, Stream.NOISE, self.step)
-        eps = torch.randn((batch, *x.shape[1:]), generator=source, device=self.device)
+        found: list[list[tuple[SubBatch, Tensor, Tensor]]] = [[] for _ in range(accumulate)]
+        for sub in self.sub_batches:  # of what the whole batch has, this process takes its parts
+            t = sub.times(uniform.reshape(self.parts, -1)[:, sub.portion.rows].reshape(-1))
+            eps = torch.randn((len(t), x.shape[1], *sub.portion.size), generator=source, device=self.device)
+            for k in range(accumulate):
+                rows = slice((self.rank * accumulate + k) * sub.count, (self.rank * accumulate + k + 1) * sub.count)
+                found[k].append((sub, t[rows], eps[rows]))
         torch.manual_seed(derived_seed(seed, Stream.DROPOUT, self.step))
-        self.dropout.skip(self.rank * self.config.train.accumulate, self.device)
-        return self.objective.times(uniform)[rows], eps[rows]
+        self.dropout.skip(self.rank * accumulate, self.device)
+        return found
 
-    def _loss(self, x: Tensor, t: Tensor, eps: Tensor, classes: Tensor) -> Tensor:
-        process, settings = self.config.process, self.config.train
-        pair = self.objective.pair(x, t, eps, axes=self.axes)
-        z = pair.z.contiguous(memory_format=memory_format(self.device, len(self.axes)))
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=settings.precision == "bf16"):
-            cond = condition(process, t, self.config.model.embedding)
-            output = self.network(z, cond, classes) if self.config.model.num_classes else self.network(z, cond)
-        return self.objective.loss(output.float(), pair.target)
+    def _loss(self, sub: SubBatch, x: Tensor, t: Tensor, eps: Tensor, classes: Tensor) -> Tensor:
+        example = sub.examples(sub.images(x, axes=self.axes), t, eps, axes=self.axes)
+        z = example.z.contiguous(memory_format=memory_format(self.device, len(self.axes)))
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.train.precision == "bf16"):
+            given = (classes,) if self.config.model.num_classes else ()
+            output = self.network(z, example.condition, *given)
+        return example.weight * sub.objective.loss(output.float(), example.target)
 
     @torch.no_grad()
     def _average(self) -> None:
@@ -215,8 +219,9 @@ def train(config: RunConfig, folder: StrPath, *, resume: bool = False) -> None:
             run_training(
                 config,
                 folder,
-                lambda *shape: Trainer(*shape, device),
+                lambda config, image_shape: Trainer(config, image_shape, device),
                 resume=resume,
                 leads=team.rank == 0,
                 agree=distributed.agree if team.size > 1 else None,
+                make_curve=curve_of,
             )

@@ -53,7 +53,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _written(words: list[str]) -> int:
-    """Run one command and see its results out, as far as anybody takes them."""
+    """Run one command and flush its output; a closed pipe is no error."""
     try:
         code = _run(words)
         sys.stdout.flush()
@@ -71,9 +71,9 @@ def _written(words: list[str]) -> int:
 
 
 def _run(words: list[str]) -> int:
-    """Run one command; every mistake of a user's becomes a sentence and a code."""
-    from blurcore.cli.order import parse
+    """Run one command; convert a user's mistakes to one sentence and an exit code."""
     from blurcore.cli.settings import refuse_outputs
+    from blurcore.cli.word_order import parse
 
     try:
         args, rest = parse(words)

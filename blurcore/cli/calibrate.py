@@ -15,7 +15,7 @@ def run(args: argparse.Namespace, rest: list[str]) -> int:
     for name, least in (("num_images", 1), ("num_times", 2)):
         if getattr(args, name) < least:
             raise ConfigError(f"--{name.replace('_', '-')} must be at least {least}; got {getattr(args, name)}")
-    from blurcore.engine.calibration import calibrate_run, calibration_path
+    from blurcore.measure.calibration import calibrate_run, calibration_path
 
     require_file("the calibration of the run", calibration_path(args.run))
     network = machinery_of(args.run, args.backend).network(args.run, device=args.device)

@@ -5,15 +5,17 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 
 from blurcore.cli.settings import default_folder, machinery, refuse_rest
-from blurcore.config import DataConfig, ModelConfig, RunConfig, SampleConfig, TrainConfig
+from blurcore.config import ModelConfig, RunConfig, SampleConfig, TrainConfig
+from blurcore.data.sources import MNIST
 from blurcore.errors import ConfigError
+from blurcore.objectives import Denoising
 from blurcore.protocols import Machinery
 from blurcore.registry import AUTO, choose_backend
 from blurcore.runs.files import is_occupied
+from blurcore.samplers import Uniform
 
 _SHOWN = 64  # digits in each grid
 
@@ -27,16 +29,29 @@ def demo_config(*, seed: int = 0, steps: int = 2000, backend: str = AUTO) -> Run
     return RunConfig(
         seed=seed,
         backend=backend,
-        data=DataConfig(name="mnist"),
+        data=MNIST(),
         model=ModelConfig(
-            base_channels=16, channel_multipliers=(1, 2, 4), num_res_blocks=1, attention_levels=(2,), dropout=0.0, norm_groups=8
+            base_channels=16,
+            channel_multipliers=(1, 2, 4),
+            num_res_blocks=1,
+            attention_levels=(2,),
+            dropout=0.0,
+            norm_groups=8,
         ),
         train=TrainConfig(
-            steps=steps, batch_size=32, learning_rate=2e-3, schedule="cosine", warmup_steps=min(100, steps // 10), ema_decay=0.995,
-            prediction="x0", precision="bf16" if backend == "torch" else "float32", log_every=50, checkpoint_every=500,
+            steps=steps,
+            batch_size=32,
+            learning_rate=2e-3,
+            schedule="cosine",
+            warmup_steps=min(100, steps // 10),
+            ema_decay=0.995,
+            objective=Denoising(prediction="x0"),
+            precision="bf16" if backend == "torch" else "float32",
+            log_every=50,
+            checkpoint_every=500,
         ),
-        sample=SampleConfig(num_samples=_SHOWN, num_steps=100, batch_size=_SHOWN, seed=seed),
-    )  # fmt: skip
+        sample=SampleConfig(num_samples=_SHOWN, times=Uniform(num_steps=100), batch_size=_SHOWN, seed=seed),
+    )
 
 
 def run(args: argparse.Namespace, rest: list[str]) -> int:
@@ -98,10 +113,10 @@ def _draw_figures(folder: Path) -> list[Path]:
 
 
 def _sample(folder: Path, config: RunConfig, trainer: Machinery) -> list[Path]:
-    from blurcore.data import load, save_grid
+    from blurcore.data import save_grid
 
     drawn = trainer.sample(folder / "run", config.sample)
     samples, real = folder / "samples.png", folder / "real.png"
     save_grid(drawn.images, samples, columns=8, scale=3)
-    save_grid(load(replace(config.data, split="test"))[:_SHOWN], real, columns=8, scale=3)
+    save_grid(config.data.part("test").load()[:_SHOWN], real, columns=8, scale=3)
     return [samples, real]

@@ -20,11 +20,20 @@ from blurcore.runs.files import replace_text, require_file
 from blurcore.serial import to_dict
 
 if TYPE_CHECKING:
-    from blurcore.engine import Terms
+    from blurcore.measure import Terms
 
 _OF_SAMPLES = (
-    "samples", "reference", "metrics", "features", "inception_weights", "neighbours", "bootstrap", "num_reference", "dims", "json",
-)  # fmt: skip
+    "samples",
+    "reference",
+    "metrics",
+    "features",
+    "inception_weights",
+    "neighbours",
+    "bootstrap",
+    "num_reference",
+    "dims",
+    "json",
+)
 """Options that the likelihood does not have."""
 
 
@@ -32,10 +41,10 @@ def run(args: argparse.Namespace, rest: list[str]) -> int:
     """Evaluate, print a table, write what was found."""
     of_likelihood = args.likelihood is not None or args.num_images is not None
     if args.help:
-        return show_help("evaluate", EvaluateConfig() if of_likelihood else SampleConfig())
+        return show_help("evaluate", EvaluateConfig() if of_likelihood else SampleConfig(), rest)
     if of_likelihood:
         return _likelihood(args, rest)
-    from blurcore.cli.quality import compare_folders, compare_run
+    from blurcore.cli.distances import compare_folders, compare_run
 
     if args.samples is None and args.reference is None:
         if args.run is None:
@@ -50,7 +59,7 @@ def run(args: argparse.Namespace, rest: list[str]) -> int:
 
 
 def write_evaluation(path: Path, part: dict[str, Any]) -> None:
-    """Write what was found into a file, beside what other evaluations have found there."""
+    """Add the results to a file of evaluations, keeping those of others."""
     found: Any = {}
     with suppress(OSError, ValueError):
         found = json.loads(path.read_text(encoding="utf-8"))
@@ -69,30 +78,32 @@ def _likelihood(args: argparse.Namespace, rest: list[str]) -> int:
         if getattr(args, name) is not None:
             raise ConfigError(f"--{name.replace('_', '-')} is for samples; the likelihood does not take it")
     require_file("the evaluation of the run", args.run / "evaluation.json")
-    from blurcore.data.loading import has_test_part, load
-
     config = read_config(args.run / "config.toml")
     given = {name: getattr(args, name) for name in ("likelihood", "num_images", "split", "seed")}
-    default = EvaluateConfig(split="test" if has_test_part(config.data) else "all")
+    default = EvaluateConfig(split="test" if config.data.has_test_part else "all")
     default = replace(default, **{name: value for name, value in given.items() if value is not None})
     settings = override(default, rest, prog=f"blurcore evaluate {args.run}")
 
-    from blurcore.engine import evaluate, restore_prior
+    from blurcore.engine import restore_prior
+    from blurcore.measure import evaluate
 
-    data = load(replace(config.data, split=settings.split))
+    data = config.data.part(settings.split).load()
     images = data[: min(settings.num_images, len(data))]
     backend = machinery_of(args.run, args.backend)
     with backend.processes(args.device) as team:
         network = backend.network(args.run, device=args.device)
         prior = restore_prior(
-            config.process, network.image_shape[:-1], newest_checkpoint(args.run, groups=("prior",)).groups.get("prior")
+            config,
+            config.sample,
+            network.image_shape[:-1],
+            newest_checkpoint(args.run, groups=("prior",)).groups.get("prior"),
         )
         terms = evaluate(network, images, settings, prior=prior, processes=team, progress=team.rank == 0)
         if team.rank == 0:
             print(
                 f"{settings.likelihood} likelihood of {len(images)} images ({data.name}, {settings.split}), bits/dim at most:"
             )
-            if not has_test_part(config.data):
+            if not config.data.has_test_part:
                 print(f"  ({data.name} has no test part: the run was trained on these images)")
             _report(terms, network.step, settings, args.run / "evaluation.json")
     return 0

@@ -35,12 +35,27 @@ def _snr(args: argparse.Namespace) -> None:
     draw_snr(args.out, size=args.size, sigma_blur_max=args.sigma_blur_max, stacked=args.stacked)
 
 
+def _dead_frequencies(args: argparse.Namespace) -> None:
+    from blurcore.data.sources import Photos
+    from blurcore.figures.dead_frequencies import draw_dead_frequencies
+
+    if not args.tolerance > 0:
+        raise ConfigError(f"--tolerance must be positive; got {args.tolerance}")
+    for title, sizes in draw_dead_frequencies(args.out, Photos().load(), tolerance=args.tolerance).items():
+        print(f"{title}: {sizes.words}")
+
+
 def _kernels(args: argparse.Namespace) -> None:
     from blurcore.figures.kernels import draw_kernels
 
     draw_kernels(
-        args.out, size=args.size, sigma_blur_max=args.sigma_blur_max, min_scale=args.min_scale, times=tuple(args.times), seed=args.seed
-    )  # fmt: skip
+        args.out,
+        size=args.size,
+        sigma_blur_max=args.sigma_blur_max,
+        min_scale=args.min_scale,
+        times=tuple(args.times),
+        seed=args.seed,
+    )
 
 
 def _trajectory(args: argparse.Namespace) -> None:
@@ -65,10 +80,10 @@ def _trajectory(args: argparse.Namespace) -> None:
 
 
 def _losses(args: argparse.Namespace) -> None:
-    from blurcore.engine import measure_spectral_loss
     from blurcore.figures.canvas import name_of
-    from blurcore.figures.losses import draw_losses, held_out
-    from blurcore.runs.config import read_config
+    from blurcore.figures.loss_bands import draw_losses, held_out
+    from blurcore.measure import measure_spectral_loss
+    from blurcore.runs.config_file import read_config
 
     _require_least(args, num_images=1, num_times=2)
     config = read_config(args.run / "config.toml")
@@ -78,7 +93,7 @@ def _losses(args: argparse.Namespace) -> None:
     found = measure_spectral_loss(network, data, num_images=args.num_images, num_times=args.num_times, progress=True)
     count = min(args.num_images, len(data))
     title = f"{name_of(config.process)}, step {network.step:,}, {count:,} {kind} images ({data.name})"
-    draw_losses(found, args.out, title=title, prediction=config.train.prediction)
+    draw_losses(found, args.out, title=title, prediction=config.train.objective.prediction)
 
 
 def _sampler_error(args: argparse.Namespace) -> None:
@@ -98,6 +113,11 @@ def _require_least(args: argparse.Namespace, **least: int) -> None:
 
 
 _FIGURES = {
-    "overview": _overview, "snr": _snr, "kernels": _kernels, "trajectory": _trajectory, "losses": _losses,
+    "overview": _overview,
+    "snr": _snr,
+    "dead-frequencies": _dead_frequencies,
+    "kernels": _kernels,
+    "trajectory": _trajectory,
+    "losses": _losses,
     "sampler-error": _sampler_error,
-}  # fmt: skip
+}

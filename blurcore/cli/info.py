@@ -5,14 +5,17 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from blurcore.cli.settings import choose_for_run, refuse_rest
-from blurcore.data.folder import in_words
-from blurcore.errors import BackendError
+from blurcore.data.decoded import in_words
+from blurcore.errors import BackendError, ConfigError
+from blurcore.resolution import Resolutions
 from blurcore.runs.card import metrics_of
 from blurcore.runs.description import describe_run
+from blurcore.serial import from_dict
 
 
 def run(args: argparse.Namespace, rest: list[str]) -> int:
@@ -38,21 +41,23 @@ def _here(run: Path) -> tuple[str | None, str]:
 
 def _rows(about: dict[str, Any], here: str) -> Iterator[tuple[str, str]]:
     """Yield the lines of the table."""
-    model, train, steps, shape = about["model"], about["train"], about["steps"], about["image_shape"]
+    model, steps, shape = about["model"], about["steps"], about["image_shape"]
     count = about["parameters"]
     yield "run", about["run"]
     yield "process", _in_words(about["process"])
     yield (
         "data",
-        ", ".join([about["data"]["name"], *([] if shape is None else [" x ".join(map(str, shape))]), *_amount(about)]),
+        ", ".join([about["data"]["kind"], *([] if shape is None else [" x ".join(map(str, shape))]), *_amount(about)]),
     )
     yield (
         "model",
         (
-            f"U-Net, {model['base_channels']} x {tuple(model['channel_multipliers'])} channels, predicts {train['prediction']}, "
+            f"U-Net, {model['base_channels']} x {tuple(model['channel_multipliers'])} channels, predicts {about['prediction']}, "
             + ("an unknown number of parameters" if count is None else f"{count:,} parameters")
         ),
     )
+    with suppress(ConfigError):
+        yield "sizes", from_dict(about["resolutions"], Resolutions).words
     yield "steps", f"{steps['done']:,} of {steps['planned']:,}"
     loss = about["loss"]
     yield "loss", "none yet" if loss is None else f"{loss['value']:.6g} at step {loss['step']:,}"
@@ -81,7 +86,7 @@ def _in_words(settings: dict[str, Any]) -> str:
 
 
 def human_size(count: int) -> str:
-    """Return a number of bytes in the unit that suits it."""
+    """Return a number of bytes with a unit, such as 1.2 MB."""
     size, units = float(count), ("bytes", "KB", "MB", "GB", "TB")
     for unit in units[:-1]:
         if size < 1000:

@@ -48,6 +48,9 @@ def build_parser() -> _Parser:
     _add_sample(commands)
     _add_evaluate(commands)
     _add_calibrate(commands)
+    _add_restore(commands)
+    _add_data(commands)
+    _add_fit(commands)
     _add_info(commands)
     _add_export(commands)
     _add_figure(commands)
@@ -147,12 +150,63 @@ def _add_evaluate(commands: argparse._SubParsersAction[_Parser]) -> None:
 
 def _add_calibrate(commands: argparse._SubParsersAction[_Parser]) -> None:
     calibrate = _add(
-        commands, "calibrate", "measure a network's error per frequency, for `sample --sampler calibrated`"
+        commands, "calibrate", "measure a network's error per frequency, for `sample --solver CalibratedAncestral`"
     )
     _path(calibrate, "run", text="run folder", metavar="RUN")
     calibrate.add_argument("--num-images", type=int, default=512, help="training images to measure on (default: 512)")
     calibrate.add_argument("--num-times", type=int, default=33, help="times to measure at (default: 33)")
     _machine(calibrate, "computes")
+
+
+def _add_restore(commands: argparse._SubParsersAction[_Parser]) -> None:
+    text = "restore images: samples of what was observed through a blur, a mask or fewer pixels, with a run as what is known"
+    restore = _add(commands, "restore", text, add_help=False)
+    restore.add_argument("-h", "--help", action="store_true", help="show this and every setting")
+    _path(restore, "run", text="run folder", nargs="?", metavar="RUN")
+    text = "what was observed: a folder of images, an image, .npy or .npz"
+    _path(restore, "images", text=text, nargs="?", metavar="IMAGES")
+    restore.add_argument(
+        "--simulate",
+        action="store_true",
+        help="the images are whole (not given: held-out ones of the run's data): degrade them first, and compare",
+    )
+    restore.add_argument("--num-images", type=int, default=8, help="images at most (default: 8)")
+    _path(
+        restore, "--out", writes="folder", text="folder to write (default: RUN/restored/OPERATOR-METHOD-STEPS-seedSEED)"
+    )
+    _machine(restore, "computes")
+
+
+def _add_data(commands: argparse._SubParsersAction[_Parser]) -> None:
+    text = "say what a data set is understood as: number, sizes, labels, a grid of images, and how fast it is read"
+    data = _add(commands, "data", text, add_help=False)
+    data.add_argument("-h", "--help", action="store_true", help="show this and every setting")
+    text = "a folder, archive or file of images, or the name of a kind, such as MNIST"
+    _path(data, "source", text=text, nargs="?", metavar="SOURCE")
+    _path(data, "--out", writes="file", text="PNG of some images (default: data.png)", default=Path("data.png"))
+    data.add_argument("--num-images", type=int, default=64, help="images in it (default: 64)")
+
+
+def _add_fit(commands: argparse._SubParsersAction[_Parser]) -> None:
+    fit = _add(
+        commands,
+        "fit",
+        "print a configuration whose blur and prediction fit the spectrum of a run's data, or of others",
+    )
+    _path(
+        fit,
+        "source",
+        text="a run folder; a folder, archive or file of images; or a kind, such as MNIST",
+        metavar="RUN-or-DATA",
+    )
+    _path(fit, "--figure", writes="file", text="PNG, SVG or PDF of the spectrum (default: none)")
+    fit.add_argument("--num-images", type=int, default=10_000, help="images to measure on, at most (default: 10000)")
+    fit.add_argument(
+        "--share",
+        type=float,
+        default=0.0054,
+        help="of the variance, DC aside, that the blur leaves at t = 1 (default: 0.0054, the paper's)",
+    )
 
 
 def _add_info(commands: argparse._SubParsersAction[_Parser]) -> None:
@@ -162,20 +216,30 @@ def _add_info(commands: argparse._SubParsersAction[_Parser]) -> None:
 
 
 def _add_export(commands: argparse._SubParsersAction[_Parser]) -> None:
-    export = _add(commands, "export", "write a run as a pipeline of diffusers, or as a folder to publish")
+    export = _add(
+        commands, "export", "write a run in a form that others take: a pipeline, a folder to publish, a program"
+    )
     _path(export, "run", text="run folder", metavar="RUN")
     export.add_argument(
-        "--to", required=True, choices=("diffusers", "hub-folder"),
-        help="diffusers: a saved pipeline; hub-folder: weights, model card and picture, for huggingface_hub.upload_folder",
-    )  # fmt: skip
+        "--to",
+        required=True,
+        metavar="FORM",
+        help="diffusers: a saved pipeline; hub-folder: weights, model card and picture, for huggingface_hub.upload_folder;"
+        " torch-export, onnx, jax-export: a sampling step with its network, or with --form.part network that alone, whose"
+        " settings may follow (--sample.solver DDIM)",
+    )
     _path(export, "--out", writes="folder", text="folder to write, which must not be there or be empty", required=True)
     export.add_argument(
-        "--license", default="unknown", help="licence of the weights, as the Hub names it (default: unknown)"
+        "--license", help="for diffusers and hub-folder: licence of the weights, as the Hub names it (default: unknown)"
     )
 
 
 def _add_figure(commands: argparse._SubParsersAction[_Parser]) -> None:
-    figure = _add(commands, "figure", "draw a figure: overview, snr, kernels, trajectory, losses or sampler-error")
+    figure = _add(
+        commands,
+        "figure",
+        "draw a figure: overview, snr, dead-frequencies, kernels, trajectory, losses or sampler-error",
+    )
     which = figure.add_subparsers(title="figures", dest="figure", metavar="FIGURE", required=True)
     overview = _add(
         which, "overview", "standard diffusion, heat dissipation and blurring diffusion side by side over time"
@@ -203,6 +267,17 @@ def _add_figure(commands: argparse._SubParsersAction[_Parser]) -> None:
         action="store_true",
         help="one panel above the other, for a column of a paper (default: side by side)",
     )
+    dead = _add(which, "dead-frequencies", "which frequencies live when, and the sizes of images that are enough")
+    _path(
+        dead,
+        "--out",
+        writes="file",
+        text="PNG, SVG or PDF (default: dead_frequencies.png)",
+        default=Path("dead_frequencies.png"),
+    )
+    dead.add_argument(
+        "--tolerance", type=float, default=0.01, help="nats for an image that dropping may cost (default: 0.01)"
+    )
     _add_kernels(which)
     _add_trajectory(which)
     _add_losses(which)
@@ -218,8 +293,12 @@ def _add_kernels(which: argparse._SubParsersAction[_Parser]) -> None:
     kernels.add_argument("--sigma-blur-max", type=float, default=20.0, help="widest blur in pixels (default: 20)")
     kernels.add_argument("--min-scale", type=float, default=1e-3, help="least that the blur leaves (default: 0.001)")
     kernels.add_argument(
-        "--times", type=float, nargs="+", default=[0.05, 0.1, 0.2, 0.5], help="rising times, a column each (default: 0.05 0.1 0.2 0.5)"
-    )  # fmt: skip
+        "--times",
+        type=float,
+        nargs="+",
+        default=[0.05, 0.1, 0.2, 0.5],
+        help="rising times, a column each (default: 0.05 0.1 0.2 0.5)",
+    )
     kernels.add_argument("--seed", type=int, default=0, help="seed of the noise (default: 0)")
 
 

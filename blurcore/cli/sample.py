@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from blurcore.cli.settings import machinery_of, override, show_help
 from blurcore.config import SampleConfig
 from blurcore.errors import ConfigError, NotFiniteError
-from blurcore.runs.config import read_config
+from blurcore.kinds import short_name
+from blurcore.runs.config_file import read_config
 
 if TYPE_CHECKING:
     from blurcore.data.values import Samples
@@ -20,15 +21,16 @@ def run(args: argparse.Namespace, rest: list[str]) -> int:
     """Sample."""
     if args.run is None:
         if args.help:
-            return show_help("sample", SampleConfig())
+            return show_help("sample", SampleConfig(), rest)
         raise ConfigError("sample needs a run folder: blurcore sample RUN")
     config = read_config(args.run / "config.toml")
     if args.help:
-        return show_help("sample", config.sample)
+        return show_help("sample", config.sample, rest)
     settings = override(config.sample, rest, prog=f"blurcore sample {args.run}")
 
-    from blurcore.data.loading import refuse_inside
+    from blurcore.engine import times_between
     from blurcore.figures.film import Film
+    from blurcore.runs.checkpoint import newest_checkpoint
     from blurcore.runs.drawn import files_of, other_set, place_for, record_of
     from blurcore.runs.files import require_file
 
@@ -36,8 +38,12 @@ def run(args: argparse.Namespace, rest: list[str]) -> int:
     if folder is None:
         folder = args.run / "samples" / "-".join(str(part) for part in _parts(settings))
     else:
-        refuse_inside(config.data, folder)
+        config.data.refuse_inside(folder)
     film = Film(config.data.values) if args.film else None
+    if settings.start is not None:
+        shape = tuple(newest_checkpoint(args.run, groups=()).state["image_shape"])
+        first = times_between(config, settings, shape)[0]
+        print(f"start: {type(settings.start).__name__}, at t = {first:.4g}")
     backend = machinery_of(args.run, args.backend)
     record = record_of(args.run, settings, backend=backend.name, device=args.device)
     if args.out is not None and (other := other_set(folder, record)):
@@ -93,21 +99,15 @@ def _save(path: Path, **arrays: Any) -> None:
 
 
 def _parts(settings: SampleConfig) -> list[str | int]:
-    """Return what tells one set of samples from another, for the name of its folder."""
-    parts: list[str | int] = [settings.sampler]
-    if settings.sampler == "ddim" and settings.eta:
-        parts.append(f"eta{settings.eta:g}")
-    if settings.sampler == "ancestral" and settings.variance != "posterior":
-        parts.append(settings.variance)
-    if settings.sampler.startswith("dpm_solver"):
-        parts.append(f"order{settings.order}")
+    """Return the parts of the folder name that identify a set of samples."""
+    parts: list[str | int] = [short_name(settings.solver)]
+    if settings.start is not None:
+        parts.append(short_name(settings.start))
     if settings.label is not None:
         parts.append(f"label{settings.label}")
     if settings.guidance != 1:
         parts.append(f"guidance{settings.guidance:g}")
     if settings.clip != "off":
         parts.append(settings.clip)
-    if settings.grid != "uniform":
-        parts.append(settings.grid)
-    parts += [settings.num_steps, f"seed{settings.seed}"]
+    parts += [f"{type(settings.times).__name__}{settings.times.num_steps}", f"seed{settings.seed}"]
     return parts if settings.vary == "all" else [*parts, settings.vary]

@@ -3,61 +3,32 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import os
 import sys
 from datetime import datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar, cast
 
+from blurcore.cli.nodes import choose_kinds, kinds_help, parse, tree_of
 from blurcore.errors import ConfigError
 from blurcore.protocols import Backend, Machinery
 from blurcore.registry import AUTO, available, choose_backend, get_backend
 from blurcore.runs.files import require_file, require_folder
 from blurcore.runs.origin import trained_with
-from blurcore.serial import class_of, from_dict, to_dict
 
 T = TypeVar("T")
 
 
 def override(default: T, words: list[str], *, prog: str) -> T:
     """Return settings with the flags in `words` applied; an unknown or ill-typed one ends the program with code 2."""
-    import tyro
-
     width = os.environ.get("COLUMNS", "")
     if width.isdigit() and int(width) < 40:
         os.environ["COLUMNS"] = "40"  # narrower, tyro's frames have no room for a word
-    default, words = _choose_kinds(default, words)
-    return tyro.cli(type(default), default=default, args=words, prog=prog, config=(tyro.conf.AvoidSubcommands,))
-
-
-def _choose_kinds(default: T, words: list[str]) -> tuple[T, list[str]]:
-    """Apply flags such as `--process.blur.kind Sin`, which change the class of a setting; its own fields follow as flags.
-
-    Numbers and words that the new class has in common with the old keep their values, everything else is the new class's
-    default. Returns the settings and the words that are left.
-    """
-    left = []
-    remaining = iter(words)
-    for word in remaining:
-        flag, equals, value = word.partition("=")
-        path = flag.removeprefix("--").replace("-", "_").split(".")
-        if not flag.startswith("--") or len(path) < 2 or path[-1] != "kind":
-            left.append(word)
-            continue
-        data = to_dict(default)
-        node: Any = data
-        for name in path[:-1]:
-            node = node.get(name, {}) if isinstance(node, dict) else {}
-        if not isinstance(node, dict) or "kind" not in node:
-            raise ConfigError(f"unknown option {flag!r}; see --help")
-        kind = value if equals else next(remaining, None)
-        fields = {field.name for field in dataclasses.fields(class_of({"kind": kind}, ".".join(path[:-1])))}
-        kept = {name: value for name, value in node.items() if name in fields and not isinstance(value, dict)}
-        node.clear()
-        node.update(kept, kind=kind)
-        default = from_dict(data, type(default))
-    return default, left
+    root = tree_of(default)
+    left = choose_kinds(root, words)
+    if "--help" in left or "-h" in left:
+        print(kinds_help(root))
+    return cast(T, parse(root, left, prog=prog))
 
 
 def refuse_outputs(args: argparse.Namespace) -> None:
@@ -75,14 +46,14 @@ def refuse_rest(words: list[str]) -> None:
         raise ConfigError(f"unknown option {words[0]!r}; see --help")
 
 
-def show_help(command: str, default: object) -> int:
+def show_help(command: str, default: object, words: list[str]) -> int:
     """Print a command's own help, then every setting."""
     from blurcore.cli.parser import build_parser
 
     parser = build_parser()
     actions = next(a for a in parser._actions if isinstance(a, argparse._SubParsersAction))
     print(actions.choices[command].format_help())
-    override(default, ["--help"], prog=f"blurcore {command}")
+    override(default, [*words, "--help"], prog=f"blurcore {command}")
     return 0
 
 
@@ -128,7 +99,7 @@ def choose_for_run(folder: Path, name: str | None) -> tuple[str, str]:
 
 
 def machinery_of(folder: Path, name: str | None) -> Machinery:
-    """Return the backend that is to work on a run, and say on stderr where it is another than the one that trained it.
+    """Return the backend for a run; print a line on stderr if another one trained it.
 
     Raises
     ------

@@ -11,7 +11,7 @@ from typing import Any
 
 
 class _Patient:
-    """A stream whose reader may leave: what cannot be written is dropped, because a run outlives those who watch it."""
+    """A stream that ignores a closed reader, so that a run continues without it."""
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream
@@ -34,7 +34,7 @@ class _Patient:
 
 @contextmanager
 def standard_streams() -> Iterator[None]:
-    """Open the streams that are closed, escape what a stream has no characters for, and never die of a lost stderr."""
+    """Open closed standard streams, escape characters that a stream cannot encode, and ignore a lost stderr."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:  # the next file that is opened would get its number, and the messages of C code
             setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115
@@ -49,7 +49,7 @@ def standard_streams() -> Iterator[None]:
 
 
 def abandon_stdout() -> None:
-    """Let what waits for a stdout that takes no more go nowhere, or Python would try again, and fail, at its exit."""
+    """Discard output that is buffered for a closed stdout, on which Python's own flush at exit would fail."""
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, sys.stdout.fileno())
     os.close(null)

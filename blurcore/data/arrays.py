@@ -85,7 +85,7 @@ def _check_finite(shape: tuple[int, ...], dtype: np.dtype[Any], count: int, name
 
 @contextmanager
 def named_errors(place: Path) -> Iterator[None]:
-    """Turn what a damaged or hostile file raises, which is many things, into a :class:`DataError` that names the file."""
+    """Convert the errors of a damaged or hostile file to a :class:`DataError` that names the file."""
     try:
         yield
     except DataError:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
@@ -26,7 +26,7 @@ class Dataset(Protocol):
 
     @property
     def name(self) -> str:
-        """Name of the set, one of :data:`blurcore.data.NAMES` where `load` made it."""
+        """Name of the set, that of its kind where a kind made it."""
         ...
 
     @property
@@ -52,6 +52,16 @@ class Dataset(Protocol):
     @property
     def files(self) -> Mapping[str, str]:
         """A hash of the contents of each image file, by its path in the folder; empty for what is no folder."""
+        ...
+
+    def labels(self) -> npt.NDArray[np.int64] | None:
+        """Return the class of each image, int64 (n,), 0 or more; None where the set has none.
+
+        Raises
+        ------
+        DataError
+            The labels cannot be read, or are none.
+        """
         ...
 
     def __len__(self) -> int:
@@ -120,6 +130,8 @@ class ArrayDataset:
         1 or 3 to convert to.
     bits
         Bits of a pixel, whose white is 2^bits - 1. None: 8 for uint8, 16 for uint16, 1 for bool.
+    labels
+        Reads the class of each image, where it is asked for.
 
     Raises
     ------
@@ -138,20 +150,27 @@ class ArrayDataset:
         image_size: tuple[int, int] | None = None,
         channels: int | None = None,
         bits: int | None = None,
+        labels: Callable[[], npt.NDArray[np.int64] | None] = lambda: None,
     ) -> None:
         require(
-            images.dtype.kind in "bui" and (images.ndim in (3, 5) or (images.ndim == 4 and images.shape[-1] in (1, 3))) and images.size > 0,
-            "images", (str(images.dtype), images.shape), "uint8 of shape (n, H, W, C), not empty, with C = 1 or 3",
-        )  # fmt: skip
+            images.dtype.kind in "bui"
+            and (images.ndim in (3, 5) or (images.ndim == 4 and images.shape[-1] in (1, 3)))
+            and images.size > 0,
+            "images",
+            (str(images.dtype), images.shape),
+            "uint8 of shape (n, H, W, C), not empty, with C = 1 or 3",
+        )
         require(channels in (None, 1, 3), "channels", channels, "1 (grey), 3 (RGB) or None")
         if image_size is not None:
             check_image_size("image_size", image_size)
         require(
-            images.ndim == 4 or (image_size is None and channels is None), "image_size", image_size,
+            images.ndim == 4 or (image_size is None and channels is None),
+            "image_size",
+            image_size,
             "None for signals and volumes, like channels",
-        )  # fmt: skip
+        )
         grid = image_size or images.shape[1:-1]
-        self.name, self.source = name, source
+        self.name, self.source, self.labels = name, source, labels
         self.image_shape: tuple[int, ...] = (*map(int, grid), int(channels or images.shape[-1]))
         self.left_out: dict[str, int] = {}
         self.files: dict[str, str] = {}

@@ -18,7 +18,7 @@ _WHITE_IS_ZERO, _SIGNED = 0, 2
 
 
 class Stored(NamedTuple):
-    """How a file holds its pixels, as far as Pillow's mode does not say it."""
+    """How a file stores its pixels, where Pillow's mode does not tell."""
 
     bits: int
     """Of a sample."""
@@ -104,7 +104,7 @@ def _from_wide_grey(image: Image.Image, stored: Stored, bits: int | None) -> Ima
 
 
 def _without_colour(image: Image.Image, level: Any, stored: Stored) -> Image.Image:
-    """Put the colour that PNG says is transparent on white; it says it in the bits of the file, Pillow has 8."""
+    """Replace PNG's transparent colour by white; PNG gives it in the file's bit depth, Pillow's pixels have 8 bits."""
     mode = "RGB" if image.mode == "RGB" else "L"
     pixels = np.asarray(image.convert(mode))
     clear: npt.NDArray[Any] = np.asarray(level)

@@ -14,7 +14,7 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".tif", ".tiff", ".bmp", 
 
 
 class UnreadableError(Exception):
-    """Why one picture is not taken; the caller adds its path."""
+    """One picture cannot be used; the message says why, the caller adds its path."""
 
 
 def pillow() -> ModuleType:

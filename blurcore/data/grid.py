@@ -22,8 +22,10 @@ def make_grid(
     """Lay images out row by row on white; the parameters are those of :func:`save_grid`. Returns uint8 (H, W, C)."""
     require(
         images.dtype == np.uint8 and images.ndim == 4 and images.shape[-1] in (1, 3) and images.size > 0,
-        "images", (str(images.dtype), images.shape), "uint8 of shape (n, H, W, C), not empty, with C = 1 or 3",
-    )  # fmt: skip
+        "images",
+        (str(images.dtype), images.shape),
+        "uint8 of shape (n, H, W, C), not empty, with C = 1 or 3",
+    )
     require(columns is None or columns >= 1, "columns", columns, "at least 1")
     require(padding >= 0, "padding", padding, "0 or more pixels")
     require(scale >= 1, "scale", scale, "at least 1")
@@ -32,8 +34,10 @@ def make_grid(
     across, size = _layout(count, (height, width), columns, padding)
     require(
         size[0] * size[1] <= MAX_PIXELS,
-        "images", f"a grid of {size[0]} x {size[1]} pixels", f"few and small enough for {MAX_PIXELS} pixels",
-    )  # fmt: skip
+        "images",
+        f"a grid of {size[0]} x {size[1]} pixels",
+        f"few and small enough for {MAX_PIXELS} pixels",
+    )
     grid = np.full((*size, channels), 255, dtype=np.uint8)
     for number, image in enumerate(images):
         top = padding + number // across * (height + padding)
@@ -51,8 +55,14 @@ def _layout(count: int, size: tuple[int, int], columns: int | None, padding: int
 
 
 def most_that_fit(
-    count: int, size: tuple[int, int], *, columns: int | None, pixels: int = MAX_PIXELS, side: int | None = None, padding: int = 2
-) -> int:  # fmt: skip
+    count: int,
+    size: tuple[int, int],
+    *,
+    columns: int | None,
+    pixels: int = MAX_PIXELS,
+    side: int | None = None,
+    padding: int = 2,
+) -> int:
     """Return how many of `count` images of a size a grid can show.
 
     Parameters

@@ -36,7 +36,7 @@ _one_large_picture = threading.Lock()
 
 
 def read_bytes(path: str | os.PathLike[str]) -> bytes:
-    """Contents of a regular file of bounded size; :class:`UnreadableError` says why not (a pipe would never end)."""
+    """Return the contents of a regular file of bounded size; raise :class:`UnreadableError` for anything else, such as a pipe."""
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):
             raise UnreadableError("not a regular file")
@@ -161,8 +161,10 @@ def resize_and_crop(images: npt.NDArray[np.uint8], image_size: tuple[int, int]) 
     """
     require(
         images.dtype == np.uint8 and images.ndim in (3, 4) and images.shape[-1] in (1, 3) and images.size > 0,
-        "images", (str(images.dtype), images.shape), "uint8 of shape (H, W, C) or (n, H, W, C) with C = 1 or 3",
-    )  # fmt: skip
+        "images",
+        (str(images.dtype), images.shape),
+        "uint8 of shape (H, W, C) or (n, H, W, C) with C = 1 or 3",
+    )
     check_image_size("image_size", image_size)
     if images.shape[-3:-1] == tuple(image_size):
         return images
@@ -182,8 +184,10 @@ def check_image_size(name: str, image_size: tuple[int, int]) -> None:
     )
     require(
         good and image_size[0] * image_size[1] <= MAX_PIXELS,
-        name, image_size, f"(height, width), two positive integers, of at most {MAX_PIXELS} pixels together",
-    )  # fmt: skip
+        name,
+        image_size,
+        f"(height, width), two positive integers, of at most {MAX_PIXELS} pixels together",
+    )
 
 
 def load_image(

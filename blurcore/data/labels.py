@@ -1,4 +1,4 @@
-"""Class labels of data sets, for conditional generation: read only when a network asks for them."""
+"""Class labels in a NumPy file, for conditional generation: read only when a network asks for them."""
 
 from __future__ import annotations
 
@@ -9,45 +9,34 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from blurcore.config import DataConfig
 from blurcore.data.arrays import open_npz
 from blurcore.data.dataset import refuse_missing
-from blurcore.data.embedded import LABELS
 from blurcore.errors import DataError
 
 KEY = "labels"
 
 
-def load_labels(config: DataConfig) -> npt.NDArray[np.int64]:
-    """Return the labels of the images of :func:`blurcore.data.load`, in their order.
-
-    Parameters
-    ----------
-    config
-        A labelled set: mnist, digits, or an .npz file that holds an array `labels` beside its images.
-
-    Returns
-    -------
-    int64 (n,), 0 or more.
+def labels_in(place: Path) -> npt.NDArray[np.int64] | None:
+    """Return the array `labels` of an `.npz` file, int64 (n,), 0 or more; None where there is none.
 
     Raises
     ------
     DataError
-        The set has no labels, or labels that are none.
+        The file is missing or damaged, or holds labels that are none.
     """
-    if config.name in LABELS:
-        return LABELS[config.name](config.split).astype(np.int64)
-    if config.name == "array" and config.path is not None:
-        place = Path(config.path).expanduser()
-        if place.suffix.lower() == ".npz":
-            refuse_missing(place, "a .npy or .npz file", place.is_file())
-            with open_npz(place) as archive:
-                if KEY in archive.keys:
-                    return _checked(archive.read(KEY, partial(_check, name=str(place))), str(place))
-    known = ", ".join(LABELS)
-    raise DataError(
-        f"the data set {config.name!r} has no labels; these have: {known}, and .npz files with an array {KEY!r}"
-    )
+    if place.suffix.lower() != ".npz":
+        return None
+    refuse_missing(place, "a .npy or .npz file", place.is_file())
+    with open_npz(place) as archive:
+        if KEY not in archive.keys:
+            return None
+        return _checked(archive.read(KEY, partial(_check, name=str(place))), str(place))
+
+
+def whole_labels(labels: npt.NDArray[Any], name: str) -> npt.NDArray[np.int64]:
+    """Return labels as int64 (n,); :class:`DataError` where they are no whole numbers of 0 or more."""
+    _check(labels.shape, labels.dtype, name=name)
+    return _checked(labels, name)
 
 
 def _check(shape: tuple[int, ...], dtype: np.dtype[Any], *, name: str) -> None:

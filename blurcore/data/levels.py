@@ -30,6 +30,12 @@ def to_eight_bits(pixels: npt.NDArray[Any], bits: int) -> npt.NDArray[np.uint8]:
     return scaled
 
 
+def to_levels(values: npt.NDArray[np.floating[Any]], low: float, high: float) -> npt.NDArray[np.uint8]:
+    """Scale measured numbers from low to high to 0..255, rounded; what lies outside is clipped."""
+    levels: npt.NDArray[np.uint8] = np.rint(np.clip((values - low) / (high - low), 0, 1) * 255).astype(np.uint8)
+    return levels
+
+
 def representatives(images: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
     """Return which images stand for an array: all of at most `FULL_HASH_LIMIT` pixels, else `SAMPLED_IMAGES` of them."""
     count = len(images)
@@ -93,8 +99,14 @@ def bits_of(images: npt.NDArray[Any], bits: int | None, name: str) -> int:
         logger.warning(
             "%r holds %s, taken as pixels of %d bits, white being %d; the largest found is %d, which fits into %d bits: if that"
             " is white or near it, say data.bits = %d",
-            name, images.dtype, found, 2**found - 1, high, max(1, high.bit_length()), max(1, high.bit_length()),
-        )  # fmt: skip
+            name,
+            images.dtype,
+            found,
+            2**found - 1,
+            high,
+            max(1, high.bit_length()),
+            max(1, high.bit_length()),
+        )
     return found
 
 

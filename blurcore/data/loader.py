@@ -101,7 +101,7 @@ class Loader:
         return self._order.batch(step)
 
     def close(self) -> None:
-        """End the threads: what is being read is finished, what waits is dropped. Closing twice does nothing."""
+        """Stop the threads after the batches being read; queued batches are dropped. Closing twice does nothing."""
         self._closed = True
         if self._pool is not None:
             self._pool.shutdown(wait=True, cancel_futures=True)

@@ -98,26 +98,6 @@ class Order:
         return order
 
 
-def batch_indices(num_items: int, batch_size: int, step: int, seed: int) -> npt.NDArray[np.int64]:
-    """Indices of the batch of one step; :class:`Order` gives the same and remembers permutations.
-
-    Parameters
-    ----------
-    num_items, batch_size, step, seed
-        As in :class:`Order` and :meth:`Order.batch`.
-
-    Returns
-    -------
-    int64 (batch_size,), each in 0 .. num_items - 1.
-
-    Raises
-    ------
-    ArgumentError
-        An argument is not an integer in its range.
-    """
-    return Order(num_items, batch_size, seed).batch(step)
-
-
 def flips(seed: int, step: int, batch_size: int) -> npt.NDArray[np.bool_]:
     """Which images of a step's batch are mirrored: bool (batch_size,), each with probability 1/2.
 

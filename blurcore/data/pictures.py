@@ -60,9 +60,14 @@ def save_samples(samples: npt.NDArray[np.uint8], path: str | os.PathLike[str], *
 
 
 def grids_that_fit(
-    sets: Sequence[npt.NDArray[np.uint8]], what: str, *, scale: int = 1, pixels: int = MAX_PIXELS, side: int | None = None
-) -> list[npt.NDArray[np.uint8]]:  # fmt: skip
-    """Return a grid (H, W, C) of each set of samples, of as many as fit; no grids where none does. A warning says what is left out.
+    sets: Sequence[npt.NDArray[np.uint8]],
+    what: str,
+    *,
+    scale: int = 1,
+    pixels: int = MAX_PIXELS,
+    side: int | None = None,
+) -> list[npt.NDArray[np.uint8]]:
+    """Return a grid (H, W, C) of each set of samples, with as many as fit; none if not one fits. What is left out is warned of.
 
     Parameters
     ----------

@@ -21,7 +21,7 @@ except ImportError as error:
         f"blurcore.diffusers needs diffusers and PyTorch ({error}); try: pip install 'blurcore[diffusers]'"
     ) from None
 
-from blurcore.diffusers.heat import BlurredDataPrior, HeatDissipationPipeline, HeatDissipationScheduler
+from blurcore.diffusers.heat_dissipation import BlurredDataPrior, HeatDissipationPipeline, HeatDissipationScheduler
 from blurcore.diffusers.network import RunUNet
 from blurcore.diffusers.pipeline import BlurringPipeline
 from blurcore.diffusers.scheduler import BlurringScheduler, BlurringSchedulerOutput
@@ -40,9 +40,14 @@ __all__ = [
 ]
 
 for _public in (
-    BlurredDataPrior, BlurringPipeline, BlurringScheduler, BlurringSchedulerOutput, HeatDissipationPipeline, HeatDissipationScheduler,
+    BlurredDataPrior,
+    BlurringPipeline,
+    BlurringScheduler,
+    BlurringSchedulerOutput,
+    HeatDissipationPipeline,
+    HeatDissipationScheduler,
     RunUNet,
-):  # fmt: skip
+):
     _public.__module__ = __name__
 
 for _pipeline in (BlurringPipeline, HeatDissipationPipeline):

@@ -26,16 +26,28 @@ STEPS = 1000
 """Steps of training at which the two embeddings have one scale."""
 
 _PLACES = (
-    (r"embedding\.0", "time_embedding.linear_1"), (r"embedding\.2", "time_embedding.linear_2"), ("first", "conv_in"),
-    ("last_norm", "conv_norm_out"), ("last", "conv_out"), (r"middle\.before", "mid_block.resnets.0"),
-    (r"middle\.after", "mid_block.resnets.1"), (r"middle\.attention", "mid_block.attentions.0"),
-    (r"(\w+_blocks\.\d+)\.blocks", r"\1.resnets"), (r"(\w+_blocks\.\d+)\.attention", r"\1.attentions"),
-    (r"(\w+_blocks\.\d+)\.down", r"\1.downsamplers.0.conv"), (r"(\w+_blocks\.\d+)\.up", r"\1.upsamplers.0.conv"),
-)  # fmt: skip
+    (r"embedding\.0", "time_embedding.linear_1"),
+    (r"embedding\.2", "time_embedding.linear_2"),
+    ("first", "conv_in"),
+    ("last_norm", "conv_norm_out"),
+    ("last", "conv_out"),
+    (r"middle\.before", "mid_block.resnets.0"),
+    (r"middle\.after", "mid_block.resnets.1"),
+    (r"middle\.attention", "mid_block.attentions.0"),
+    (r"(\w+_blocks\.\d+)\.blocks", r"\1.resnets"),
+    (r"(\w+_blocks\.\d+)\.attention", r"\1.attentions"),
+    (r"(\w+_blocks\.\d+)\.down", r"\1.downsamplers.0.conv"),
+    (r"(\w+_blocks\.\d+)\.up", r"\1.upsamplers.0.conv"),
+)
 _LAYERS = {
-    "embed": "time_emb_proj", "shortcut": "conv_shortcut", "norm": "group_norm", "query": "to_q", "key": "to_k", "value": "to_v",
+    "embed": "time_emb_proj",
+    "shortcut": "conv_shortcut",
+    "norm": "group_norm",
+    "query": "to_q",
+    "key": "to_k",
+    "value": "to_v",
     "out": "to_out.0",
-}  # fmt: skip
+}
 
 
 def is_unet2d(config: ModelConfig, image_shape: list[int], num_train_timesteps: int) -> bool:
@@ -54,12 +66,21 @@ def to_unet2d(config: ModelConfig, image_shape: list[int], weights: Mapping[str,
     """Return the model, in evaluation mode; `weights` are those of a network for which :func:`is_unet2d` holds."""
     levels = plan_levels(config)
     model = UNet2DModel(
-        sample_size=tuple(image_shape[:2]), in_channels=image_shape[2], out_channels=image_shape[2], freq_shift=1,
-        flip_sin_to_cos=False, down_block_types=tuple("AttnDownBlock2D" if v.attend else "DownBlock2D" for v in levels),
+        sample_size=tuple(image_shape[:2]),
+        in_channels=image_shape[2],
+        out_channels=image_shape[2],
+        freq_shift=1,
+        flip_sin_to_cos=False,
+        down_block_types=tuple("AttnDownBlock2D" if v.attend else "DownBlock2D" for v in levels),
         up_block_types=tuple("AttnUpBlock2D" if v.attend else "UpBlock2D" for v in reversed(levels)),
-        block_out_channels=tuple(v.width for v in levels), layers_per_block=config.num_res_blocks, downsample_padding=0,
-        dropout=config.dropout, attention_head_dim=None, norm_num_groups=config.norm_groups, norm_eps=NORM_EPS,
-    )  # fmt: skip
+        block_out_channels=tuple(v.width for v in levels),
+        layers_per_block=config.num_res_blocks,
+        downsample_padding=0,
+        dropout=config.dropout,
+        attention_head_dim=None,
+        norm_num_groups=config.norm_groups,
+        norm_eps=NORM_EPS,
+    )
     state = {_renamed(name, len(levels)): torch.from_numpy(np.array(w)) for name, w in weights.items()}
     for name, weight in state.items():
         if re.search(r"\.to_\w+(\.0)?\.weight$", name):

@@ -21,10 +21,11 @@ from diffusers.utils.torch_utils import randn_tensor
 from blurcore._checks import plain, require
 from blurcore.alpha_bars import AlphaBars
 from blurcore.diffusion import diffuse, marginal_for
+from blurcore.engine.sampling import has_noise
 from blurcore.errors import ArgumentError
 from blurcore.losses import check_prediction, training_pair
 from blurcore.prediction import Kind, convert
-from blurcore.processes import BlurringDiffusion, ColdDiffusion, GaussianDiffusion, Process
+from blurcore.processes import BlurringDiffusion, GaussianDiffusion, Process
 from blurcore.samplers import Ancestral, Prediction, SamplerState, Solver
 from blurcore.samplers.clipping import quantile
 from blurcore.schedules import SinSquared
@@ -87,6 +88,8 @@ class BlurringScheduler(DDPMScheduler):  # type: ignore[misc]
 
     _compatibles = ["DDPMScheduler"]  # noqa: RUF012 (diffusers' own attribute)
     order = 1
+    clips = True
+    """Whether it takes diffusers' settings of clipping."""
     _kinds: dict[str, Any] = KINDS
 
     @register_to_config  # type: ignore[untyped-decorator]
@@ -138,14 +141,18 @@ class BlurringScheduler(DDPMScheduler):  # type: ignore[misc]
         """Refuse what is wrong whatever the process."""
         require(
             isinstance(num_train_timesteps, int) and num_train_timesteps >= 1,
-            "num_train_timesteps", num_train_timesteps, "a whole number >= 1",
-        )  # fmt: skip
+            "num_train_timesteps",
+            num_train_timesteps,
+            "a whole number >= 1",
+        )
         require(prediction_type in self._kinds, "prediction_type", prediction_type, " or ".join(map(repr, self._kinds)))
         require(variance_type in _VARIANCES, "variance_type", variance_type, " or ".join(map(repr, _VARIANCES)))
         require(
-            not rescale_betas_zero_snr, "rescale_betas_zero_snr", rescale_betas_zero_snr,
+            not rescale_betas_zero_snr,
+            "rescale_betas_zero_snr",
+            rescale_betas_zero_snr,
             "False: without any signal at the last step there is nothing to divide by",
-        )  # fmt: skip
+        )
 
     @classmethod
     def from_process(cls, process: Process, num_train_timesteps: int = 1000, **settings: Any) -> BlurringScheduler:
@@ -156,9 +163,10 @@ class BlurringScheduler(DDPMScheduler):  # type: ignore[misc]
     def _make_process(self, process: dict[str, Any] | None, sigma_blur_max: float, min_scale: float) -> Process:
         if process is not None:
             made: Process = from_dict(process, name="process")
-            if isinstance(made, ColdDiffusion):
+            if not has_noise(made, (1, 1)):
+                name = type(made).__name__
                 raise ArgumentError(
-                    "process must have noise; ColdDiffusion has none, and its samplers are those of `blurcore sample`"
+                    f"process must have noise; {name} has none, and its samplers are those of `blurcore sample`"
                 )
             return made
         noise = AlphaBars(values=tuple(self.alphas_cumprod.tolist()))
@@ -208,8 +216,10 @@ class BlurringScheduler(DDPMScheduler):  # type: ignore[misc]
         if timesteps is None:
             require(
                 isinstance(num_inference_steps, (int, np.integer)) and num_inference_steps >= 1,
-                "num_inference_steps", num_inference_steps, f"a whole number from 1 to {self.config.num_train_timesteps}",
-            )  # fmt: skip
+                "num_inference_steps",
+                num_inference_steps,
+                f"a whole number from 1 to {self.config.num_train_timesteps}",
+            )
         else:
             require(len(timesteps) >= 1, "timesteps", timesteps, "one step or more")
             require(min(timesteps) >= 0, "timesteps", timesteps, "0 or more each")
@@ -311,8 +321,10 @@ class BlurringScheduler(DDPMScheduler):  # type: ignore[misc]
         previous = int(self.previous_timestep(k))
         require(
             model_output.shape == sample.shape,
-            "model_output", tuple(model_output.shape), f"of the shape of sample, {tuple(sample.shape)}",
-        )  # fmt: skip
+            "model_output",
+            tuple(model_output.shape),
+            f"of the shape of sample, {tuple(sample.shape)}",
+        )
         axes, basis = grid_axes(sample), self.process.basis
         t, s = self._time(k), self._time(previous)
         u = basis.forward(sample, axes=axes)

@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from blurcore.config import RunConfig, SampleConfig
-from blurcore.engine.priors import Prior
+from blurcore.engine.seeds import Stream, derived_seed
+from blurcore.starts import Prior
 
 
 class Draw(NamedTuple):
@@ -31,7 +32,7 @@ class Draw(NamedTuple):
 
 
 def draws_of(settings: SampleConfig, indices: Sequence[int]) -> list[Draw]:
-    """Return what samples of these numbers are made of, as `settings.vary` says."""
+    """Return the random draws of samples by their numbers, following `settings.vary`."""
     if settings.vary == "interpolation":
         last = max(1, settings.num_samples - 1)
         return [Draw(0, 0, 1, min(1.0, i / last)) for i in indices]
@@ -54,8 +55,12 @@ def first_states(prior: Prior | None, seed: int, draws: Sequence[Draw]) -> np.nd
     """Return the noise-free first states, float32 (n, *grid, C) in frequency space; None if there is nothing but noise."""
     if prior is None:
         return None
+
+    def drawn(index: int) -> np.ndarray[Any, Any]:
+        return prior.draw(np.random.default_rng(derived_seed(seed, Stream.START, index)), index)
+
     states = []
     for draw in draws:
-        state = prior.draw(seed, draw.start)
-        states.append(state if draw.way == 0 else (1 - draw.way) * state + draw.way * prior.draw(seed, draw.other))
+        state = drawn(draw.start)
+        states.append(state if draw.way == 0 else (1 - draw.way) * state + draw.way * drawn(draw.other))
     return np.stack(states).astype(np.float32)

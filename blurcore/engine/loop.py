@@ -24,22 +24,21 @@ from blurcore import __version__
 from blurcore._signals import Interrupted, Watch, watch_signals
 from blurcore._typing import StrPath
 from blurcore.config import RunConfig, SampleConfig
-from blurcore.data import Dataset, Loader, load, load_labels, save_samples
-from blurcore.data.loading import refuse_inside, with_absolute_path
+from blurcore.data import Dataset, Loader, save_samples
 from blurcore.data.values import Samples
-from blurcore.engine.metrics import Scalars, Totals, summary_writer, wandb_module
-from blurcore.engine.priors import Prior, fit_prior, restore_prior, starts_from_data
-from blurcore.engine.quality import Reference, check_evaluation, evaluation_settings
+from blurcore.engine.log import Scalars, Totals, summary_writer, wandb_module
+from blurcore.engine.nesting import check_sizes, choose_sizes, kept_sizes, restore_sizes
+from blurcore.engine.priors import fit_prior, restore_prior, start_of
 from blurcore.engine.sampling import check_sampling, objective_of
 from blurcore.engine.seeds import Stream, derived_seed
-from blurcore.errors import CheckpointError, ConfigError, DataError, DegenerateError, RunStoppedError
-from blurcore.losses import check_prediction
+from blurcore.errors import ArgumentError, CheckpointError, ConfigError, DataError, DegenerateError, RunStoppedError
 from blurcore.runs import Checkpoint, RunFolder, newest_checkpoint
 from blurcore.runs.checkpoint import Arrays, set_aside_after
 from blurcore.runs.files import changed_files
 from blurcore.runs.folder import read_files
 from blurcore.runs.progress import TrainingProgress
 from blurcore.runs.writer import CheckpointWriter
+from blurcore.starts import Prior, leaves_image
 
 _log = logging.getLogger(__name__)
 
@@ -64,7 +63,7 @@ class Trainer(Protocol):
     def train_step(
         self, images: np.ndarray[Any, Any], labels: np.ndarray[Any, Any] | None = None
     ) -> tuple[SupportsFloat, SupportsFloat]:
-        """Take one step on a batch of uint8 images (batch, *grid, C), or set it going; `labels` (batch,) where there are classes.
+        """Take one step, or launch it, on uint8 images (batch, *grid, C); `labels` (batch,) for networks with classes.
 
         Returns the mean loss of the batch and the norm of its gradient before clipping, which the loop turns into floats
         only after the next step; a step in which either is not finite changes nothing but the step's number.
@@ -73,7 +72,7 @@ class Trainer(Protocol):
 
     @property
     def rows(self) -> slice:
-        """The part of each batch that this process wants; several processes that train together share a batch."""
+        """The rows of each batch for this process; processes that train together share a batch."""
         ...
 
     def arrays(self) -> dict[str, Arrays]:
@@ -100,6 +99,25 @@ class Trainer(Protocol):
         ...
 
 
+class Curve(Protocol):
+    """The training images, as samples are compared with them on the way."""
+
+    def distances(self, samples: Samples) -> dict[str, float]:
+        """Return the distances of samples to them, by name."""
+        ...
+
+
+def no_curve(config: RunConfig, data: Dataset, leads: bool) -> Curve | None:
+    """Return None: samples are drawn, and compared with nothing."""
+    del config, data, leads
+    return None
+
+
+def evaluation_settings(config: RunConfig) -> SampleConfig:
+    """Return the sampling settings of a run's curve: those of its grids, with the number of samples of the curve and all classes."""
+    return replace(config.sample, num_samples=config.train.evaluate_samples, label=None, vary="all")
+
+
 def check_config(config: RunConfig, image_shape: tuple[int, ...]) -> None:
     """Refuse, before any work, what cannot be trained and sampled with these settings.
 
@@ -114,28 +132,13 @@ def check_config(config: RunConfig, image_shape: tuple[int, ...]) -> None:
         summary_writer()
     if config.train.wandb:
         wandb_module()
-    objective_of(config)
-    if starts_from_data(process):
-        if config.model.embedding == "log_snr":
-            raise ConfigError(
-                f"model.embedding must be time for {type(process).__name__}, whose log-SNR is constant at DC"
-            )
-    else:
-        first = process.marginal(1.0, shape=shape)
-        if float(first.alpha.max()) > 0.1 * float(first.sigma.min()):
-            raise ConfigError(
-                f"{type(process).__name__} leaves an image in its last state (alpha_1 / sigma_1 ="
-                f" {float(first.alpha.max()) / max(float(first.sigma.min()), 1e-300):.3g} at DC), so sampling cannot start from"
-                " noise; it needs noise that covers all frequencies at t = 1"
-            )
-    if config.train.prediction != "residual":
-        try:
-            check_prediction(process, config.train.prediction, (1.0, 0.5), shape=shape)
-        except DegenerateError as error:
-            raise ConfigError(str(error)) from None
+    try:
+        objective_of(config).check(shape)
+    except (ArgumentError, DegenerateError) as error:
+        raise ConfigError(str(error)) from None
+    if config.model.embedding == "log_snr" and leaves_image(process, shape):
+        raise ConfigError(f"model.embedding must be time for {type(process).__name__}, whose log-SNR is constant at DC")
     check_sampling(config, config.sample, shape)
-    if config.train.evaluate_every:
-        check_evaluation(config, image_shape)
 
 
 def run_training(
@@ -146,6 +149,7 @@ def run_training(
     resume: bool = False,
     leads: bool = True,
     agree: Callable[[int], int] | None = None,
+    make_curve: Callable[[RunConfig, Dataset, bool], Curve | None] = no_curve,
 ) -> None:
     """Train a model into a run folder, or go on with the one that is there.
 
@@ -164,6 +168,9 @@ def run_training(
     agree
         The number of the signal that any process has received, 0 for none, from that which this one has; asked before each
         step. None: there is only one process, which may leave the drawing of samples in the middle.
+    make_curve
+        Makes what samples are compared with on the way, from the configuration, the data and `leads`, where
+        `train.evaluate_every` asks for it: :func:`blurcore.measure.curve_of`.
 
     Raises
     ------
@@ -175,18 +182,24 @@ def run_training(
         A signal ended the run, or too many steps in a row were not finite; a checkpoint has been written.
     """
     folder = Path(folder)
-    config = replace(config, data=with_absolute_path(config.data))  # for later commands, wherever they are given
-    refuse_inside(config.data, folder)
+    config = replace(config, data=config.data.absolute())  # for later commands, wherever they are given
+    config.data.refuse_inside(folder)
     run = RunFolder(folder, config, resume=resume) if leads else None
-    data = load(config.data)
+    data = config.data.load()
     check_config(config, data.image_shape)
-    labels = _labels(config, len(data))
+    labels = _labels(config, data)
+    grid = data.image_shape[:-1]
+    config = restore_sizes(config, newest_checkpoint(folder, groups=()).state) if resume else choose_sizes(config, data)
+    check_sizes(config, config.sample, grid)
+    if leads and config.sample.start is None and leaves_image(config.process, grid):
+        start, process = (type(kind).__name__ for kind in (start_of(config, config.sample, grid), config.process))
+        print(f"start: {start}, because {process} leaves an image at t = 1", file=sys.stderr)
     prior = None if resume else fit_prior(config, data)  # a run that goes on keeps its own
-    reference = Reference(data) if leads and config.train.evaluate_every else None
+    curve = make_curve(config, data, leads) if config.train.evaluate_every else None
     trainer = make_trainer(config, data.image_shape)
     # From here on there is a folder, and a signal leaves a checkpoint in it.
     with watch_signals(ends=False) as watch, run or nullcontext():
-        loop = _Loop(config, trainer, run, folder, data, labels, prior, reference)
+        loop = _Loop(config, trainer, run, folder, data, labels, prior, curve)
         before = trainer.backend
         if resume:
             checkpoint = newest_checkpoint(folder, reader=trainer.backend)
@@ -195,6 +208,8 @@ def run_training(
         with Scalars(run, config.train, num_images=len(data), kept=loop.kept) as scalars:
             if run is not None:
                 _say_what_trains(trainer.backend, before, data)
+                if words := config.resolution.words(grid):
+                    print(f"sizes: {words}", file=sys.stderr, flush=True)
                 if loop.kept is not None:  # nothing is refused any more
                     run.take_over(loop.kept)
                 else:
@@ -206,11 +221,18 @@ class _Loop:
     """A trainer, its data and its folder."""
 
     def __init__(
-        self, config: RunConfig, trainer: Trainer, run: RunFolder | None, path: Path, data: Dataset, labels: Labels | None,
-        prior: Prior | None, reference: Reference | None,
-    ) -> None:  # fmt: skip
+        self,
+        config: RunConfig,
+        trainer: Trainer,
+        run: RunFolder | None,
+        path: Path,
+        data: Dataset,
+        labels: Labels | None,
+        prior: Prior | None,
+        curve: Curve | None,
+    ) -> None:
         self.config, self.trainer, self.folder, self.data, self.prior = config, trainer, run, data, prior
-        self.path, self.labels, self.reference = path, labels, reference
+        self.path, self.labels, self.curve = path, labels, curve
         self.totals = Totals()
         self.kept: int | None = None  # the last step whose scalars stay, of a run that goes on
         self.writer: CheckpointWriter | None = None
@@ -221,7 +243,9 @@ class _Loop:
     def restore(self, checkpoint: Checkpoint) -> None:
         """Take over a saved state; nothing is written before it has been accepted."""
         self._check_data(checkpoint)
-        self.prior = restore_prior(self.config.process, self.data.image_shape[:-1], checkpoint.groups.get("prior"))
+        self.prior = restore_prior(
+            self.config, self.config.sample, self.data.image_shape, checkpoint.groups.get("prior")
+        )
         self.totals = Totals.from_dict(checkpoint.state["totals"])
         if checkpoint.shards is not None:
             self.trainer.load_shards(checkpoint.shards, checkpoint.step)
@@ -244,7 +268,7 @@ class _Loop:
             )
 
     def _data_state(self) -> dict[str, Any]:
-        """Return what a checkpoint says of the data: the shape and hash of the images, and of the labels that are trained on."""
+        """Return the checkpoint's entry for the data: shape and hash of the images, and hash of the labels in use."""
         state = {"image_shape": list(self.data.image_shape), "data": self.data.fingerprint}
         return state if self.labels is None else state | {"labels": hashlib.sha256(self.labels.tobytes()).hexdigest()}
 
@@ -254,9 +278,14 @@ class _Loop:
         self.alone = agree is None
         agree = agree or int
         loader = Loader(
-            self.data, batch_size=settings.batch_size, seed=self.config.seed, start_step=trainer.step,
-            num_workers=settings.num_workers, flip=self.config.data.flip, rows=trainer.rows,
-        )  # fmt: skip
+            self.data,
+            batch_size=settings.batch_size,
+            seed=self.config.seed,
+            start_step=trainer.step,
+            num_workers=settings.num_workers,
+            flip=self.config.data.flip,
+            rows=trainer.rows,
+        )
         with loader, self._writing() as self.writer:
             if self._saved_at is not None and self.folder is not None:
                 set_aside_after(self.folder.path, self._saved_at)
@@ -308,7 +337,7 @@ class _Loop:
             self._count(progress)
 
     def _labels(self, indices: np.ndarray[Any, Any]) -> Labels | None:
-        """Return the labels of a batch, some of them replaced by the one that says nothing."""
+        """Return the labels of a batch, some replaced by the null label of classifier-free guidance."""
         if self.labels is None:
             return None
         rng = np.random.default_rng(derived_seed(self.config.seed, Stream.LABEL, self.trainer.step))
@@ -322,7 +351,7 @@ class _Loop:
         return self._due or step == settings.steps or any(step % n == 0 for n in every)
 
     def _count(self, progress: TrainingProgress) -> None:
-        """Count the step that has been set going last, if it has not been counted."""
+        """Add the step that was launched last to the totals, unless it has been added."""
         if self._pending is not None:
             loss, norm = (float(value) for value in self._pending)
             self._pending = None
@@ -350,7 +379,7 @@ class _Loop:
 
     @contextmanager
     def _saved_first(self) -> Iterator[None]:
-        """Save the steps that have been taken before an error goes on in what a run could do without."""
+        """Save a checkpoint before an error in an optional part of a run is raised."""
         try:
             yield
         except Exception:
@@ -364,13 +393,14 @@ class _Loop:
         return CheckpointWriter(self.folder.path, keep=self.config.train.keep_checkpoints)
 
     def _save(self) -> None:
-        """Set the checkpoint of this step going, unless there is one."""
+        """Start writing the checkpoint of this step, unless it exists."""
         self._due = False
         if self._saved_at == self.trainer.step:
             return
         trainer = self.trainer
         state = {
             **self._data_state(),
+            **kept_sizes(self.config, self.data.image_shape[:-1]),
             "images": len(self.data),
             "left_out": dict(self.data.left_out),
             "totals": self.totals.to_dict(),
@@ -401,11 +431,11 @@ class _Loop:
         """Return how far samples are from the training images; nothing where a signal came between, or another process leads."""
         with self._saved_first():
             samples = self._sample(evaluation_settings(self.config), watch)
-            if samples is None or self.reference is None:
+            if samples is None or self.curve is None:
                 return {}
             if samples.lost:
                 _log.warning("step %d: %s, and left out of the curve", self.trainer.step, samples.lost)
-            return self.reference.distances(samples)
+            return self.curve.distances(samples)
 
     def _sample(self, settings: SampleConfig, watch: Watch) -> Samples | None:
         """Draw samples by all processes together; a signal ends it where there is no other process, and None is returned."""
@@ -417,14 +447,14 @@ class _Loop:
 
 
 def _say_what_trains(backend: str, before: str, data: Dataset) -> None:
-    """Say which backend trains, which one did before where it is another, and on what: nothing else shows too few images."""
+    """Print the backend, the one that trained before if it was another, and the number of images."""
     trains = f"training with {backend}" + ("" if backend == before else f", where {before} did before,")
     count, shape = len(data), " x ".join(map(str, data.image_shape))
     images = f"{count:,} image{'' if count == 1 else 's'}"
     print(f"{trains} on {images}, {shape}: {data.source}", file=sys.stderr, flush=True)
 
 
-def _labels(config: RunConfig, count: int) -> Labels | None:
+def _labels(config: RunConfig, data: Dataset) -> Labels | None:
     """Return the labels of the training data, None for a network without classes.
 
     Raises
@@ -437,9 +467,13 @@ def _labels(config: RunConfig, count: int) -> Labels | None:
     classes = config.model.num_classes
     if classes == 0:
         return None
-    labels = load_labels(config.data)
-    if len(labels) != count:
-        raise DataError(f"the data set has {count} images and {len(labels)} labels")
+    labels = data.labels()
+    if labels is None:
+        raise DataError(
+            f"the data set {data.name} has no labels, which model.num_classes = {classes} asks for; 0 is for data without"
+        )
+    if len(labels) != len(data):
+        raise DataError(f"the data set has {len(data)} images and {len(labels)} labels")
     if labels.max(initial=0) >= classes:
         raise ConfigError(
             f"model.num_classes must be at least {labels.max() + 1}, for the labels of the data; got {classes}"

@@ -7,6 +7,7 @@ those beyond are worked out anew for each batch. What knows more than eigenvalue
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from operator import itemgetter
@@ -14,28 +15,31 @@ from typing import Any, NamedTuple, final
 
 import numpy as np
 
-from blurcore._arrays import Frame, align, quiet
+from blurcore._arrays import Frame, align, device_beside, namespace, normalize_axes, quiet
 from blurcore._typing import Array
 from blurcore.config import RunConfig, SampleConfig
-from blurcore.diffusion import check_markov
-from blurcore.engine.sampling import check_sampling, clip_of, condition, objective_of, solver_of, times_of
+from blurcore.diffusion import check_markov, surely_falls
+from blurcore.engine.nesting import beyond_training, check_sizes
+from blurcore.engine.sampling import check_sampling, clip_of, condition, objective_of, solver_of, times_between
 from blurcore.engine.steps import GUESS, Fold, LinearStep, OpenStep, Sum, fold, lengths_of, on_arrays, weighted_sum
 from blurcore.errors import BlurcoreError
 from blurcore.objectives import Objective
 from blurcore.processes import Process
-from blurcore.samplers import Solver, X0Error
+from blurcore.resolution import Rung, embed_state, grow, input_scale, rungs, shrink
+from blurcore.samplers import Clip, Solver, X0Error
 from blurcore.transforms import Identity
 
 Host = np.ndarray[Any, Any]
+_log = logging.getLogger(__name__)
 
 _KEPT = 2**25  # bytes of blocks
 _LONGEST = 64  # steps of a block
 _CELLS = 2**18  # numbers of one coefficient in a block
-_AT_ONCE = 2**14  # numbers worked on at once: temporary arrays that stay in the processor's cache
+_AT_ONCE = 2**16  # numbers worked on at once: temporary arrays that stay near the processor, and few enough calls
 
 
 class Batch(NamedTuple):
-    """What is of one batch alone.
+    """Inputs of one batch.
 
     `states`: noise-free first states in frequency space, (batch, *grid, C); None for zeros. `labels`: classes, (batch,).
     `step_done`: called after network calls with their number. `watch`: called with k and the state after k calls, in data
@@ -53,13 +57,17 @@ ALONE = Batch()
 
 
 class Block(NamedTuple):
-    """Some steps that follow one another: how one is taken, what the network is shown, which draw noise, and their weights."""
+    """Some steps that follow one another: how one is taken, what the network is shown, which draw noise, and their weights.
+
+    `first` is the number of its first step; `scales` is what states are divided by for the network's view of them, (steps,).
+    """
 
     first: int
     step: LinearStep | OpenStep
     conditions: Host
     noisy: Host
     values: Any
+    scales: Host | None = None
 
     @property
     def nbytes(self) -> int:
@@ -69,67 +77,64 @@ class Block(NamedTuple):
         return sum(sizes)
 
 
-@final
-class SamplingPlan:
-    """How samples are drawn from a run: made once, for any number of batches.
+class Stretch:
+    """Steps of a plan that follow one another on images of one size.
 
     Parameters
     ----------
-    config
-        The run's configuration.
-    settings
-        Solver, times, range, guidance.
-    image_shape
-        (*grid, C).
+    config, settings
+        The run's, and how is sampled.
+    rung
+        Size, times and solver.
     axes
         The axes of the grid in a batch.
-    x0_error
-        What the calibrated sampler wants to know of the network.
-
-    Raises
-    ------
-    ConfigError
-        As :func:`blurcore.engine.check_sampling`.
-    NotMarkovError
-        The log-SNR increases with time in a frequency.
+    clip
+        What is done to predicted images outside the range of the data.
+    before
+        The stretch before this one, on smaller images.
     """
 
     def __init__(
         self,
         config: RunConfig,
         settings: SampleConfig,
-        image_shape: tuple[int, ...],
+        rung: Rung,
         *,
         axes: tuple[int, ...],
-        x0_error: X0Error | None = None,
+        clip: Clip | None,
+        before: Stretch | None = None,
     ) -> None:
-        self.config, self.settings, self.image_shape, self.axes = config, settings, image_shape, axes
-        self.grid = grid = image_shape[:-1]
-        check_sampling(config, settings, grid, x0_error)
-        self.process: Process = config.process
-        self.times = times_of(self.process, settings)
-        self.solver = solver_of(config, settings, axes=axes, x0_error=x0_error)
-        self.objective, self.clip = objective_of(config), clip_of(config.data, settings)
-        self.adaptive = settings.sampler == "ode"
-        self.stages = np.array(self.solver.stages(self.times))
-        self.calls = 1 if self.adaptive else len(self.stages)
-        self.first_sigma = np.asarray(self.process.marginal(self.times[0], shape=grid).sigma, np.float32)
+        self.grid, self.solver, self.axes, self.clip, self._before = rung.size, rung.solver, axes, clip, before
+        self.process: Process = rung.solver.process
+        self.objective = objective_of(config).build(self.process)
+        self.adaptive, self._times = self.solver.adaptive, rung.times
+        self.stages = np.array(self.solver.stages(rung.times))
+        self.first: int = 0 if before is None else before.first + len(before.stages)
+        remembered = 0 if before is None else len(lengths_of(self.solver))
+        self._earlier = np.empty((0, 2)) if before is None or not remembered else before.known[-remembered:]
+        whole = self.process is config.process or self.objective.predicts == "mean"
+        self._scaled = not whole
         self.conditions = np.asarray(condition(self.process, self.stages[:, 0], config.model.embedding), np.float32)
         self.noisy = np.array(self.solver.uses_noise & ((self.stages[:, 1] > 0) | settings.last_noise))
         self._views, self.index = self._choose()
         self._check_markov()
-        size = int(np.prod(grid)) if self.index is None else int(self.index.max()) + 1
+        size = int(np.prod(self.grid)) if self.index is None else int(self.index.max()) + 1
         self.length = min(_LONGEST, max(1, _CELLS // size))
         self._kept: dict[int, Block] = {}
         self._structure: dict[tuple[str, str], int] = {}
 
-    def first_state(self, noise: Array, move: Callable[[Host], Array]) -> Array:
-        """Return sigma times standard normal noise, in frequency space."""
-        return align(move(self.first_sigma), ndim=noise.ndim, axes=self.axes) * noise
+    @property
+    def known(self) -> Host:
+        """The stages, (n, 2), with those before them that a solver may remember."""
+        return np.concatenate([self._earlier, self.stages])
+
+    def _scales(self, t: Host) -> Host | None:
+        """Return what states at some times are divided by for the network."""
+        return np.asarray(input_scale(self.process, t)) if self._scaled else None
 
     def blocks(self) -> Iterator[Block]:
         """Return the steps in order, `length` of them in each block but the last."""
-        for first in range(0, self.calls, self.length):
+        for first in range(0, len(self.stages), self.length):
             block = self._kept.get(first)
             if block is None:
                 block = self._make(first)
@@ -148,20 +153,19 @@ class SamplingPlan:
             return [], None
         places = sorted({0, len(self.stages) // 2, len(self.stages) - 1})
         shown = self.stages[places].T
+        scales = self._scales(shown[0])
         whole = self.solver.coefficients(*shown, shape=self.grid)
         values = np.asarray(self.process.basis.eigenvalues(self.grid), np.float64)
-        distinct, index = _distinct(values)
-        pieces = [
-            distinct[i : i + self._piece(len(distinct))] for i in range(0, len(distinct), self._piece(len(distinct)))
-        ]
-        for candidates, places_of in ((pieces, index), ([values], None)):
+        pieces, index = self._pieces(values)
+        whole_grid = [([(values, False)], None)] if not len(self._earlier) else []
+        for candidates, places_of in ((pieces, index), *whole_grid):
             try:
-                views = [_view(self.solver, self.objective, piece) for piece in candidates]
+                views = [_view(self.solver, self.objective, piece)._replace(new=new) for piece, new in candidates]
                 own = [view.solver.coefficients(*shown, shape=view.shape) for view in views]
-                marginal = [view.process.marginal(shown[0], shape=view.shape) for view in views]
+                paths = [view.objective.path(shown[0], shape=view.shape) for view in views]
                 linear = all(
-                    fold(view.solver, view.objective, c, m, clips=self.clip is not None, check=True)
-                    for view, c, m in zip(views, own, marginal, strict=True)
+                    fold(view.solver, view.objective, c, p, clips=self.clip is not None, check=True, scales=scales)
+                    for view, c, p in zip(views, own, paths, strict=True)
                 )
             except (BlurcoreError, TypeError, ValueError):
                 continue
@@ -169,28 +173,47 @@ class SamplingPlan:
                 return views, places_of
         return [], None
 
+    def _pieces(self, values: Host) -> tuple[list[tuple[Host, bool]], Host]:
+        """Return the different eigenvalues in pieces, those of new frequencies apart, and the place of each frequency in them."""
+        new = np.zeros(values.shape, bool)
+        if len(self._earlier) and self._before is not None:
+            new[...] = True
+            new[tuple(slice(0, m) for m in self._before.grid)] = False
+        index, pieces, count = np.empty(values.shape, np.int64), [], 0
+        for born in (False, True):
+            if np.any(new == born):
+                distinct, places = _distinct(values[new == born])
+                index[new == born] = count + places
+                step = self._piece(len(distinct))
+                pieces += [(distinct[i : i + step], born) for i in range(0, len(distinct), step)]
+                count += len(distinct)
+        return pieces, index.reshape(-1)
+
     @staticmethod
     def _piece(size: int) -> int:
         return max(1, _AT_ONCE // min(_LONGEST, max(1, _CELLS // size)))
 
     @quiet
     def _check_markov(self) -> None:
-        t, s = np.array(self.times[:-1]), np.array(self.times[1:])
+        t, s = np.array(self._times[:-1]), np.array(self._times[1:])
+        if surely_falls(self.process, t, s):
+            return
         for view in self._views:
             rows = max(1, _AT_ONCE // int(np.prod(view.shape)))
             for i in range(0, len(t), rows):
                 if not np.all(view.process.difference(t[i : i + rows], s[i : i + rows], shape=view.shape).log_snr <= 0):
-                    check_markov(self.process, self.times[::-1], shape=self.grid)  # which says where
+                    check_markov(self.process, self._times[::-1], shape=self.grid)  # which says where
         if not self._views:
-            check_markov(self.process, self.times[::-1], shape=self.grid)
+            check_markov(self.process, self._times[::-1], shape=self.grid)
 
     def _make(self, first: int) -> Block:
-        last = min(first + self.length, self.calls)
+        last = min(first + self.length, len(self.stages))
         noisy = self.noisy[first:last]
         step, values = (self._linear if self._views else self._open)(first, last, noisy)
-        return Block(
-            first, step, self.conditions[first:last], noisy, on_arrays(lambda v: np.asarray(v, np.float32), values)
+        values, scales = on_arrays(
+            lambda v: np.asarray(v, np.float32), (values, self._scales(self.stages[first:last, 0]))
         )
+        return Block(self.first + first, step, self.conditions[first:last], noisy, values, scales)
 
     def _open(self, first: int, last: int, noisy: Host) -> tuple[OpenStep, Any]:
         t, s = self.stages[first:last].T
@@ -199,19 +222,30 @@ class SamplingPlan:
             silent = ~noisy.reshape(-1, *[1] * len(self.grid))
             coefficients = coefficients._replace(noise=np.where(silent, 0.0, coefficients.noise))
         step = OpenStep(solver=self.solver, objective=self.objective, axes=self.axes, clip=self.clip)
-        return step, (self.process.marginal(t, shape=self.grid), coefficients)
+        path, scales = self.objective.path(t, shape=self.grid), self._scales(t)
+        if scales is not None:
+            path = path.over(np.reshape(scales, (-1, *[1] * len(self.grid))))
+        return step, (path, coefficients, scales)
 
     def _linear(self, first: int, last: int, noisy: Host) -> tuple[LinearStep, tuple[Host, ...]]:
-        before = min(first, len(lengths_of(self._views[0].solver)))
-        t, s = self.stages[first - before : last].T
         parts: list[Fold] = []
+        remembered, known, here = len(lengths_of(self._views[0].solver)), self.known, len(self._earlier)
         for view in self._views:
+            before = min(first + (0 if view.new else here), remembered)
+            t, s = known[here + first - before : here + last].T
             coefficients = view.solver.coefficients(t, s, shape=view.shape)
-            marginal = view.process.marginal(t, shape=view.shape)
-            found = fold(view.solver, view.objective, coefficients, marginal, clips=self.clip is not None, check=False)
+            found = fold(
+                view.solver,
+                view.objective,
+                coefficients,
+                view.objective.path(t, shape=view.shape),
+                clips=self.clip is not None,
+                check=False,
+                scales=self._scales(t),
+            )
             assert found is not None  # nothing has been checked
-            parts.append(found)
-        weights = {key: np.concatenate([part[key][before:] for part in parts], axis=1) for key in parts[0]}
+            parts.append({key: weight[before:] for key, weight in found.items()})
+        weights = {key: np.concatenate([part[key] for part in parts], axis=1) for key in parts[0]}
         for (_, name), weight in weights.items():
             if name == "noise":
                 weight[~noisy] = 0
@@ -231,16 +265,142 @@ class SamplingPlan:
                 rules.setdefault(field, []).append((name, place))
         guess = tuple(rules.pop(GUESS, ()))
         step = LinearStep(
-            basis=self.process.basis, axes=self.axes, clip=self.clip, guess=guess,
+            basis=self.process.basis,
+            axes=self.axes,
+            clip=self.clip,
+            guess=guess,
             update=tuple((field, tuple(terms)) for field, terms in rules.items()),
-        )  # fmt: skip
+        )
         return step, tuple(weights[key] for key in kept)
 
 
+@final
+class SamplingPlan(Stretch):
+    """How samples are drawn from a run: made once, for any number of batches.
+
+    It is itself the stretch of steps on images of the whole size; `smaller` has those before them.
+
+    Parameters
+    ----------
+    config
+        The run's configuration.
+    settings
+        Solver, times, range, guidance.
+    image_shape
+        (*grid, C).
+    axes
+        The axes of the grid in a batch.
+    x0_error
+        What the calibrated sampler wants to know of the network.
+
+    Raises
+    ------
+    ConfigError
+        As :func:`blurcore.engine.check_sampling`; or the network was trained over sizes, and the solver chooses its own steps.
+    NotMarkovError
+        The log-SNR increases with time in a frequency.
+    """
+
+    def __init__(
+        self,
+        config: RunConfig,
+        settings: SampleConfig,
+        image_shape: tuple[int, ...],
+        *,
+        axes: tuple[int, ...],
+        x0_error: X0Error | None = None,
+    ) -> None:
+        self.config, self.settings, self.image_shape = config, settings, image_shape
+        grid = image_shape[:-1]
+        check_sampling(config, settings, grid, x0_error)
+        check_sizes(config, settings, grid)
+        self.times = times_between(config, settings, image_shape)
+        solver, clip = solver_of(config, settings, axes=axes, x0_error=x0_error), clip_of(config.data, settings)
+        first_sigma = np.asarray(config.process.marginal(self.times[0], shape=grid).sigma)
+        self.first_sigma = first_sigma.astype(np.float32)
+        resolutions = config.resolution.resolutions(grid)
+        *small, last = (
+            (Rung(grid, self.times, solver, first_sigma),)
+            if len(resolutions.sizes) == 1
+            else rungs(solver, self.times, resolutions)
+        )
+        if warning := beyond_training(config, (*small, last)):
+            _log.warning("%s", warning)
+        stretches: list[Stretch] = []
+        for rung in small:
+            before = stretches[-1] if stretches else None
+            stretches.append(Stretch(config, settings, rung, axes=axes, clip=clip, before=before))
+        self.smaller: tuple[Stretch, ...] = tuple(stretches)
+        self.growth = tuple(_relative(rung.deviation, first_sigma, grid) for rung in (*small[1:], last))
+        super().__init__(config, settings, last, axes=axes, clip=clip, before=stretches[-1] if stretches else None)
+        self.calls = 1 if self.adaptive else self.first + len(self.stages)
+
+    def first_state(self, noise: Array, move: Callable[[Host], Array]) -> Array:
+        """Return sigma times standard normal noise, in frequency space, of the whole size."""
+        return align(move(self.first_sigma), ndim=noise.ndim, axes=self.axes) * noise
+
+    def cut(self, u: Array, stretch: Stretch) -> Array:
+        """Return the first frequencies of an array of the whole size, as they are, for a stretch."""
+        if stretch is self:
+            return u
+        places: list[Any] = [slice(None)] * u.ndim
+        for place, m in zip(normalize_axes(self.axes, u.ndim), stretch.grid, strict=True):
+            places[place] = slice(0, m)
+        return u[tuple(places)]
+
+    def enter(self, number: int, state: Any, u: Array, move: Callable[[Host], Array]) -> tuple[Stretch, Any]:
+        """Return a stretch, and the state in which it begins.
+
+        Parameters
+        ----------
+        number
+            Of the stretch, in `(*smaller, self)`.
+        state
+            Where the one before it has ended; None for the first.
+        u
+            The first state of the whole size: its high frequencies are what is drawn for new ones. Where a solver adds no noise they
+            are those that it would have come to; so a sample hardly depends on the sizes that it is drawn on.
+        move
+            Bring a host array to where `u` is.
+        """
+        stretch = (*self.smaller, self)[number]
+        if state is None:
+            return stretch, stretch.solver.start(shrink(u, stretch.grid, axes=self.axes))
+        deviation = move(self.growth[number - 1])
+        t = float(stretch.stages[0, 0])
+        new = self.cut(u, stretch)
+        return stretch, grow(state, new, process=stretch.process, t=t, axes=self.axes, deviation=deviation)
+
+    def whole(self, z: Array, stretch: Stretch) -> Array:
+        """Return data of a stretch in the whole size: smaller ones enlarged, without the frequencies that they do not have."""
+        if stretch is self:
+            return z
+        shape, xp = list(z.shape), namespace(z=z)
+        for place, n in zip(normalize_axes(self.axes, z.ndim), self.grid, strict=True):
+            shape[place] = n
+        zeros = xp.zeros(tuple(shape), dtype=z.dtype, device=device_beside(xp, z))
+        u = embed_state(stretch.process.basis.forward(z, axes=self.axes), zeros, axes=self.axes)
+        return self.process.basis.inverse(u, axes=self.axes)
+
+
+def _relative(deviation: Host, first_sigma: Host, grid: tuple[int, ...]) -> Host:
+    """Return a deviation over that of the first state, 0 where this has none."""
+    start = np.broadcast_to(first_sigma, grid)[tuple(slice(0, m) for m in deviation.shape)]
+    ratio: Host = np.divide(deviation, start, out=np.zeros(deviation.shape), where=start > 0)
+    return ratio.astype(np.float32)
+
+
 def walk(
-    plan: SamplingPlan, u: Array, ask: Callable[[Array, Array], Array], noise: Callable[[int], Array], batch: Batch,
-    *, move: Callable[[Host], Array], show: Callable[[Array], Host], add: Sum = weighted_sum,
-) -> Array:  # fmt: skip
+    plan: SamplingPlan,
+    u: Array,
+    ask: Callable[[Array, Array], Array],
+    noise: Callable[[int], Array],
+    batch: Batch,
+    *,
+    move: Callable[[Host], Array],
+    show: Callable[[Array], Host],
+    add: Sum = weighted_sum,
+) -> Array:
     """Go through a plan, step by step, in any array library, and return the data.
 
     Parameters
@@ -260,21 +420,23 @@ def walk(
     add
         Return a weighted sum.
     """
-    basis = plan.process.basis
-    index = None if plan.index is None else move(plan.index)
-    state = plan.solver.start(u)
-    for block in plan.blocks():
-        state = block.step.start(state)
-        rows = block.step.expand(on_arrays(move, block.values), index, plan.grid, u.ndim)
-        conditions = move(np.repeat(block.conditions[:, None], u.shape[0], axis=1))
-        for j, noisy in enumerate(block.noisy):
-            k, z = block.first + j, basis.inverse(state.u, axes=plan.axes)
-            if batch.watch is not None:
-                batch.watch(k, show(z))
-            output = ask(z, conditions[j])
-            state = block.step.take(on_arrays(itemgetter(j), rows), state, output, noise(k + 1) if noisy else None, add)
-            batch.step_done(1)
-    z = basis.inverse(state.u, axes=plan.axes)
+    state: Any = None
+    for number in range(len(plan.smaller) + 1):
+        part, state = plan.enter(number, state, u, move)
+        basis, index = part.process.basis, None if part.index is None else move(part.index)
+        for block in part.blocks():
+            state = block.step.start(state)
+            rows = block.step.expand(on_arrays(move, block.values), index, part.grid, u.ndim)
+            conditions = move(np.repeat(block.conditions[:, None], u.shape[0], axis=1))
+            for j, noisy in enumerate(block.noisy):
+                k, z = block.first + j, basis.inverse(state.u, axes=plan.axes)
+                if batch.watch is not None:
+                    batch.watch(k, show(plan.whole(z, part)))
+                output = ask(z if block.scales is None else z / float(block.scales[j]), conditions[j])
+                drawn = plan.cut(noise(k + 1), part) if noisy else None
+                state = block.step.take(on_arrays(itemgetter(j), rows), state, output, drawn, add)
+                batch.step_done(1)
+    z = plan.process.basis.inverse(state.u, axes=plan.axes)
     if batch.watch is not None:
         batch.watch(plan.calls, show(z))
     return z
@@ -287,6 +449,7 @@ class _View(NamedTuple):
     objective: Objective
     process: Process
     shape: tuple[int, ...]
+    new: bool = False  # where the stretch begins
 
 
 class _Frequencies:

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any
+import numpy as np
 
 from blurcore._arrays import namespace
 from blurcore._typing import Array
-from blurcore.config import DataConfig, RunConfig, SampleConfig
+from blurcore.config import RunConfig, SampleConfig
+from blurcore.data import Source
 from blurcore.data.values import SCALES
-from blurcore.diffusion import log_snr, require_noise
+from blurcore.diffusion import log_snr
 from blurcore.errors import ArgumentError, ConfigError, DegenerateError
-from blurcore.objectives import Denoising, HeatReversal, Objective, Restoration
-from blurcore.processes import ColdDiffusion, HeatDissipation, Process
-from blurcore.samplers import SOLVERS, Clip, Solver, X0Error, check_times, log_snr_times, quadratic_times, uniform_times
+from blurcore.kinds import kinds_of
+from blurcore.objectives import Objective
+from blurcore.processes import Process
+from blurcore.relay import times_from
+from blurcore.samplers import Clip, Context, Solver, X0Error
 
 
 def condition(process: Process, t: Array, embedding: str) -> Array:
-    """Return what the network is shown of the time: t itself, or the log-SNR of the DC frequency; shape (batch,)."""
+    """Return the network's time condition: t itself, or the log-SNR of the DC frequency; shape (batch,)."""
     if embedding == "time":
         return t
     # The DC frequency is the same on every grid; two axes of size 1 stand for any.
@@ -24,35 +27,21 @@ def condition(process: Process, t: Array, embedding: str) -> Array:
 
 
 def objective_of(config: RunConfig) -> Objective:
-    """Return what a run's network is trained to say.
+    """Return the objective of a run, built for its process.
 
     Raises
     ------
     ConfigError
-        The process and the prediction do not go together; the message says what does.
+        The process and the objective do not go together; the message says what does.
     """
-    process, train = config.process, config.train
-    name = type(process).__name__
-    if isinstance(process, ColdDiffusion):
-        if train.prediction != "x0":
-            raise ConfigError(f"train.prediction must be x0 for {name}, which has no noise; got {train.prediction!r}")
-        return Restoration(process=process, spread=train.times, levels=train.levels)
-    if train.prediction != "residual":
-        return Denoising(process=process, prediction=train.prediction, spread=train.times, levels=train.levels)
-    if not isinstance(process, HeatDissipation):
-        raise ConfigError(f"train.prediction must be eps, v or x0 for {name}; residual is for HeatDissipation alone")
-    if train.levels:
-        raise ConfigError(
-            f"train.levels must be 0 for the residual, whose levels are those of process.blur; got {train.levels}"
-        )
     try:
-        return HeatReversal(process=process, spread=train.times)
+        return config.train.objective.build(config.process)
     except ArgumentError as error:
         raise ConfigError(str(error)) from None
 
 
-def clip_of(data: DataConfig, settings: SampleConfig) -> Clip | None:
-    """Return what is done to predicted images outside the range of the data."""
+def clip_of(data: Source, settings: SampleConfig) -> Clip | None:
+    """Return the clipping of predicted images to the range of the data."""
     if settings.clip == "off":
         return None
     scale = SCALES[data.values]
@@ -69,7 +58,6 @@ def check_sampling(
     ConfigError
         The sampler divides by what the process does not have, or does not understand what the network says.
     """
-    name, sampler = type(config.process).__name__, settings.sampler
     classes = config.model.num_classes
     if classes == 0 and (settings.label is not None or settings.guidance != 1):
         raise ConfigError(
@@ -77,61 +65,47 @@ def check_sampling(
         )
     if settings.label is not None and settings.label >= classes:
         raise ConfigError(f"sample.label must be from 0 to {classes - 1}; got {settings.label}")
-    if config.train.prediction == "residual":
-        levels = HeatReversal(process=config.process).num_levels  # type: ignore[arg-type]
-        if sampler != "inverse_heat" or times_of(config.process, settings) != uniform_times(levels):
-            raise ConfigError(
-                "a network that predicts the residual goes back level by level: sample.sampler must be inverse_heat,"
-                f" sample.num_steps {levels}, sample.grid uniform; got {sampler}, {settings.num_steps}, {settings.grid}"
-            )
-    if isinstance(config.process, ColdDiffusion) and sampler not in ("cold_naive", "cold_improved", "inverse_heat"):
+    objective, solver, name = objective_of(config), settings.solver, type(config.process).__name__
+    kind, times = type(solver).__name__, times_of(config.process, settings)
+    only = objective.only_times
+    if objective.predicts not in solver.takes or (only is not None and only.times(config.process) != times):
+        able = [cls.__name__ for cls in kinds_of("solver").values() if objective.predicts in cls.takes]
         raise ConfigError(
-            f"sample.sampler must be cold_improved or cold_naive for {name}, which has no noise; got {sampler!r}"
+            f"sample.solver must be {' or '.join(able)}"
+            + ("" if only is None else f" and sample.times {type(only).__name__} with num_steps {only.num_steps}")
+            + f" for a network that predicts the {objective.prediction}; got {kind}, {type(settings.times).__name__} with"
+            f" num_steps {settings.times.num_steps}"
         )
-    solver = solver_of(config, settings, axes=tuple(range(-len(shape), 0)), x0_error=x0_error)
-    stages = solver.stages(times_of(config.process, settings))
+    if solver.needs_noise and not has_noise(config.process, shape):
+        able = [cls.__name__ for cls in kinds_of("solver").values() if not cls.needs_noise]
+        raise ConfigError(f"sample.solver must be {' or '.join(able)} for {name}, which has no noise; got {kind}")
+    built = solver_of(config, settings, axes=tuple(range(-len(shape), 0)), x0_error=x0_error)
     try:
-        for t, s in (stages[0], stages[-1]):
-            solver.coefficients(t, s, shape=shape)
-        if sampler == "ode":
-            require_noise("the slope", config.process, 0.0, shape=shape)
+        built.check(times, shape=shape)
     except (ArgumentError, DegenerateError) as error:
-        raise ConfigError(f"sample.sampler cannot be {sampler} for {name}: {error}") from None
+        raise ConfigError(f"sample.solver cannot be {kind} for {name}: {error}") from None
+
+
+def has_noise(process: Process, shape: tuple[int, ...]) -> bool:
+    """Whether the state at t = 1 holds noise."""
+    return bool(np.any(process.marginal(1.0, shape=shape).sigma > 0))
 
 
 def solver_of(
     config: RunConfig, settings: SampleConfig, *, axes: tuple[int, ...], x0_error: X0Error | None = None
 ) -> Solver:
-    """Return the solver that the settings name, for data whose grid is at `axes`.
-
-    The adaptive `ode` chooses its own steps, by a library's solver; what is returned for it is Euler's, whose slope it is.
+    """Return the solver of the settings, built for a run's process and data whose grid is at `axes`.
 
     Raises
     ------
     ConfigError
-        Calibrated sampling without `x0_error`.
+        It needs the network's measured error, and there is none.
     """
-    process = config.process
-    own: dict[str, Any] = {}
-    if settings.sampler == "calibrated":
-        if x0_error is None:
-            raise ConfigError(
-                "sample.sampler calibrated needs the network's error, measured once: blurcore calibrate RUN"
-            )
-        own["x0_error"] = x0_error
-    if settings.sampler == "ancestral":
-        own["variance"] = settings.variance
-    if settings.sampler == "inverse_heat":
-        own["delta"] = settings.delta
-        own["predicts"] = "mean" if config.train.prediction == "residual" else "data"
-    if settings.sampler == "ddim":
-        own["eta"] = settings.eta
-    if settings.sampler in ("dpm_solver_pp", "dpm_solver_sde"):
-        own["order"] = settings.order
-    solver: Solver = SOLVERS["euler" if settings.sampler == "ode" else settings.sampler](
-        process=process, axes=axes, **own
-    )
-    return solver
+    context = Context(x0_error=x0_error, predicts=objective_of(config).predicts)
+    try:
+        return settings.solver.build(config.process, axes=axes, context=context)
+    except ArgumentError as error:
+        raise ConfigError(str(error)) from None
 
 
 def times_of(process: Process, settings: SampleConfig) -> tuple[float, ...]:
@@ -140,19 +114,32 @@ def times_of(process: Process, settings: SampleConfig) -> tuple[float, ...]:
     Raises
     ------
     ConfigError
-        The grid "log_snr" is asked for, and the process has no noise schedule with a finite, falling log-SNR.
+        The process has no such grid, as one evenly spaced in a log-SNR that is not finite.
     """
-    if settings.times is not None:
-        return check_times(settings.times)
-    if settings.grid == "uniform":
-        return uniform_times(settings.num_steps)
-    if settings.grid == "quadratic":
-        return quadratic_times(settings.num_steps)
-    noise = getattr(process, "noise", None)
     try:
-        return log_snr_times(settings.num_steps, noise)  # type: ignore[arg-type]
-    except (ArgumentError, AttributeError):
+        return settings.times.times(process)
+    except ArgumentError as error:
         raise ConfigError(
-            f"sample.grid must be uniform or quadratic for {type(process).__name__} with {noise!r}, whose log-SNR is not"
-            " finite and falling; got 'log_snr'"
+            f"sample.times cannot be {type(settings.times).__name__} for {type(process).__name__}: {error}"
         ) from None
+
+
+def times_between(config: RunConfig, settings: SampleConfig, image_shape: tuple[int, ...]) -> tuple[float, ...]:
+    """Return the times of the settings from that on at which their start begins, for images (*grid, C).
+
+    Raises
+    ------
+    ConfigError
+        As :func:`times_of`; or the start has no such time, or one that the network was not trained at.
+    """
+    times = times_of(config.process, settings)
+    if settings.start is None:
+        return times
+    try:
+        first = settings.start.begins_at(config.process, image_shape, config.data.values)
+    except ArgumentError as error:
+        raise ConfigError(f"sample.start cannot be {type(settings.start).__name__}: {error}") from None
+    only = objective_of(config).only_times
+    if only is not None and first not in times:
+        raise ConfigError(f"sample.start must begin at a level of the process, k / {only.num_steps}; got t = {first!r}")
+    return times_from(times, first)

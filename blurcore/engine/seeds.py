@@ -24,6 +24,8 @@ class Stream(IntEnum):
     CALIBRATION = 8
     LABEL = 9
     EVALUATION = 10
+    OBSERVATION = 11
+    RESTORATION = 12
 
 
 def derived_seed(seed: int, stream: Stream, *index: int) -> int:

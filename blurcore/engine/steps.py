@@ -19,7 +19,7 @@ import numpy as np
 from blurcore._arrays import align, namespace, normalize_axes, quiet
 from blurcore._typing import Array
 from blurcore.objectives import Objective
-from blurcore.processes import Marginal
+from blurcore.prediction import PathScales
 from blurcore.samplers import Clip, SamplerState, Solver
 from blurcore.transforms import Basis
 
@@ -135,7 +135,7 @@ class OpenStep:
         return state
 
     def expand(self, values: Any, index: None, grid: tuple[int, ...], ndim: int) -> Any:
-        """Return marginals and coefficients as they are, which the solver lays out."""
+        """Return paths and coefficients as they are, which the solver lays out."""
         del index, grid, ndim
         return values
 
@@ -144,9 +144,10 @@ class OpenStep:
     ) -> SamplerState[Array]:
         """Return the next state."""
         del add
-        marginal, coefficients = row
-        laid = Marginal(*(align(c, ndim=state.u.ndim, axes=self.axes) for c in marginal))
-        prediction = self.objective.predict(laid, output, state.u, axes=self.axes, clip=self.clip)
+        path, coefficients, scale = row
+        laid = path.laid_out(ndim=state.u.ndim, axes=self.axes)
+        shown = state.u if scale is None else state.u / scale
+        prediction = self.objective.predict(laid, output, shown, axes=self.axes, clip=self.clip)
         return self.solver.apply(coefficients, state, prediction, noise)
 
 
@@ -162,7 +163,14 @@ class _Given(NamedTuple):
 
 @quiet
 def fold(
-    solver: Solver, objective: Objective, coefficients: Any, marginal: Marginal[Array], *, clips: bool, check: bool
+    solver: Solver,
+    objective: Objective,
+    coefficients: Any,
+    path: PathScales[Array],
+    *,
+    clips: bool,
+    check: bool,
+    scales: Array | None = None,
 ) -> Fold | None:
     """Return the weights of steps, or None where `check` finds that a step is not linear.
 
@@ -170,19 +178,22 @@ def fold(
     ----------
     solver, objective
         On frequencies, where the basis does nothing; the axes of the solver are the last ones.
-    coefficients, marginal
+    coefficients, path
         Of steps that follow one another, each array ``(steps, *frequencies)``, float64.
     clips
         The predicted data are an input of their own.
     check
         Compare with the answer to a mixture of inputs.
+    scales
+        What the network's view of a state is divided by, (steps,); None: 1.
     """
-    axes, alpha = solver.axes, marginal.alpha
+    axes, alpha = solver.axes, path.alpha
     steps, frequencies = alpha.shape[0], alpha.shape[1:]
     blank, lengths = solver.start(np.zeros((1, 1, *[1] * len(axes)))), lengths_of(solver)
     fields = tuple(name for name, value in blank._asdict().items() if value is not None and name not in LENGTHS)
     inputs = (*fields, *((GUESS,) if clips else ("output",)), "noise")
-    laid = Marginal(*(np.reshape(c, (steps, 1, *c.shape[1:])) for c in marginal))
+    scale = 1.0 if scales is None else np.reshape(scales, (steps, 1, *[1] * len(frequencies)))
+    laid = PathScales(*(None if c is None else np.reshape(c, (-1, 1, *c.shape[1:])) for c in path)).over(scale)
 
     def answers(units: np.ndarray[Any, Any], sizes: dict[str, Any]) -> SamplerState[Array]:
         shape = (steps, units.shape[1], *frequencies)
@@ -195,7 +206,7 @@ def fold(
         )
         given: Any = _Given(rows[GUESS]) if clips else None
         output = rows.get("output", rows["u"])
-        prediction = objective.predict(laid, output, state.u, axes=axes, clip=given)
+        prediction = objective.predict(laid, output, state.u / scale, axes=axes, clip=given)
         return solver.apply(coefficients, state, prediction, rows["noise"])
 
     none = np.zeros((len(inputs), 1))
@@ -212,7 +223,7 @@ def fold(
     found = {(field, name): rows[:, i] for field, rows in results.items() for i, name in enumerate(inputs)}
     if clips:
         solver = cast("Solver", _Guess(axes))  # as much of one as is asked here
-        open_inputs = fold(solver, objective, None, marginal, clips=False, check=check)
+        open_inputs = fold(solver, objective, None, path, clips=False, check=check, scales=scales)
         if open_inputs is None:
             return None
         found |= {(GUESS, name): weight for (_, name), weight in open_inputs.items() if name != "noise"}

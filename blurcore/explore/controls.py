@@ -8,18 +8,23 @@ from typing import Any
 
 from blurcore.errors import BlurcoreError
 from blurcore.figures.canvas import name_of
-from blurcore.processes import PROCESSES
-from blurcore.schedules import BLUR_SCHEDULES, NOISE_SCHEDULES
-from blurcore.serial import GROUP, class_of
-from blurcore.transforms import BASES
+from blurcore.kinds import ROLES, kinds_of
 
-_CHOICES: dict[str, dict[str, Any]] = {"noise": NOISE_SCHEDULES, "blur": BLUR_SCHEDULES, "basis": BASES}
 _LABELS = {
-    "noise": "noise schedule", "blur": "blur schedule", "basis": "basis", "min_scale": "min_scale",
-    "sigma_blur_max": "widest blur (px)", "sigma_blur_min": "first level's blur (px)", "log_snr_min": "log-SNR at t = 1",
-    "log_snr_max": "log-SNR at t = 0", "sigma": "noise sigma", "num_levels": "levels", "beta_start": "first beta", "beta_end": "last beta",
+    "noise": "noise schedule",
+    "blur": "blur schedule",
+    "basis": "basis",
+    "min_scale": "min_scale",
+    "sigma_blur_max": "widest blur (px)",
+    "sigma_blur_min": "first level's blur (px)",
+    "log_snr_min": "log-SNR at t = 1",
+    "log_snr_max": "log-SNR at t = 0",
+    "sigma": "noise sigma",
+    "num_levels": "levels",
+    "beta_start": "first beta",
+    "beta_end": "last beta",
     "num_steps": "number of betas",
-}  # fmt: skip
+}
 
 
 def process_controls() -> list[dict[str, Any]]:
@@ -28,23 +33,14 @@ def process_controls() -> list[dict[str, Any]]:
     A setting is ``{"name", "label", "type", "value"}``, of the type number, integer, flag or choice (with `choices`); or it is
     of the type kind, with the `kinds` that it may be, each of which has settings of its own.
     """
-    _load_installed()
     found = []
-    for cls in PROCESSES.values():
+    for cls in kinds_of("process").values():
         try:
             process = cls()
         except (TypeError, BlurcoreError):  # a process of one's own without defaults has nothing to show at first
             continue
         found.append({"kind": cls.__name__, "label": name_of(process), "settings": _settings(process)})
     return found
-
-
-def _load_installed() -> None:
-    """Make the processes and schedules of installed packages known."""
-    from importlib.metadata import entry_points
-
-    for point in entry_points(group=GROUP):
-        class_of({"kind": point.name})
 
 
 def _settings(owner: Any) -> list[dict[str, Any]]:
@@ -54,8 +50,8 @@ def _settings(owner: Any) -> list[dict[str, Any]]:
     for field in dataclasses.fields(owner):
         value, hint = getattr(owner, field.name), hints[field.name]
         setting = {"name": field.name, "label": _LABELS.get(field.name, field.name.replace("_", " "))}
-        if field.name in _CHOICES:
-            kinds = [_kind(cls, value) for cls in _CHOICES[field.name].values() if _fits(cls, hint)]
+        if field.name in ROLES:
+            kinds = [_kind(cls, value) for cls in kinds_of(field.name).values() if _fits(cls, hint)]
             found.append({**setting, "type": "kind", "value": type(value).__name__, "kinds": kinds})
         elif typing.get_origin(hint) is typing.Literal:
             found.append({**setting, "type": "choice", "value": value, "choices": list(typing.get_args(hint))})

@@ -327,7 +327,7 @@ async function follow() {
 
 function setUpRun(run) {
   $("run").hidden = false;
-  $("run-about").textContent = `${run.name}: ${run.process} on ${run.data}, step ${run.step} of its training, sampled by ${run.sampler}`;
+  $("run-about").textContent = `${run.name}: ${run.process} on ${run.data}, step ${run.step} of its training, sampled by ${run.solver}`;
   $("run-steps").value = run.num_steps;
   $("run-steps").max = run.max_steps;
   $("run-draw").addEventListener("click", draw);

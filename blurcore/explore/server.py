@@ -18,7 +18,7 @@ from urllib.parse import parse_qs, urlsplit
 from blurcore import __version__
 from blurcore.errors import ArgumentError, BlurcoreError, ConfigError
 from blurcore.explore.controls import process_controls
-from blurcore.explore.pictures import Gallery, describe, encode_png
+from blurcore.explore.rendering import Gallery, describe, encode_png
 from blurcore.explore.stepping import BusyError, Stepper
 from blurcore.explore.views import look
 from blurcore.serial import from_dict
@@ -46,7 +46,7 @@ class Answer(NamedTuple):
 
 
 class Refusal(Exception):
-    """What is not answered: a status, and one sentence."""
+    """A refused request: a status and one sentence."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
@@ -87,7 +87,7 @@ class ExploreServer(ThreadingHTTPServer):
         return f"http://{HOST}:{self.server_address[1]}/"
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Let go of a browser that has left; anything else is told in one line."""
+        """Ignore a closed connection; print any other error in one line."""
         error = sys.exception()
         if not isinstance(error, (ConnectionError, TimeoutError)):
             print(f"blurcore explore: {type(error).__name__}: {error}", file=sys.stderr)
@@ -106,7 +106,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._respond(self._get)
 
     def do_POST(self) -> None:
-        """Answer an image that is brought, a look at one, and the wish for a sample."""
+        """Handle an uploaded image, a view of an image, and a request for a sample."""
         self._respond(self._post)
 
     def _respond(self, find: Any) -> None:
@@ -123,9 +123,13 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True  # its body may not have been read
         self.send_response(answer.status)
         for name, value in (
-            ("Content-Type", answer.kind), ("Content-Length", str(len(answer.body))), ("Cache-Control", "no-store"),
-            ("X-Content-Type-Options", "nosniff"), ("Content-Security-Policy", _POLICY), ("Referrer-Policy", "no-referrer"),
-        ):  # fmt: skip
+            ("Content-Type", answer.kind),
+            ("Content-Length", str(len(answer.body))),
+            ("Cache-Control", "no-store"),
+            ("X-Content-Type-Options", "nosniff"),
+            ("Content-Security-Policy", _POLICY),
+            ("Referrer-Policy", "no-referrer"),
+        ):
             self.send_header(name, value)
         if self.close_connection:
             self.send_header("Connection", "close")
@@ -134,7 +138,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.flush()
 
     def _check_sender(self) -> None:
-        """Refuse what a page from elsewhere has made a browser send."""
+        """Refuse requests that a page of another origin made the browser send."""
         host = self.headers.get("Host", "")
         if _name_of_host(f"//{host}") not in _NAMES:
             raise Refusal(403, f"this server answers to {HOST} and localhost alone; got Host {host!r:.80}")
@@ -161,9 +165,12 @@ class _Handler(BaseHTTPRequestHandler):
     def _options(self) -> dict[str, Any]:
         server = self.server
         return {
-            "version": __version__, "pictures": server.gallery.offered(), "processes": server.controls, "max_upload": MAX_UPLOAD,
+            "version": __version__,
+            "pictures": server.gallery.offered(),
+            "processes": server.controls,
+            "max_upload": MAX_UPLOAD,
             "run": None if server.stepper is None else server.stepper.about(),
-        }  # fmt: skip
+        }
 
     def _post(self, url: Any) -> Answer:
         if url.path == "/api/upload":
@@ -223,7 +230,7 @@ class _Handler(BaseHTTPRequestHandler):
         return body
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Say nothing of requests that went well or not: the page says it."""
+        """Log no requests: the page shows their errors."""
 
 
 def _say(values: dict[str, Any], status: int = 200) -> Answer:

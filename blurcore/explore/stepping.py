@@ -15,7 +15,7 @@ from blurcore.config import SampleConfig
 from blurcore.data import as_images
 from blurcore.data.grid import make_grid
 from blurcore.data.values import to_pixels
-from blurcore.engine import SamplingPlan
+from blurcore.engine import SamplingPlan, restore_sizes
 from blurcore.errors import ArgumentError, BlurcoreError, ConfigError
 from blurcore.figures.canvas import name_of
 from blurcore.protocols import Machinery
@@ -68,20 +68,26 @@ class Stepper:
 
     def __init__(self, folder: StrPath, backend: Machinery, *, device: str = "auto") -> None:
         self.folder, self.backend, self.device = Path(folder), backend, device
-        self.config = read_config(self.folder / "config.toml")
+        config = read_config(self.folder / "config.toml")
         checkpoint = newest_checkpoint(self.folder, groups=())
+        self.config = restore_sizes(config, checkpoint.state)
         self.step, self.image_shape = checkpoint.step, tuple(checkpoint.state["image_shape"])
         self._samples: dict[int, Sample] = {}
         self._lock = threading.Lock()
 
     def about(self) -> dict[str, Any]:
-        """Return what the page says of the run."""
+        """Return the description of the run that the page shows."""
         sample = self.config.sample
         return {
-            "name": self.folder.resolve().name, "process": name_of(self.config.process), "step": self.step,
-            "sampler": sample.sampler, "num_steps": sample.num_steps, "data": self.config.data.name,
-            "max_steps": _MAX_STEPS, "max_samples": _MAX_SAMPLES,
-        }  # fmt: skip
+            "name": self.folder.resolve().name,
+            "process": name_of(self.config.process),
+            "step": self.step,
+            "solver": type(sample.solver).__name__,
+            "num_steps": sample.times.num_steps,
+            "data": type(self.config.data).__name__,
+            "max_steps": _MAX_STEPS,
+            "max_samples": _MAX_SAMPLES,
+        }
 
     def begin(self, *, seed: object, num_steps: object, num_samples: object) -> int:
         """Begin to draw, and return the sample's number.
@@ -94,14 +100,16 @@ class Stepper:
             The last sample is not done yet.
         """
         for name, value, low, high in (
-            ("seed", seed, 0, 2**31 - 1), ("num_steps", num_steps, 1, _MAX_STEPS), ("num_samples", num_samples, 1, _MAX_SAMPLES),
-        ):  # fmt: skip
+            ("seed", seed, 0, 2**31 - 1),
+            ("num_steps", num_steps, 1, _MAX_STEPS),
+            ("num_samples", num_samples, 1, _MAX_SAMPLES),
+        ):
             if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
                 raise ArgumentError(f"{name} must be a whole number from {low} to {high}; got {value!r:.60}")
-        numbers: dict[str, Any] = {"seed": seed, "num_steps": num_steps, "num_samples": num_samples}
-        settings = replace(self.config.sample, batch_size=numbers["num_samples"], **numbers)
-        if self.config.sample.times is not None and settings.num_steps != self.config.sample.num_steps:
-            settings = replace(settings, times=None)
+        sizes: Any = (num_steps, num_samples, seed)
+        steps, count, number = sizes
+        times = self.config.sample.times.with_steps(steps)
+        settings = replace(self.config.sample, batch_size=count, num_samples=count, seed=number, times=times)
         sample = self._prepare(settings)
         with self._lock:
             if any(not other.done for other in self._samples.values()):
@@ -115,8 +123,8 @@ class Stepper:
 
     def _prepare(self, settings: SampleConfig) -> Sample:
         error = None
-        if settings.sampler == "calibrated":
-            from blurcore.engine import read_calibration
+        if settings.solver.needs_calibration:
+            from blurcore.measure import read_calibration
 
             error = read_calibration(self.folder)
         axes = tuple(range(1 - len(self.image_shape), 0))
@@ -152,9 +160,12 @@ class Stepper:
         """Return how far a sample is."""
         sample = self._sample(number)
         return {
-            "states": len(sample.states), "total": sample.calls + 1, "done": sample.done, "error": sample.error,
+            "states": len(sample.states),
+            "total": sample.calls + 1,
+            "done": sample.done,
+            "error": sample.error,
             "captions": [sample.caption(k) for k in range(sample.calls + 1)],
-        }  # fmt: skip
+        }
 
     def frame(self, number: object, step: object) -> Array:
         """Return a state as one picture, uint8 (H, W, C).

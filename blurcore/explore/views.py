@@ -106,10 +106,15 @@ def _look(process: Any, x: Array, t: float, seed: int) -> View:
     return View(
         noisy=to_uint8(noisy),
         blurred=to_uint8(basis.inverse(signal / max(float(alpha.max()), 1e-300), axes=_AXES)),
-        noise=noise, noise_std=std, frequency=[float(f) for f in frequency], signal=power(signal), white=power(white),
-        total=power(signal + white), log_snr=_finite(_over_rings(log_snr, rings)),
+        noise=noise,
+        noise_std=std,
+        frequency=[float(f) for f in frequency],
+        signal=power(signal),
+        white=power(white),
+        total=power(signal + white),
+        log_snr=_finite(_over_rings(log_snr, rings)),
         facts={"alpha_low": lowest, "alpha_high": highest, "sigma": float(np.sqrt((sigma**2).mean()))},
-    )  # fmt: skip
+    )
 
 
 def _undone(basis: Basis, log_snr: Array, n: Array) -> tuple[Array | None, float | None]:

@@ -27,15 +27,30 @@ DPI = 200
 COLUMN, PAGE = 3.4, 7.0
 """Widths in inches: of a column of a two-column paper, and of both."""
 _STYLE: Any = {
-    "font.family": "DejaVu Sans", "mathtext.fontset": "dejavusans", "font.size": 8, "axes.titlesize": 8.5, "axes.labelsize": 8,
-    "xtick.labelsize": 7, "ytick.labelsize": 7, "legend.fontsize": 7, "legend.frameon": False, "axes.linewidth": 0.6,
-    "xtick.major.width": 0.6, "ytick.major.width": 0.6, "lines.linewidth": 1.2, "lines.markersize": 3, "grid.alpha": 0.3,
-    "grid.linewidth": 0.5, "svg.fonttype": "none", "svg.hashsalt": "blurcore", "pdf.fonttype": 42,
-}  # fmt: skip
+    "font.family": "DejaVu Sans",
+    "mathtext.fontset": "dejavusans",
+    "font.size": 8,
+    "axes.titlesize": 8.5,
+    "axes.labelsize": 8,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "legend.fontsize": 7,
+    "legend.frameon": False,
+    "axes.linewidth": 0.6,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "lines.linewidth": 1.2,
+    "lines.markersize": 3,
+    "grid.alpha": 0.3,
+    "grid.linewidth": 0.5,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "blurcore",
+    "pdf.fonttype": 42,
+}
 
 
 def in_style(draw: Callable[P, R]) -> Callable[P, R]:
-    """Let a function draw in the style of the house; matplotlib's own settings are as before when it is done."""
+    """Run a function with the package's matplotlib style; restore the settings afterwards."""
 
     @functools.wraps(draw)
     def styled(*args: P.args, **kwargs: P.kwargs) -> R:

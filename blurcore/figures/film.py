@@ -63,9 +63,15 @@ def write_film(frames: Sequence[Array], path: StrPath, *, milliseconds: int = _M
         raise _unwritten(path, error) from error
     try:
         first.save(
-            partial, save_all=True, append_images=others, lossless=True, method=4, minimize_size=True,
-            duration=[milliseconds] * len(others) + [_LAST_FRAME], **again,
-        )  # fmt: skip
+            partial,
+            save_all=True,
+            append_images=others,
+            lossless=True,
+            method=4,
+            minimize_size=True,
+            duration=[milliseconds] * len(others) + [_LAST_FRAME],
+            **again,
+        )
         os.replace(partial, path)
     except OSError as error:
         raise _unwritten(path, error) from error

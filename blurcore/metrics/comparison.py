@@ -55,9 +55,15 @@ def check_metrics(metrics: Sequence[str], counts: tuple[int, int], dim: int, *, 
 
 
 def compare(
-    samples: Any, reference: Any, *, metrics: Sequence[str] = METRICS, features: str | Features | None = None,
-    neighbours: int = NEIGHBOURS, bootstrap: int = 0, seed: int = 0,
-) -> dict[str, Estimate]:  # fmt: skip
+    samples: Any,
+    reference: Any,
+    *,
+    metrics: Sequence[str] = METRICS,
+    features: str | Features | None = None,
+    neighbours: int = NEIGHBOURS,
+    bootstrap: int = 0,
+    seed: int = 0,
+) -> dict[str, Estimate]:
     """Return how far samples are from real images.
 
     Parameters
@@ -96,9 +102,14 @@ def compare(
 
 
 def compare_observed(
-    samples: Observation, reference: Observation, *, metrics: Sequence[str] = METRICS, neighbours: int = NEIGHBOURS,
-    bootstrap: int = 0, seed: int = 0,
-) -> dict[str, Estimate]:  # fmt: skip
+    samples: Observation,
+    reference: Observation,
+    *,
+    metrics: Sequence[str] = METRICS,
+    neighbours: int = NEIGHBOURS,
+    bootstrap: int = 0,
+    seed: int = 0,
+) -> dict[str, Estimate]:
     """Return how far samples are from real images, both looked at already; see :func:`compare`.
 
     Parameters

@@ -67,8 +67,10 @@ def band_power(images: Any) -> Array:
     images = np.asarray(images)
     require(
         images.dtype == np.uint8 and images.ndim >= 3 and images.size > 0,
-        "images", (str(images.dtype), images.shape), "uint8 of shape (n, *grid, C), not empty",
-    )  # fmt: skip
+        "images",
+        (str(images.dtype), images.shape),
+        "uint8 of shape (n, *grid, C), not empty",
+    )
     grid = images.shape[1:-1]
     parts = bands(grid)
     power = np.empty((len(images), len(parts)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from blurcore._typing import Array, Time
-from blurcore.processes._affine import SDE, Difference, Marginal
+from blurcore.processes._affine import SDE, Difference, Marginal, Velocity
 from blurcore.processes.blurring import BlurringDiffusion
 from blurcore.processes.cold import ColdDiffusion
 from blurcore.processes.gaussian import GaussianDiffusion
@@ -44,8 +44,22 @@ class Process(Protocol):
         """Return drift and diffusion of the forward process in continuous time."""
         ...
 
+    def velocity(self, t: Time, *, shape: tuple[int, ...], like: Array | None = None) -> Velocity[Array]:
+        """Return d alpha / dt and d sigma / dt."""
+        ...
+
 
 __all__ = [
-    "PROCESSES", "SDE", "BlurringDiffusion", "ColdDiffusion", "Difference", "GaussianDiffusion", "HeatDissipation", "Logs",
-    "Marginal", "Process", "SpectralProcess",
-]  # fmt: skip
+    "PROCESSES",
+    "SDE",
+    "BlurringDiffusion",
+    "ColdDiffusion",
+    "Difference",
+    "GaussianDiffusion",
+    "HeatDissipation",
+    "Logs",
+    "Marginal",
+    "Process",
+    "SpectralProcess",
+    "Velocity",
+]

@@ -11,7 +11,7 @@ may differ from frequency to frequency, unlike in the paper's processes, whose n
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from blurcore._arrays import Frame, prepare_times, quiet
 from blurcore._checks import make_plain
 from blurcore._typing import Array, Time
 from blurcore.errors import NotMarkovError
-from blurcore.processes._affine import SDE, Difference, Marginal
+from blurcore.processes._affine import SDE, Difference, Marginal, Velocity
 from blurcore.transforms import DCT, DST, RealFourier, check_shape
 
 
@@ -133,3 +133,12 @@ class SpectralProcess:
         f, lam, (t,) = self._setup(shape, like, t=t)
         rates: Any = self.rates(t, lam)
         return SDE(drift=f.finish(rates.drift + 0 * t), diffusion=f.finish(rates.diffusion + 0 * t))
+
+    @quiet
+    def velocity(self, t: Time, *, shape: tuple[int, ...], like: Array | None = None) -> Velocity[Array]:
+        """Return alpha f and f sigma + g2 / (2 sigma), infinite where sigma is 0; see :meth:`blurcore.Process.velocity`."""
+        f, lam, (t,) = self._setup(shape, like, t=t)
+        logs, rates = self.logs(t, lam), cast(Any, self.rates(t, lam))
+        alpha, sigma = f.xp.exp(logs.alpha), f.xp.exp(logs.alpha - logs.snr / 2)
+        rises = rates.drift * sigma + rates.diffusion / (2 * sigma)
+        return Velocity(alpha=f.finish(alpha * rates.drift + 0 * t), sigma=f.finish(rises + 0 * t))

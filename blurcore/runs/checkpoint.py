@@ -142,7 +142,7 @@ def _put_in_place(partial: Path, final: Path) -> None:
 
 
 def _room(folder: Path, checkpoint: Checkpoint) -> str:
-    """Say how much a checkpoint needs and how much there is."""
+    """Return a sentence with the bytes that a checkpoint needs and those that are free."""
     needed = sum(array.nbytes for arrays in checkpoint.groups.values() for array in arrays.values())
     try:
         room = f"it needs {needed} bytes, {shutil.disk_usage(folder).free} are free"
@@ -390,7 +390,7 @@ def _misfits(shapes: Mapping[str, tuple[int, ...]], arrays: Arrays) -> list[str]
 def newest_checkpoint(
     folder: StrPath, *, groups: tuple[str, ...] | None = None, reader: str | None = None
 ) -> Checkpoint:
-    """Read the newest checkpoint of a run that is complete and undamaged; say so where a newer one is not.
+    """Read the newest complete and undamaged checkpoint of a run; warn of newer ones that are damaged.
 
     Parameters
     ----------

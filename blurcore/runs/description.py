@@ -6,15 +6,13 @@ import json
 import logging
 import math
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from blurcore._typing import StrPath
-from blurcore.config import RunConfig
 from blurcore.errors import CheckpointError
 from blurcore.runs.checkpoint import complete_checkpoints, read_json
-from blurcore.runs.config import read_config
+from blurcore.runs.config_file import read_config
 from blurcore.runs.folder import read_metrics
 from blurcore.runs.origin import trained_with
 from blurcore.serial import to_dict
@@ -23,7 +21,7 @@ _log = logging.getLogger(__name__)
 
 
 def describe_run(folder: StrPath) -> dict[str, Any]:
-    """Return what there is to say about a run, in plain values that JSON has.
+    """Return the description of a run as JSON values.
 
     Parameters
     ----------
@@ -33,10 +31,11 @@ def describe_run(folder: StrPath) -> dict[str, Any]:
     Returns
     -------
     dict
-        "process", "data", "model", "train", "sample" (settings), "parameters" (None: not known, without a checkpoint in one
-        piece), "image_shape", "images" (how many it trains on) and "left_out" (how many files of a folder it does not, by
-        suffix), "steps" (done, and planned), "loss" (of the last line of metrics), "checkpoints" (step and bytes of each),
-        "bytes" (of the whole folder), "backend" and "version" (that wrote the newest checkpoint), "pictures", "samples"
+        "process", "data", "model", "resolution", "train", "sample" (settings), "data_description" (what the data are), "prediction"
+        (what the network predicts), "parameters" (None: not known, without a checkpoint in one piece), "image_shape", "images" (how
+        many it trains on) and "left_out" (how many files of a folder it does not, by suffix), "resolutions" (sizes of images, and
+        since when each is enough), "steps" (done, and planned), "loss" (of the last line of metrics), "checkpoints" (step and bytes
+        of each), "bytes" (of the whole folder), "backend" and "version" (that wrote the newest checkpoint), "pictures", "samples"
         (folders), "evaluation" (what `blurcore evaluate` wrote), "calibrated".
 
     Raises
@@ -56,12 +55,18 @@ def describe_run(folder: StrPath) -> dict[str, Any]:
     settings = to_dict(config)
     return {
         "run": str(folder),
-        **{name: settings[name] for name in ("process", "data", "model", "train", "sample", "seed")},
+        **{name: settings[name] for name in ("process", "data", "model", "resolution", "train", "sample", "seed")},
+        "data_description": config.data.description,
+        "prediction": config.train.objective.prediction,
         "parameters": _count_parameters([path / "ema.safetensors" for path in checkpoints]),
         "image_shape": state.get("image_shape"),
         "images": images if isinstance(images := state.get("images"), int) else None,
         "left_out": _counts(state.get("left_out")),
-        "steps": {"done": max([state.get("step", 0), *(line["step"] for line in lines)]), "planned": config.train.steps},
+        "resolutions": state.get("resolutions"),
+        "steps": {
+            "done": max([state.get("step", 0), *(line["step"] for line in lines)]),
+            "planned": config.train.steps,
+        },
         "loss": {"step": losses[-1]["step"], "value": losses[-1]["loss"]} if losses else None,
         "checkpoints": [{"step": int(path.name.removeprefix("step-")), "bytes": _size(path)} for path in checkpoints],
         "bytes": _size(folder),
@@ -71,7 +76,7 @@ def describe_run(folder: StrPath) -> dict[str, Any]:
         "samples": sorted(path.parent.name for path in (folder / "samples").glob("*/samples.npz")),
         "evaluation": read_evaluation(folder),
         "calibrated": bool(list(folder.glob("calibration.*"))),
-    }  # fmt: skip
+    }
 
 
 def pictures(folder: StrPath) -> list[Path]:
@@ -88,13 +93,6 @@ def read_evaluation(folder: StrPath) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     return found if isinstance(found, dict) else None
-
-
-def without_paths(config: RunConfig) -> RunConfig:
-    """Return a configuration for other eyes: of the path of the data, the last part."""
-    if config.data.path is None:
-        return config
-    return replace(config, data=replace(config.data, path=Path(config.data.path).name))
 
 
 def _count_parameters(files: list[Path]) -> int | None:
@@ -124,7 +122,7 @@ def _count_parameters(files: list[Path]) -> int | None:
 
 
 def _counts(value: Any) -> dict[str, int] | None:
-    """Return what a checkpoint says was left out, None where it says nothing of that kind."""
+    """Return the counts of left-out files in a checkpoint; None if it has none."""
     fits = isinstance(value, dict) and all(isinstance(count, int) for count in value.values())
     return value if fits else None
 

@@ -36,7 +36,7 @@ def record_of(run: Path, settings: SampleConfig, *, backend: str, device: str) -
         "settings": to_dict(settings),
     }
     del record["settings"]["batch_size"]  # it changes no sample
-    if settings.sampler == "calibrated":
+    if settings.solver.needs_calibration:
         record["calibration"] = _hash(b"".join(path.read_bytes() for path in sorted(run.glob("calibration.*"))))
     found: dict[str, Any] = json.loads(json.dumps(record))  # as it is read again
     return found
@@ -66,7 +66,7 @@ def place_for(folder: Path, record: dict[str, Any]) -> Path:
 
 
 def write_record(folder: Path, record: dict[str, Any]) -> None:
-    """Make the folder of a set, and say in it what the set is drawn with, before anything else is there."""
+    """Create the folder of a set of samples and write, first of all, the record of its settings."""
     folder.mkdir(parents=True, exist_ok=True)
     replace_text(folder / _RECORD, json.dumps(record, indent=1) + "\n")
 

@@ -17,7 +17,7 @@ _LOST = (errno.EIO, errno.ENOSPC, errno.EDQUOT)
 
 
 def sync(path: Path) -> None:
-    """Wait until a file, or the entries of a folder, are on the disk, as far as the file system can say."""
+    """Flush a file, or a folder's entries, to disk, where the file system supports it."""
     try:
         descriptor = os.open(path, os.O_RDONLY)
     except OSError:

@@ -17,16 +17,31 @@ from blurcore._typing import StrPath
 from blurcore.config import RunConfig
 from blurcore.errors import CheckpointError, ConfigError
 from blurcore.runs.checkpoint import complete_checkpoints, is_for_sampling, remove_leftovers
-from blurcore.runs.config import read_config, write_config
+from blurcore.runs.config_file import read_config, write_config
 from blurcore.runs.files import is_occupied, replace_text, sync, why_unwritable
 from blurcore.serial import to_dict
 
 # What may change between a run and its continuation, because it does not change the weights of any step.
 _FREE = {
-    "backend", "device", "sample", "data.path", "data.strict", "train.steps", "train.log_every", "train.sample_every",
-    "train.checkpoint_every", "train.keep_checkpoints", "train.num_workers", "train.tensorboard", "train.wandb",
-    "train.gradient_checkpointing", "train.parallel", "train.sharded_checkpoints", "train.evaluate_every", "train.evaluate_samples",
-}  # fmt: skip
+    "backend",
+    "device",
+    "sample",
+    "data.path",
+    "data.strict",
+    "train.steps",
+    "train.log_every",
+    "train.sample_every",
+    "train.checkpoint_every",
+    "train.keep_checkpoints",
+    "train.num_workers",
+    "train.tensorboard",
+    "train.wandb",
+    "train.gradient_checkpointing",
+    "train.parallel",
+    "train.sharded_checkpoints",
+    "train.evaluate_every",
+    "train.evaluate_samples",
+}
 _PARTS = ("checkpoints", "samples")
 _FILES = "data.json"
 _MADE = ("config.toml", _FILES, "metrics.jsonl", "run.lock", *_PARTS, "tensorboard", "wandb")
@@ -75,7 +90,7 @@ class RunFolder:
     ConfigError
         There is a run already and `resume` is off, there is none and it is on, or the configuration differs from the
         run's in a setting that decides what the weights become (all are listed), the run was exported for sampling alone, or
-        the folder cannot be written. On entering: the run has no checkpoint to resume from.
+        the run has no checkpoint to resume from, or the folder cannot be written.
     CheckpointError
         On entering: another process is writing there.
     """
@@ -98,6 +113,8 @@ class RunFolder:
                 f"the run in {self.path} cannot be resumed: it was exported without the last weights and the optimiser's state;"
                 " resume the run that it was made of"
             )
+        if self.resume and not complete_checkpoints(self.path):
+            raise ConfigError(f"there is nothing to resume in {self.path}: it has no checkpoint")
         if (reason := why_unwritable(self.path)) is not None:
             raise ConfigError(f"cannot write to the run folder {self.path}: {reason}")
 
@@ -124,8 +141,6 @@ class RunFolder:
 
     def _prepare(self) -> None:
         remove_leftovers(self.path)
-        if self.resume and not complete_checkpoints(self.path):
-            raise ConfigError(f"there is nothing to resume in {self.path}: it has no checkpoint")
         if not self.resume:
             self._write_config()
 
@@ -161,8 +176,9 @@ class RunFolder:
                 raise CheckpointError(f"another process is writing to {self.path}") from None
             _log.warning(
                 "the file system of %s has no locks (%s): see to it that no second process trains there",
-                self.path, error.strerror or error,
-            )  # fmt: skip
+                self.path,
+                error.strerror or error,
+            )
         return lock
 
     def __exit__(

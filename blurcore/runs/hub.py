@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,8 @@ from blurcore._typing import StrPath
 from blurcore.errors import ConfigError, OutputError
 from blurcore.runs.card import PICTURE, model_card
 from blurcore.runs.checkpoint import SAMPLING, Checkpoint, newest_checkpoint, save_checkpoint
-from blurcore.runs.config import read_config, write_config
-from blurcore.runs.description import describe_run, pictures, read_evaluation, without_paths
+from blurcore.runs.config_file import read_config, write_config
+from blurcore.runs.description import describe_run, pictures, read_evaluation
 from blurcore.runs.files import PARTIAL, is_occupied
 
 _USAGE = """\
@@ -61,7 +62,7 @@ def export_hub_folder(run: StrPath, out: StrPath, *, license_id: str = "unknown"
     checkpoint = newest_checkpoint(run, groups=SAMPLING)
 
     def write(folder: Path) -> None:
-        write_config(without_paths(config), folder / "config.toml")
+        write_config(replace(config, data=config.data.anonymous()), folder / "config.toml")
         kept = {name: checkpoint.groups[name] for name in SAMPLING if name in checkpoint.groups}
         groups = {"model": {}, "optimizer": {}, **kept}  # a run that goes on needs them, a sampler does not
         save_checkpoint(folder, Checkpoint(checkpoint.step, groups, checkpoint.state), keep=1)

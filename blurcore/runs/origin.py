@@ -7,7 +7,7 @@ from pathlib import Path
 from blurcore._typing import StrPath
 from blurcore.errors import CheckpointError
 from blurcore.runs.checkpoint import complete_checkpoints, read_json
-from blurcore.runs.config import read_config
+from blurcore.runs.config_file import read_config
 
 
 def trained_with(folder: StrPath) -> str:

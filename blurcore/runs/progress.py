@@ -41,9 +41,13 @@ class _Bar:
         console = live_console() if show else None
         if console is not None:
             self._bar = Progress(
-                TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[note]}"),
-                TimeRemainingColumn(compact=True), console=console,
-            )  # fmt: skip
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[note]}"),
+                TimeRemainingColumn(compact=True),
+                console=console,
+            )
             self._task = self._bar.add_task(what, total=total, completed=start, note="")
 
     def _update(self, done: int, note: str) -> None:

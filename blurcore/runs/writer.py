@@ -36,7 +36,7 @@ class CheckpointWriter:
         self._pending: Future[Path] | None = None
 
     def save(self, checkpoint: Checkpoint) -> None:
-        """Set a checkpoint going, whose arrays nobody changes any more; first wait for the one before."""
+        """Start writing a checkpoint whose arrays are not modified any more, after waiting for the previous one."""
         self.wait()
         self._pending = self._pool.submit(save_checkpoint, self._folder, checkpoint, keep=self._keep)
 

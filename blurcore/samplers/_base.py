@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Any, Generic, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, NamedTuple, Protocol, Self, cast
 
 import numpy as np
 
 from blurcore._arrays import align, check_step, is_checkable, is_number, namespace, quiet, together
-from blurcore._checks import make_plain
+from blurcore._checks import make_plain, require
+from blurcore._late import late
 from blurcore._typing import A, Array, Time
-from blurcore.diffusion import grid_shape, marginal_for
+from blurcore.data_spectrum import SigmaData
+from blurcore.diffusion import grid_shape
 from blurcore.errors import DegenerateError
-from blurcore.prediction import Kind, convert
+from blurcore.prediction import KINDS, SIGMA_DATA, Kind, PathScales, convert, path_for
 from blurcore.processes import Marginal, Process
 from blurcore.samplers.clipping import Clip
 from blurcore.transforms import Basis
+
+if TYPE_CHECKING:
+    from blurcore.samplers.calibrated import X0Error
+
+Predicts = Literal["data", "mean"]
+"""What a network's prediction of x0 is: the data, or the mean of the next state."""
 
 
 class Prediction(NamedTuple, Generic[A]):
@@ -46,8 +55,65 @@ class Coefficients(NamedTuple, Generic[A]):
     noise: A | None = None
 
 
+class Context(NamedTuple):
+    """What a solver may need beside the process: the network's measured error, and the kind of its prediction."""
+
+    x0_error: X0Error | None = None
+    predicts: Predicts = "data"
+
+
+NOTHING = Context()
+
+
+class Scheduler(NamedTuple):
+    """A class of this package's part for diffusers and its settings."""
+
+    name: str
+    settings: dict[str, Any]
+
+
 class Solver(Protocol):
-    """One step of a sampler, pure: the schedule's part (`coefficients`), the data's part (`apply`), or both (`step`)."""
+    """One step of a sampler, pure: the schedule's part (`coefficients`), the data's part (`apply`), or both (`step`).
+
+    A kind under the role ``solver``: its fields are settings, but for `process`, `axes` and what :meth:`build` adds.
+    """
+
+    needs_noise: ClassVar[bool]
+    """Whether it wants a process with noise."""
+
+    needs_calibration: ClassVar[bool]
+    """Whether :meth:`build` wants the error that `blurcore calibrate` measures."""
+
+    adaptive: ClassVar[bool]
+    """Whether it chooses its own steps, with a `tolerance`; a backend then integrates the probability-flow ODE."""
+
+    takes: ClassVar[tuple[Predicts, ...]]
+    """Which predictions it understands."""
+
+    @property
+    def scheduler(self) -> Scheduler | None:
+        """The scheduler of diffusers that takes the same steps; None: there is none."""
+        ...
+
+    def build(self, process: Process, *, axes: tuple[int, ...], context: Context = NOTHING) -> Self:
+        """Return the solver of a process, for states whose grid is at `axes`.
+
+        Raises
+        ------
+        ArgumentError
+            The context lacks what it needs.
+        """
+        ...
+
+    def check(self, times: tuple[float, ...], *, shape: tuple[int, ...]) -> None:
+        """Refuse, before any work, a process or a grid of times that it cannot go through.
+
+        Raises
+        ------
+        ArgumentError, DegenerateError
+            The message says why.
+        """
+        ...
 
     @property
     def process(self) -> Process:
@@ -108,14 +174,44 @@ class Solver(Protocol):
         ...
 
 
+@dataclass(frozen=True, kw_only=True)
 class Stepper:
-    """What solvers inherit: a step is its coefficients, applied."""
+    """What solvers inherit: a step is its coefficients, applied, and answers that fit most of them.
 
-    process: Process
-    axes: tuple[int, ...]
+    Parameters
+    ----------
+    process
+        The process to reverse.
+    axes
+        The axes of the grid in the state.
+    """
+
+    process: Process = late()
+    axes: tuple[int, ...] = late((-2, -1))
+    needs_noise: ClassVar[bool] = True
+    needs_calibration: ClassVar[bool] = False
+    adaptive: ClassVar[bool] = False
+    takes: ClassVar[tuple[Predicts, ...]] = ("data",)
 
     def __post_init__(self) -> None:
         make_plain(self)
+
+    @property
+    def scheduler(self) -> Scheduler | None:
+        """None; see :attr:`Solver.scheduler`."""
+        return None
+
+    def build(self, process: Process, *, axes: tuple[int, ...], context: Context = NOTHING) -> Self:
+        """Return the solver of a process; see :meth:`Solver.build`."""
+        del context
+        return replace(self, process=process, axes=axes)
+
+    def check(self, times: tuple[float, ...], *, shape: tuple[int, ...]) -> None:
+        """Work out the first and the last step, which refuse what they cannot be; see :meth:`Solver.check`."""
+        stages = self.stages(times)
+        coefficients = cast(Any, self).coefficients
+        for t, s in (stages[0], stages[-1]):
+            coefficients(t, s, shape=shape)
 
     def stages(self, times: tuple[float, ...]) -> tuple[tuple[float, float], ...]:
         """Return the pairs of neighbours; see :meth:`Solver.stages`."""
@@ -124,6 +220,21 @@ class Stepper:
     def start(self, u: Array) -> SamplerState[Array]:
         """Return the first state; see :meth:`Solver.start`."""
         return SamplerState(*together(u=u))
+
+    def restricted(self, process: Process, to: tuple[int, ...], scale: float) -> Self:
+        """Return the solver of smaller images (:func:`blurcore.resolution.restrict_solver`).
+
+        Parameters
+        ----------
+        process
+            The restricted process.
+        to
+            Sizes of the smaller images.
+        scale
+            What they multiply coefficients by; a solver with settings in units of the data brings them to theirs.
+        """
+        del to, scale
+        return replace(self, process=process)
 
     def step(
         self: Solver,
@@ -194,6 +305,7 @@ def predict(
     *,
     axes: tuple[int, ...] = (-2, -1),
     clip: Clip | None = None,
+    sigma_data: SigmaData = SIGMA_DATA,
 ) -> Prediction[Array]:
     """Turn what the network said, in data space, into a :class:`Prediction` for a solver.
 
@@ -204,7 +316,7 @@ def predict(
     value
         Output of the network at (z_t, t), in data space.
     kind
-        What it is: "eps", "v", "x0" or "score".
+        What it is: "eps", "v", "x0", "score", "velocity" or "F".
     u
         The state u_t in frequency space.
     t
@@ -213,6 +325,8 @@ def predict(
         The axes of the grid.
     clip
         Bring the predicted data into a range, which takes one more transform pair (none if the process has no basis).
+    sigma_data
+        For F: the data's standard deviation (:func:`blurcore.prediction.path`).
 
     Returns
     -------
@@ -225,8 +339,9 @@ def predict(
     ArgumentError, DegenerateError
         As :func:`blurcore.convert`.
     """
+    require(kind in KINDS, "kind", kind, f"one of {KINDS}")
     u, value = together(u=u, value=value)
-    m = marginal_for(process, t, u, axes=axes)
+    m = path_for(process, kind, t, u, axes=axes, sigma_data=sigma_data)
     # Looked at on the host: u may be on a device.
     known = kind == "x0" and is_number(t) and not is_checkable(namespace(u=u))
     silent = known and bool(np.all(process.marginal(t, shape=grid_shape(u, axes)).sigma == 0))
@@ -235,7 +350,7 @@ def predict(
 
 @quiet
 def predict_at(
-    marginal: Marginal[Array],
+    marginal: Marginal[Array] | PathScales[Array],
     value: Array,
     kind: Kind,
     u: Array,
@@ -249,7 +364,8 @@ def predict_at(
     Parameters
     ----------
     marginal
-        alpha and sigma, laid out to broadcast with `u` (:func:`blurcore.marginal_for`).
+        alpha and sigma, laid out to broadcast with `u` (:func:`blurcore.marginal_for`); for velocity and F the whole path
+        (:func:`blurcore.prediction.path_for`).
     value, kind, u, axes, clip
         As for :func:`predict`.
     basis
@@ -265,13 +381,13 @@ def predict_at(
     ------
     ArgumentError, DegenerateError
         As :func:`blurcore.convert`.
-    """  # fmt: skip
+    """
     u, value = together(u=u, value=value)
     return _predict_at(marginal, value, kind, u, basis=basis, axes=axes, clip=clip, silent=False)
 
 
 def _predict_at(
-    marginal: Marginal[Array],
+    marginal: Marginal[Array] | PathScales[Array],
     value: Array,
     kind: Kind,
     u: Array,
@@ -281,7 +397,7 @@ def _predict_at(
     clip: Clip | None,
     silent: bool,
 ) -> Prediction[Array]:
-    """Do the work; `silent` says that sigma is known to be 0."""
+    """Implement :func:`predict` and :func:`predict_at`; `silent`: sigma is known to be 0."""
     xp = namespace(u=u)
     coded = basis.forward(value, axes=axes)
     x0 = convert(coded, kind, "x0", z=u, marginal=marginal)

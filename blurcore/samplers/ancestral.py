@@ -9,8 +9,10 @@ from blurcore._arrays import quiet, root
 from blurcore._checks import make_plain, require
 from blurcore._typing import Array, Time
 from blurcore.diffusion import posterior, transition
-from blurcore.processes import Process
-from blurcore.samplers._base import Coefficients, LinearStepper
+from blurcore.samplers._base import Coefficients, LinearStepper, Scheduler
+
+_THEIR_VARIANCES = {"posterior": "fixed_small", "upper": "fixed_large"}
+"""What diffusers calls them."""
 
 
 @final
@@ -28,9 +30,12 @@ class Ancestral(LinearStepper):
         "posterior": that of q(u_s | u_t, u_0), DDPM's "fixed small"; "upper": that of the forward step, "fixed large".
     """
 
-    process: Process
-    axes: tuple[int, ...] = (-2, -1)
     variance: Literal["posterior", "upper"] = "posterior"
+
+    @property
+    def scheduler(self) -> Scheduler:
+        """DDPM's; see :attr:`Solver.scheduler`."""
+        return Scheduler("BlurringScheduler", {"variance_type": _THEIR_VARIANCES[self.variance]})
 
     def __post_init__(self) -> None:
         make_plain(self)

@@ -15,20 +15,21 @@ even in t.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
-from typing import Any, final
+from typing import Any, ClassVar, Self, final
 
 import numpy as np
 
 from blurcore._arrays import is_number, prepare_times, quiet, root
 from blurcore._checks import make_plain, require
+from blurcore._late import Unknown, late
 from blurcore._typing import Array, Time
 from blurcore.diffusion import posterior
 from blurcore.errors import ArgumentError
 from blurcore.processes import Process
-from blurcore.samplers._base import Coefficients, LinearStepper
+from blurcore.samplers._base import NOTHING, Coefficients, Context, LinearStepper
 from blurcore.transforms import check_shape
 
 
@@ -59,23 +60,29 @@ class X0Error:
         own = tuple(float(t) for t in self.times)
         require(
             len(own) >= 2 and all(a < b for a, b in pairwise(own)) and own[0] >= 0 and own[-1] <= 1,
-            "times", own, "two or more that increase strictly, in [0, 1]",
-        )  # fmt: skip
+            "times",
+            own,
+            "two or more that increase strictly, in [0, 1]",
+        )
         table = np.array(self.values, dtype=np.float64)
         require(
-            table.ndim >= 2 and table.shape[0] == len(own), "values", table.shape,
+            table.ndim >= 2 and table.shape[0] == len(own),
+            "values",
+            table.shape,
             f"of the shape (times, *grid), with {len(own)} times",
-        )  # fmt: skip
+        )
         require(
-            bool(np.all((table >= 0) & (table < np.inf))), "values", float(table.ravel()[np.argmin(table)]),
+            bool(np.all((table >= 0) & (table < np.inf))),
+            "values",
+            float(table.ravel()[np.argmin(table)]),
             "finite, and 0 or more, everywhere",
-        )  # fmt: skip
+        )
         table.setflags(write=False)
         object.__setattr__(self, "times", own)
         object.__setattr__(self, "values", table)
 
     def __reduce__(self) -> tuple[object, ...]:
-        """Return how it is copied and unpickled: by being made, so that nobody can write to the copy either."""
+        """Copy and unpickle through the constructor, so that copies are read-only too."""
         return partial(X0Error, times=self.times, values=self.values), ()
 
     def _key(self) -> tuple[object, ...]:
@@ -119,9 +126,11 @@ class X0Error:
         """
         grid, shape = self.values.shape[1:], check_shape(shape)
         require(
-            len(grid) == len(shape) and all(n in (1, m) for n, m in zip(grid, shape, strict=True)), "x0_error",
-            grid, f"a table for the grid {shape}",
-        )  # fmt: skip
+            len(grid) == len(shape) and all(n in (1, m) for n, m in zip(grid, shape, strict=True)),
+            "x0_error",
+            grid,
+            f"a table for the grid {shape}",
+        )
         ready = prepare_times(like, t=t)
         frame, (time,) = ready.frame, ready.values
         if ready.on_host:
@@ -167,18 +176,38 @@ class CalibratedAncestral(LinearStepper):
         The axes of the grid in the state.
     """
 
-    process: Process
-    x0_error: X0Error
-    axes: tuple[int, ...] = (-2, -1)
+    x0_error: X0Error = late()
+
+    needs_calibration: ClassVar[bool] = True
+
+    def build(self, process: Process, *, axes: tuple[int, ...], context: Context = NOTHING) -> Self:
+        """Return the solver of a process and a network's error; see :meth:`Solver.build`.
+
+        Raises
+        ------
+        ArgumentError
+            The error has not been measured.
+        """
+        if context.x0_error is None:
+            raise ArgumentError(
+                "sample.solver CalibratedAncestral needs the network's error, measured once: blurcore calibrate RUN"
+            )
+        return replace(self, process=process, axes=axes, x0_error=context.x0_error)
 
     def __post_init__(self) -> None:
         make_plain(self)
-        require(isinstance(self.x0_error, X0Error), "x0_error", self.x0_error, "an X0Error")
+        known = isinstance(self.x0_error, (X0Error, Unknown))
+        require(known, "x0_error", self.x0_error, "an X0Error")
 
     @property
     def uses_noise(self) -> bool:
         """Ancestral sampling is random."""
         return True
+
+    def restricted(self, process: Process, to: tuple[int, ...], scale: float) -> Self:
+        """Return the solver of smaller images, with the first rows of the table; see :meth:`Stepper.restricted`."""
+        rows = self.x0_error.values[(slice(None), *(slice(0, m) for m in to))]
+        return replace(self, process=process, x0_error=X0Error(times=self.x0_error.times, values=scale**2 * rows))
 
     @quiet
     def coefficients(

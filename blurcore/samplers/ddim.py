@@ -17,7 +17,6 @@ from blurcore._arrays import namespace, quiet, root
 from blurcore._checks import make_plain, require, require_finite
 from blurcore._typing import Array, Time
 from blurcore.diffusion import posterior
-from blurcore.processes import Process
 from blurcore.samplers._base import Coefficients, LinearStepper
 
 
@@ -36,8 +35,6 @@ class DDIM(LinearStepper):
         In [0, 1].
     """
 
-    process: Process
-    axes: tuple[int, ...] = (-2, -1)
     eta: float = 0.0
 
     def __post_init__(self) -> None:

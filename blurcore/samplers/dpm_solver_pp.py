@@ -39,7 +39,6 @@ from blurcore._arrays import align, is_checkable, is_number, namespace, quiet, t
 from blurcore._checks import make_plain, require
 from blurcore._typing import A, Array, Time
 from blurcore.diffusion import require_noise
-from blurcore.processes import Process
 from blurcore.samplers._base import Prediction, SamplerState, Stepper
 
 LONGEST = 1.5
@@ -103,8 +102,6 @@ class DPMSolverPP(Stepper):
         long as the one before it, in half the log-SNR of its frequency; longer ones are of order 2.
     """
 
-    process: Process
-    axes: tuple[int, ...] = (-2, -1)
     order: Literal[1, 2, 3] = 2
 
     def __post_init__(self) -> None:

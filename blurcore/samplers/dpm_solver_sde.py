@@ -19,7 +19,6 @@ from blurcore._arrays import align, namespace, quiet, root, together
 from blurcore._checks import make_plain, require
 from blurcore._typing import A, Array, Time
 from blurcore.diffusion import posterior
-from blurcore.processes import Process
 from blurcore.samplers._base import Prediction, SamplerState, Stepper
 from blurcore.samplers.dpm_solver_pp import extrapolate
 
@@ -48,8 +47,6 @@ class DPMSolverSDE(Stepper):
         1 or 2.
     """
 
-    process: Process
-    axes: tuple[int, ...] = (-2, -1)
     order: Literal[1, 2] = 2
 
     def __post_init__(self) -> None:

@@ -63,9 +63,6 @@ class Euler(LinearStepper):
         The axes of the grid in the state.
     """
 
-    process: Process
-    axes: tuple[int, ...] = (-2, -1)
-
     @property
     def uses_noise(self) -> bool:
         """Never: it solves an ordinary differential equation."""

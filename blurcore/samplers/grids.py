@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
+from typing import Protocol, Self, final
 
 from blurcore._arrays import is_number
-from blurcore._checks import plain, require
+from blurcore._checks import make_plain, plain, require
 from blurcore.errors import ArgumentError
+from blurcore.processes import Process
 from blurcore.schedules import NoiseSchedule
 
 
@@ -93,9 +96,11 @@ def log_snr_times(num_steps: int, noise: NoiseSchedule) -> tuple[float, ...]:
     inner = [_time_of(noise, first + (last - first) * i / num_steps) for i in range(1, num_steps)]
     times = (1.0, *inner, 0.0)
     require(
-        all(s < t for t, s in pairwise(times)), "num_steps", num_steps,
+        all(s < t for t, s in pairwise(times)),
+        "num_steps",
+        num_steps,
         f"such that neighbouring steps have times of their own in float64, which they have not for {noise!r}",
-    )  # fmt: skip
+    )
     return times
 
 
@@ -107,3 +112,113 @@ def _time_of(noise: NoiseSchedule, log_snr: float) -> float:
         if middle in (low, high):
             return middle
         low, high = (middle, high) if float(noise.log_snr(middle)) > log_snr else (low, middle)
+
+
+class Times(Protocol):
+    """A grid of times: a kind under the role ``times``."""
+
+    @property
+    def num_steps(self) -> int:
+        """Number of steps."""
+        ...
+
+    def times(self, process: Process) -> tuple[float, ...]:
+        """Return num_steps + 1 times, falling from 1 to 0.
+
+        Raises
+        ------
+        ArgumentError
+            The process has no such grid.
+        """
+        ...
+
+    def with_steps(self, num_steps: int) -> Times:
+        """Return such a grid of another number of steps."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Counted:
+    """A grid whose one setting is its number of steps."""
+
+    num_steps: int = 250
+    """Steps, each of which calls the network once (Heun: twice)."""
+
+    def __post_init__(self) -> None:
+        make_plain(self)
+        _whole(self.num_steps)
+
+    def with_steps(self, num_steps: int) -> Self:
+        """Return such a grid of another number of steps."""
+        return replace(self, num_steps=num_steps)
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Uniform(_Counted):
+    """Evenly spaced in time, as in the paper; see :func:`uniform_times`."""
+
+    def times(self, process: Process) -> tuple[float, ...]:
+        """Return the times; see :meth:`Times.times`."""
+        del process
+        return uniform_times(self.num_steps)
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Quadratic(_Counted):
+    """Ever closer towards the data; see :func:`quadratic_times`."""
+
+    def times(self, process: Process) -> tuple[float, ...]:
+        """Return the times; see :meth:`Times.times`."""
+        del process
+        return quadratic_times(self.num_steps)
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class LogSNR(_Counted):
+    """Evenly spaced in the log-SNR of the process's noise schedule; see :func:`log_snr_times`."""
+
+    def times(self, process: Process) -> tuple[float, ...]:
+        """Return the times; see :meth:`Times.times`."""
+        noise = getattr(process, "noise", None)
+        if noise is None:
+            raise ArgumentError(
+                f"process must have a noise schedule for times evenly spaced in its log-SNR; {type(process).__name__} has none"
+            )
+        return log_snr_times(self.num_steps, noise)
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Given:
+    """Times of your own.
+
+    Raises
+    ------
+    ArgumentError
+        They do not fall strictly from 1 to 0.
+    """
+
+    values: tuple[float, ...]
+    """Falling from 1 to 0."""
+
+    def __post_init__(self) -> None:
+        make_plain(self)
+        check_times(self.values)
+        require(self.values[0] == 1.0, "times[0]", self.values[0], "1, where sampling starts")
+
+    @property
+    def num_steps(self) -> int:
+        """Number of steps."""
+        return len(self.values) - 1
+
+    def times(self, process: Process) -> tuple[float, ...]:
+        """Return the times; see :meth:`Times.times`."""
+        del process
+        return check_times(self.values)
+
+    def with_steps(self, num_steps: int) -> Times:
+        """Return this grid if it has that many steps, else an even one that has."""
+        return self if num_steps == self.num_steps else Uniform(num_steps=num_steps)

@@ -20,7 +20,6 @@ import numpy as np
 
 from blurcore._arrays import align, namespace, quiet, together
 from blurcore._typing import Array, Time
-from blurcore.processes import Process
 from blurcore.samplers._base import Prediction, SamplerState, Stepper, require_eps
 from blurcore.samplers.euler import Slope, slope_of
 
@@ -37,9 +36,6 @@ class Heun(Stepper):
     axes
         The axes of the grid in the state.
     """
-
-    process: Process
-    axes: tuple[int, ...] = (-2, -1)
 
     @property
     def uses_noise(self) -> bool:

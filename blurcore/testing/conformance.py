@@ -86,9 +86,12 @@ def arrays(case: Case) -> Iterator[Comparison]:
 
 
 @identity(
-    "protocol: results are where the data is", "library, device, dtype of results follow the data (half precision: float32 coefficients)",
-    "SPEC 10; protocols.Backend", half=True, wants=_each("blurring", "gaussian"),
-)  # fmt: skip
+    "protocol: results are where the data is",
+    "library, device, dtype of results follow the data (half precision: float32 coefficients)",
+    "SPEC 10; protocols.Backend",
+    half=True,
+    wants=_each("blurring", "gaussian"),
+)
 def kinship(case: Case) -> Iterator[Comparison]:
     """Every operation's result is an array of the same library, on the same device, of the right dtype.
 
@@ -156,7 +159,7 @@ def times(case: Case) -> Iterator[Comparison]:
     Times here are multiples of 1 / 8, which every dtype holds. Bound: where there is no float64, arrays are worked with in
     float32, whose differences of logarithms keep their digits by SPEC 4's difference form: the conditions of the step.
     """
-    from blurcore.verify.identities.kernel import step_condition
+    from blurcore.verify.identities.pixel_kernel import step_condition
     from blurcore.verify.identity import relative
     from blurcore.verify.rounding import alpha_condition
 
@@ -198,7 +201,7 @@ def digits(case: Case) -> Iterator[Comparison]:
     Bound: 1e-6 for float32 (16 roundings); the same number of roundings of float64 for float64, and the conditions of the step,
     which float32's coefficients, being computed in float64, are spared.
     """
-    from blurcore.verify.identities.kernel import step_condition
+    from blurcore.verify.identities.pixel_kernel import step_condition
     from blurcore.verify.rounding import alpha_condition
 
     for count in precision.STEP_COUNTS:
@@ -344,5 +347,14 @@ def judge(report: Report, expected: Mapping[str, str]) -> Verdict:
 
 
 __all__ = [
-    "CONTRACT", "MEMBERS", "PROCESSES", "PROTOCOL", "Verdict", "check_members", "conformance", "judge", "load", "read_expected",
-]  # fmt: skip
+    "CONTRACT",
+    "MEMBERS",
+    "PROCESSES",
+    "PROTOCOL",
+    "Verdict",
+    "check_members",
+    "conformance",
+    "judge",
+    "load",
+    "read_expected",
+]

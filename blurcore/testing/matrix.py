@@ -1,6 +1,6 @@
 """Join the reports of the cells of a test matrix: ``python -m blurcore.testing.matrix FOLDER``.
 
-Reads what ``blurcore.testing.report`` wrote (FOLDER/*.json) and writes into FOLDER/joined: ``matrix.md``, a table of cells by
+Reads what ``blurcore.testing.matrix_report`` wrote (FOLDER/*.json) and writes into FOLDER/joined: ``matrix.md``, a table of cells by
 areas; ``matrix.xml``, JUnit's format; ``matrix.html``, the failures of all cells side by side, those that pass in another cell
 first; ``summary.json``, the numbers alone. Exit code 1 if a test was skipped in every cell that has it, 2 if there is no report.
 """
@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-from blurcore.testing.report import FORMAT, OUTCOMES
+from blurcore.testing.matrix_report import FORMAT, OUTCOMES
 
 LIBRARY = re.compile(r"(?<![a-z_])(numpy|array_api_strict|torch|jax)(?![a-z_])")
 
@@ -57,7 +57,7 @@ class Cell:
 
     @classmethod
     def read(cls, path: Path) -> Cell:
-        """Read a file that ``blurcore.testing.report`` wrote."""
+        """Read a file that ``blurcore.testing.matrix_report`` wrote."""
         content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         if content.get("format") != FORMAT:
             raise ValueError(f"{path} has format {content.get('format')!r}, not {FORMAT}")

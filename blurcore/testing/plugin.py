@@ -34,7 +34,7 @@ def pytest_configure() -> None:
 
 
 def pytest_report_header() -> str:
-    """Return what the report begins with: the version of what is asked, and on which backends."""
+    """Return the lines of pytest's header: the version of the contract and the backends under test."""
     return f"blurcore: contract {CONTRACT}, backends {', '.join(chosen())}"
 
 

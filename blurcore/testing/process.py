@@ -24,7 +24,7 @@ _ROUNDINGS = 100  # of formulas in the dtype of the times
 def check_process(
     process: Process, *, shapes: Sequence[tuple[int, ...]] = ((7,), (5, 8), (3, 4, 2)), backend: Backend | None = None
 ) -> None:
-    r"""Hold what a process says at random times to the identities that every process of this package has.
+    r"""Check a process, at random times, against the identities that every process of this package satisfies.
 
     - alpha and sigma are numbers, alpha > 0, :math:`l_t = 2 \log (\alpha_t / \sigma_t)`, and nothing is left to say at arrays
       of times that was not said at numbers;
@@ -95,9 +95,14 @@ def _check_rates(process: Process, t: float, shape: tuple[int, ...]) -> None:
     variance = process.marginal(t, shape=shape).sigma ** 2
     _same("drift is d log alpha / dt", rates.drift, drift, t, shape, size=1 + abs(drift), tolerance=_SLOPE)
     _same(
-        "diffusion is -sigma^2 d log_snr / dt", rates.diffusion, -variance * slope, t, shape,
-        size=variance * (1 + abs(slope)), tolerance=_SLOPE,
-    )  # fmt: skip
+        "diffusion is -sigma^2 d log_snr / dt",
+        rates.diffusion,
+        -variance * slope,
+        t,
+        shape,
+        size=variance * (1 + abs(slope)),
+        tolerance=_SLOPE,
+    )
 
 
 def _check_arrays(process: Process, times: Array, shape: tuple[int, ...]) -> None:
@@ -129,9 +134,15 @@ def _positive(name: str, value: Array, t: float, shape: tuple[int, ...]) -> None
 
 
 def _same(
-    statement: str, got: Array, expected: Array, t: Any, shape: tuple[int, ...], *, size: Any = None,
+    statement: str,
+    got: Array,
+    expected: Array,
+    t: Any,
+    shape: tuple[int, ...],
+    *,
+    size: Any = None,
     tolerance: float = _TOLERANCE,
-) -> None:  # fmt: skip
+) -> None:
     """Compare relative to `size`, that of the expected value where not given."""
     with np.errstate(invalid="ignore"):
         error = abs(got - expected) / (abs(expected) + _SMALLEST if size is None else size)

@@ -46,14 +46,24 @@ class SoakError(Exception):
 def soak_config(backend: str) -> bc.RunConfig:
     """Return the tiny network with all that could differ after a restart: dropout, accumulation, loader threads, flips."""
     return bc.RunConfig(
-        seed=1, backend=backend, device="cpu", data=bc.DataConfig(name="digits", flip=True),
+        seed=1,
+        backend=backend,
+        device="cpu",
+        data=bc.Digits(flip=True),
         model=replace(bc.MODEL_PRESETS["tiny"], dropout=0.1),
         train=bc.TrainConfig(
-            steps=_STEPS, batch_size=8, accumulate=2, num_workers=1, warmup_steps=10, prediction="v", ema_decay=0.99, log_every=7,
+            objective=bc.Denoising(prediction="v"),
+            steps=_STEPS,
+            batch_size=8,
+            accumulate=2,
+            num_workers=1,
+            warmup_steps=10,
+            ema_decay=0.99,
+            log_every=7,
             checkpoint_every=10,
         ),
-        sample=bc.SampleConfig(num_samples=1, num_steps=1),
-    )  # fmt: skip
+        sample=bc.SampleConfig(times=bc.Uniform(num_steps=1), num_samples=1),
+    )
 
 
 class Soak:

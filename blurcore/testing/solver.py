@@ -1,7 +1,7 @@
 r"""Is a solver of one's own a solver? What SPEC 7 and 9 ask of every one, on Gaussian data, whose best denoiser is known.
 
 A step is linear in state, prediction and noise, so that the variance of each frequency of the output follows from the solver's
-own steps (:mod:`blurcore.verify.spectrum`): no random number is drawn.
+own steps (:mod:`blurcore.verify.sampler_spectrum`): no random number is drawn.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from blurcore.oracle import exact_prediction, gaussian_denoiser
 from blurcore.protocols import Backend
 from blurcore.samplers import Solver, uniform_times
 from blurcore.testing.assertions import assert_close, tolerance
-from blurcore.verify.spectrum import natural_spectrum, output_variance, spectral_error
+from blurcore.verify.sampler_spectrum import natural_spectrum, output_variance, spectral_error
 
 _FALLS = 0.75
 """What is left of the error where the steps are four times as many: a quarter of it or less for any consistent solver."""

@@ -19,8 +19,10 @@ from blurcore.schedules import (
     CosineLogSNR,
     LinearBeta,
     LogLinear,
+    LogSigma,
     NoBlur,
     NoiseSchedule,
+    Rectified,
     Sin,
     SinSquared,
 )
@@ -117,9 +119,23 @@ def linear_betas(draw: DrawFn) -> LinearBeta:
     return LinearBeta(beta_start=draw(st.floats(2 * lowest, 0.9 * end)), beta_end=end, num_steps=n)
 
 
+def rectified() -> SearchStrategy[Rectified]:
+    """Return straight lines, from clean data and from noisy ones."""
+    ends = st.sampled_from((1e-9, 1e-3, 0.1))
+    return st.builds(Rectified, alpha_min=ends, sigma_min=st.one_of(st.just(0.0), ends))
+
+
+def log_sigmas() -> SearchStrategy[LogSigma]:
+    """Return geometric growths of the noise, Karras et al.'s among them."""
+    return st.one_of(
+        st.just(LogSigma()),
+        st.builds(LogSigma, sigma_min=st.floats(1e-3, 0.1), sigma_max=st.floats(1.0, 100.0)),
+    )
+
+
 def noise_schedules() -> SearchStrategy[NoiseSchedule]:
     """Return noise schedules that destroy the data."""
-    return st.one_of(st.just(CosineLogSNR()), cosines(), linear_betas())
+    return st.one_of(st.just(CosineLogSNR()), cosines(), linear_betas(), rectified(), log_sigmas())
 
 
 def blur_schedules() -> SearchStrategy[BlurSchedule]:
@@ -132,9 +148,12 @@ def blur_schedules() -> SearchStrategy[BlurSchedule]:
         num_levels=st.sampled_from((2, 20, 200)),
     )
     return st.one_of(
-        st.just(SinSquared()), st.builds(SinSquared, sigma_blur_max=widths), st.builds(Sin, sigma_blur_max=widths),
-        levels, st.just(NoBlur()),
-    )  # fmt: skip
+        st.just(SinSquared()),
+        st.builds(SinSquared, sigma_blur_max=widths),
+        st.builds(Sin, sigma_blur_max=widths),
+        levels,
+        st.just(NoBlur()),
+    )
 
 
 def bases() -> SearchStrategy[DCT | DST | RealFourier | Identity]:

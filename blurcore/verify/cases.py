@@ -16,6 +16,7 @@ from blurcore.processes import BlurringDiffusion, ColdDiffusion, GaussianDiffusi
 from blurcore.protocols import Backend
 from blurcore.schedules import CosineLogSNR, LinearBeta, LogLinear, Sin, SinSquared
 from blurcore.transforms import DST, RealFourier
+from blurcore.verify.asking import AskingProcess
 from blurcore.verify.rounding import EPSILON
 
 Values = np.ndarray[Any, Any]
@@ -60,6 +61,11 @@ class Case:
     def ops(self) -> operations.CoreOperations:
         """The mathematics under test."""
         return self.backend.operations
+
+    @property
+    def asking(self) -> AskingProcess:
+        """The process with the backend's operations for its own: for what the core builds from those."""
+        return AskingProcess(self.process, self.ops)
 
     @property
     def data_eps(self) -> float:

@@ -88,9 +88,14 @@ def progress_bar(what: str = "cells") -> Iterator[Progress | None]:
     from rich.progress import Progress as Bar
 
     with Bar(
-        TextColumn("verify"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.description}"),
-        console=console, transient=True,
-    ) as bar:  # fmt: skip
+        TextColumn("verify"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.description}"),
+        console=console,
+        transient=True,
+    ) as bar:
         task = bar.add_task("", total=None)
         yield lambda done, total, where: bar.update(task, completed=done, total=total, description=where)
 
@@ -139,7 +144,7 @@ def main(argv: list[str]) -> int:
         if page is not None:
             require_file("--html", page)
         if arguments.against is not None:
-            from blurcore.verify.against.command import run_against
+            from blurcore.verify.against.against_command import run_against
 
             if page is not None or arguments.backend or arguments.quick or arguments.precision or arguments.prove:
                 raise _UsageError("--against takes no other option than --json and --timeout")

@@ -116,7 +116,7 @@ class Identity:
     quick: bool = True
 
     def applies(self, case: Case) -> bool:
-        """Whether the identity says anything about a cell."""
+        """Whether the identity applies to a cell."""
         if case.dtype in HALF and not self.half:
             return False
         if not self.every_grid and case.shape in REPEATED_SHAPES:

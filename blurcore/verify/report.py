@@ -102,14 +102,22 @@ class Report:
             },
             "results": [
                 {
-                    "identity": r.identity.name, "statement": r.identity.statement, "source": r.identity.source,
-                    "backend": r.backend, "device": r.device, "dtype": r.dtype,
-                    "shape": list(r.shape), "process": r.process, "error": _finite(r.error), "bound": _finite(r.bound),
-                    "passed": r.passed, "detail": r.detail,
+                    "identity": r.identity.name,
+                    "statement": r.identity.statement,
+                    "source": r.identity.source,
+                    "backend": r.backend,
+                    "device": r.device,
+                    "dtype": r.dtype,
+                    "shape": list(r.shape),
+                    "process": r.process,
+                    "error": _finite(r.error),
+                    "bound": _finite(r.bound),
+                    "passed": r.passed,
+                    "detail": r.detail,
                 }
                 for r in self.results
             ],
-        }  # fmt: skip
+        }
 
     def to_json(self) -> str:
         """Return the report as JSON; numbers that are not finite are strings."""

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from blurcore.verify import definitions
+from blurcore.verify import reference
 
 Values = np.ndarray[Any, Any]
 
@@ -30,22 +30,30 @@ ROUNDINGS = 32.0
 EXPONENT = 16.0
 
 
+def live_share(process: Any, t: float, shape: tuple[int, ...]) -> Values:
+    """Return (1 - d_min) exp(-lambda tau_t) / d_t, the share of d_t that still depends on the blur; 1 without a floor."""
+    floor = reference.min_scale(process)
+    if floor == 0:
+        return np.ones(shape)
+    return np.asarray((1 - floor) * np.exp(-reference.exponent(process, t, shape)) / reference.decay(process, t, shape))
+
+
 def alpha_condition(process: Any, t: float, shape: tuple[int, ...]) -> Values:
     r"""Return the condition of :math:`\alpha_t = a_t d_t`.
 
     The exponent x = lambda tau enters with weight :math:`x \, \partial \log d / \partial x = x (1 - d_{min}) e^{-x} / d`,
     and the exponent of DDPM's product with log a.
     """
-    x = definitions.exponent(process, t, shape)
-    share = definitions.live_share(process, t, shape)
-    return np.asarray(ROUNDINGS + EXPONENT * (x * share + abs(np.log(definitions.noise(process, t)[0]))))
+    x = reference.exponent(process, t, shape)
+    share = live_share(process, t, shape)
+    return np.asarray(ROUNDINGS + EXPONENT * (x * share + abs(np.log(reference.noise(process, t)[0]))))
 
 
 def ratio_condition(process: Any, t: float, s: float, shape: tuple[int, ...]) -> Values:
     r"""Return the condition of :math:`\alpha_{t|s}`: a quotient of decays, or without a floor one exponential."""
-    if definitions.parts(process).min_scale == 0:
-        heat = definitions.exponent(process, t, shape) - definitions.exponent(process, s, shape)
-        return np.asarray(ROUNDINGS + EXPONENT * (heat + abs(np.log(definitions.noise(process, t)[0]))))
+    if reference.min_scale(process) == 0:
+        heat = reference.exponent(process, t, shape) - reference.exponent(process, s, shape)
+        return np.asarray(ROUNDINGS + EXPONENT * (heat + abs(np.log(reference.noise(process, t)[0]))))
     return alpha_condition(process, t, shape) + alpha_condition(process, s, shape)
 
 
@@ -56,14 +64,14 @@ def gain_condition(process: Any, t: float, s: float, shape: tuple[int, ...]) -> 
     :math:`2 e^D \, \delta y / (1 + y) \le 2 \delta y`, and y carries the exponent lambda tau_s through
     :math:`e^{-x_s}`. Where the blur adds little (|y| far below 1 - e^D) that error weighs as little.
     """
-    d_t, d_s = (definitions.decay(process, time, shape) for time in (t, s))
+    d_t, d_s = (reference.decay(process, time, shape) for time in (t, s))
     drop = np.abs(d_t - d_s) / np.where(d_s == 0, 1.0, d_s)
-    snr = [definitions.noise_log_snr(process, time) for time in (t, s)]
+    snr = [reference.noise_log_snr(process, time) for time in (t, s)]
     loss = -np.expm1(min(snr[0] - snr[1], 0.0)) if np.isfinite(snr[1]) else 1.0
     total = np.maximum(drop, loss)
     weight = np.divide(drop, total, out=np.zeros_like(drop), where=total > 0)
-    dead = 1 - definitions.live_share(process, s, shape)  # condition of e^-x / d(x) is x times this
-    return np.asarray(ROUNDINGS * 2 + 2 * EXPONENT * weight * definitions.exponent(process, s, shape) * dead)
+    dead = 1 - live_share(process, s, shape)  # condition of e^-x / d(x) is x times this
+    return np.asarray(ROUNDINGS * 2 + 2 * EXPONENT * weight * reference.exponent(process, s, shape) * dead)
 
 
 def transform_error(shape: tuple[int, ...], eps: float, data_eps: float) -> float:

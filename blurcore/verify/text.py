@@ -80,9 +80,12 @@ def printed(show: Callable[[Any], None], *, terminal: bool, width: int | None = 
     from rich.console import Console
 
     console = Console(
-        force_terminal=terminal, no_color=not terminal, width=width or (None if terminal else 200), highlight=False,
+        force_terminal=terminal,
+        no_color=not terminal,
+        width=width or (None if terminal else 200),
+        highlight=False,
         legacy_windows=False,
-    )  # fmt: skip
+    )
     with console.capture() as captured:
         show(console)
     return captured.get()
@@ -156,9 +159,11 @@ def _places(report: Report) -> Any:
         failed = sum(r.failed for r in rows)
         state = Text("ok", "green") if not failed else Text(f"{failed} FAILED", "bold red")
         table.add_row(
-            Text(f"{backend} {device} {SHORT.get(dtype, dtype)}"), Text(f"{closest.ratio:.2g}"),
-            Text(closest.identity.name), state,
-        )  # fmt: skip
+            Text(f"{backend} {device} {SHORT.get(dtype, dtype)}"),
+            Text(f"{closest.ratio:.2g}"),
+            Text(closest.identity.name),
+            state,
+        )
     return table
 
 

@@ -112,7 +112,7 @@ class ReferenceOperations:
 
     def marginal(self, process: Any, t: Any, *, shape: tuple[int, ...], like: np.ndarray) -> Marginal:
         """Scale and standard deviation, from 50 digits."""
-        return Marginal(*_over_times(precise.marginal, process, [t], shape))
+        return Marginal(*_over_times(precise.marginal, process, [t], shape, powers=(0, 1)))
 
     def log_snr(self, process: Any, t: Any, *, shape: tuple[int, ...], like: np.ndarray) -> np.ndarray:
         """Log-SNR, from 50 digits."""
@@ -124,11 +124,11 @@ class ReferenceOperations:
 
     def transition(self, process: Any, t: Any, s: Any, *, shape: tuple[int, ...], like: np.ndarray) -> Transition:
         """Forward step, by its definition in 50 digits."""
-        return Transition(*_over_times(precise.transition, process, [t, s], shape))
+        return Transition(*_over_times(precise.transition, process, [t, s], shape, powers=(0, 2)))
 
     def posterior(self, process: Any, t: Any, s: Any, *, shape: tuple[int, ...], like: np.ndarray) -> Posterior:
         """Step back, by conditioning in 50 digits."""
-        return Posterior(*_over_times(_posterior, process, [t, s], shape))
+        return Posterior(*_over_times(_posterior, process, [t, s], shape, powers=(0, 0, 2)))
 
     def sde(self, process: Any, t: Any, *, shape: tuple[int, ...], like: np.ndarray) -> SDE:
         """Drift and diffusion, by difference quotients in 50 digits."""
@@ -155,20 +155,36 @@ class ReferenceOperations:
 
     def convert(self, value: np.ndarray, source: str, target: str, *, z: np.ndarray, marginal: Any) -> np.ndarray:
         """Change of parametrisation."""
-        return denoisers.convert(value, source, target, z, marginal.alpha, marginal.sigma)
+        rates = getattr(marginal, "alpha_rate", None), getattr(marginal, "sigma_rate", None)
+        known = {"rates": rates, "sigma_data": getattr(marginal, "sigma_data", None)}
+        return denoisers.convert(value, source, target, z, marginal.alpha, marginal.sigma, **known)
 
 
 def _over_times(
-    coefficients: Callable[..., tuple[mpmath.mpf, ...]], process: Any, times: Sequence[Any], shape: tuple[int, ...]
+    coefficients: Callable[..., tuple[mpmath.mpf, ...]],
+    process: Any,
+    times: Sequence[Any],
+    shape: tuple[int, ...],
+    powers: Sequence[int] | None = None,
 ) -> list[np.ndarray]:
-    """Coefficients at numbers, (\\*shape), or at arrays of times, (\\*times, \\*shape)."""
-    read = settings(process)
+    """Coefficients at numbers, (\\*shape), or at arrays of times, (\\*times, \\*shape).
+
+    Those of smaller images are the first of the larger one's; ``powers`` says with which power of sqrt(M / N) each shrinks.
+    """
+    scale = getattr(process, "scale", None)
+    whole = shape if scale is None else process.basis.whole
+    read = settings(process if scale is None else process.process)
     arrays = np.broadcast_arrays(*(np.asarray(t, dtype=np.float64) for t in times))
     rows = [
-        precise.on_grid(coefficients, read, *(float(t) for t in instant), shape=shape)
+        precise.on_grid(coefficients, read, *(float(t) for t in instant), shape=whole)
         for instant in zip(*(a.ravel() for a in arrays), strict=True)
     ]
-    return [np.reshape(column, (*arrays[0].shape, *shape)) for column in zip(*rows, strict=True)]
+    found = [np.reshape(column, (*arrays[0].shape, *whole)) for column in zip(*rows, strict=True)]
+    if scale is None or powers is None:
+        return found
+    first = (..., *(slice(0, size) for size in shape))
+    ratio = float(np.sqrt(np.prod(shape) / np.prod(whole)))
+    return [column[first] * ratio**power for column, power in zip(found, powers, strict=True)]
 
 
 class ReferenceBackend:

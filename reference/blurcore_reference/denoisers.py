@@ -1,22 +1,30 @@
 """What a network may predict, and the networks that are exact (SPEC 5, 9).
 
-``u = alpha u_0 + sigma eps`` holds in every frequency, and any one of ``x0, eps, v, score`` gives the other three. For
+``u = alpha u_0 + sigma eps`` holds in every frequency, and any one of ``x0, eps, v, score, velocity, F`` gives the others. For
 data whose distribution is known the best prediction ``E[u_0 | u_t]`` needs no training, which makes every sampler and
 every bound testable. All arrays are in frequency space; ``alpha`` and ``sigma`` broadcast against them.
 """
 
 import numpy as np
 
-PARAMETRISATIONS = ("x0", "eps", "v", "score")
+PARAMETRISATIONS = ("x0", "eps", "v", "score", "velocity", "F")
 
 
 def convert(
-    value: np.ndarray, source: str, target: str, z: np.ndarray, alpha: np.ndarray, sigma: np.ndarray
+    value: np.ndarray,
+    source: str,
+    target: str,
+    z: np.ndarray,
+    alpha: np.ndarray,
+    sigma: np.ndarray,
+    rates: tuple[np.ndarray, np.ndarray] | None = None,
+    sigma_data: np.ndarray | None = None,
 ) -> np.ndarray:
     """Change the parametrisation of a prediction.
 
     ``x = (z - sigma eps) / alpha,  v = alpha eps - sigma x,  score = -eps / sigma``
     ``x = (alpha z - sigma v) / (alpha^2 + sigma^2),  eps = (sigma z + alpha v) / (alpha^2 + sigma^2)``
+    ``velocity = alpha' x + sigma' eps``; ``x = c_skip (z / alpha) + c_out F``, the preconditioning at ``z / alpha``
 
     Parameters
     ----------
@@ -24,6 +32,8 @@ def convert(
     source, target : one of ``PARAMETRISATIONS``.
     z : the noisy data ``u_t``.
     alpha, sigma : scales of the marginal.
+    rates : for the velocity, derivatives of alpha and sigma in time.
+    sigma_data : for F, the data's standard deviation.
 
     Returns
     -------
@@ -35,14 +45,22 @@ def convert(
 
     References
     ----------
-    SPEC 5; Salimans & Ho 2022 for v.
+    SPEC 5; Salimans & Ho 2022 for v, Liu et al. 2022 for the velocity, Karras et al. 2022 (table 1) for F.
     """
     for name in (source, target):
         if name not in PARAMETRISATIONS:
             raise ValueError(f"parametrisation {name!r} is unknown; known: {', '.join(PARAMETRISATIONS)}")
     if source == target:
         return np.asarray(value, dtype=np.float64)
-    if source == "score":
+    if source == "velocity":
+        falls, rises = rates
+        determinant = alpha * rises - sigma * falls
+        x, eps = _divide(rises * z - sigma * value, determinant), _divide(alpha * value - falls * z, determinant)
+    elif source == "F":
+        skip, out, variance = _preconditioning(alpha, sigma, sigma_data)
+        x = skip * z + out * value
+        eps = _divide(sigma * z, variance) - _divide(alpha * sigma_data * value, np.sqrt(variance))
+    elif source == "score":
         eps = -sigma * value
     elif source == "eps":
         eps = value
@@ -56,11 +74,27 @@ def convert(
         return -_divide(eps, sigma)
     if source == "x0":
         x = value
+    elif source in ("velocity", "F"):
+        pass
     elif source == "v":
         x = _divide(alpha * z - sigma * value, alpha**2 + sigma**2)
     else:
         x = _divide(z - sigma * eps, alpha)
+    if target == "velocity":
+        return rates[0] * x + rates[1] * eps
+    if target == "F":
+        variance = _preconditioning(alpha, sigma, sigma_data)[2]
+        # (x - skip z) / out, where x - skip z = (sigma^2 x - alpha c^2 sigma eps) / variance: no difference of close numbers
+        return _divide(sigma * x / sigma_data - alpha * sigma_data * eps, np.sqrt(variance))
     return x if target == "x0" else alpha * eps - sigma * x
+
+
+def _preconditioning(
+    alpha: np.ndarray, sigma: np.ndarray, data: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Weights of z and of F in the data, and the variance of z: Karras et al.'s c_skip and c_out, for a signal alpha x."""
+    variance = alpha**2 * data**2 + sigma**2
+    return _divide(alpha * data**2, variance), _divide(sigma * data, np.sqrt(variance)), variance
 
 
 def gaussian_denoiser(

@@ -6,7 +6,7 @@ cancellation that this costs is about ``1e-16 / |l_t - l_s|``, relative; ``blurc
 for intervals where that is too much.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import mpmath
 import numpy as np
@@ -147,18 +147,55 @@ def sde(process: Process, t: float, shape: Sequence[int]) -> tuple[np.ndarray, n
     return precise.on_grid(_sde_of_frequency, process, t, shape=shape)
 
 
+def _slopes(function: Callable[[mpmath.mpf], tuple[mpmath.mpf, mpmath.mpf]], t: float) -> tuple[mpmath.mpf, mpmath.mpf]:
+    """Derivatives of two functions of time."""
+    # the error of the quotient is of the order width^2, that of its rounding 10^-DIGITS / width
+    width = mpmath.mpf(10) ** -16
+    middle = mpmath.mpf(t)
+    if t == 0 or t == 1:
+        inward = width if t == 0 else -width
+        points, weights = (middle, middle + inward, middle + 2 * inward), (-3, 4, -1)
+        denominator = 2 * inward
+    else:
+        points, weights, denominator = (middle + width, middle - width), (1, -1), 2 * width
+    values = [function(point) for point in points]
+    first, second = (sum(w * pair[i] for w, pair in zip(weights, values, strict=True)) / denominator for i in range(2))
+    return first, second
+
+
 def _sde_of_frequency(process: Process, t: float, eigenvalue: mpmath.mpf) -> tuple[mpmath.mpf, mpmath.mpf]:
     with mpmath.workdps(precise.DIGITS):
-        # the error of the quotient is of the order width^2, that of its rounding 10^-DIGITS / width
-        width = mpmath.mpf(10) ** -16
-        middle = mpmath.mpf(t)
-        if t == 0 or t == 1:
-            inward = width if t == 0 else -width
-            points, weights = (middle, middle + inward, middle + 2 * inward), (-3, 4, -1)
-            denominator = 2 * inward
-        else:
-            points, weights, denominator = (middle + width, middle - width), (1, -1), 2 * width
-        marginals = [precise.log_marginal(process, point, eigenvalue) for point in points]
-        drift = sum(w * log_a for w, (log_a, _) in zip(weights, marginals, strict=True)) / denominator
-        growth = sum(w * variance for w, (_, variance) in zip(weights, marginals, strict=True)) / denominator
-        return drift, growth - 2 * drift * precise.log_marginal(process, middle, eigenvalue)[1]
+        drift, growth = _slopes(lambda time: precise.log_marginal(process, time, eigenvalue), t)
+        return drift, growth - 2 * drift * precise.log_marginal(process, mpmath.mpf(t), eigenvalue)[1]
+
+
+def velocity(process: Process, t: float, shape: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+    """Derivatives of the scale and of the standard deviation, by numerical differentiation in 50-digit arithmetic.
+
+    ``d alpha / dt,  d sigma / dt``
+
+    Parameters
+    ----------
+    process : the dictionary of a process.
+    t : time in [0, 1]; at the two ends the derivative is one-sided.
+    shape : grid sizes.
+
+    Returns
+    -------
+    ``(alpha', sigma')``, float64 arrays of ``shape``; a slope of the order 1e8 where sigma leaves 0 like a root.
+
+    References
+    ----------
+    SPEC 5.
+    """
+    check_time(t)
+    return precise.on_grid(_velocity_of_frequency, process, t, shape=shape)
+
+
+def _velocity_of_frequency(process: Process, t: float, eigenvalue: mpmath.mpf) -> tuple[mpmath.mpf, mpmath.mpf]:
+    def scales(time: mpmath.mpf) -> tuple[mpmath.mpf, mpmath.mpf]:
+        log_alpha, variance = precise.log_marginal(process, time, eigenvalue)
+        return mpmath.exp(log_alpha), mpmath.sqrt(variance)
+
+    with mpmath.workdps(precise.DIGITS):
+        return _slopes(scales, t)

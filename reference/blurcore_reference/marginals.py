@@ -8,6 +8,9 @@ A process is the plain dictionary that a checkpoint stores, for example ::
     {"kind": "BlurringDiffusion", "noise": {"kind": "CosineLogSNR", "log_snr_min": -10.0, "log_snr_max": 10.0},
      "blur": {"kind": "SinSquared", "sigma_blur_max": 20.0}, "min_scale": 0.001, "basis": {"kind": "DCT"}}
 
+A schedule of somebody's own, which has no kind here, may be a function in its place: of t, that returns ``(a_t, sigma_t)``, or
+``sigma_B(t)``.
+
 The four processes are one formula: ``GaussianDiffusion`` has d = 1, ``HeatDissipation`` has a = 1, a constant sigma and
 d_min = 0, ``ColdDiffusion`` has a = 1 and sigma = 0.
 
@@ -56,6 +59,8 @@ def noise_levels(process: Process, t: float) -> tuple[float, float]:
     if process["kind"] == "ColdDiffusion":
         return 1.0, 0.0
     noise = process["noise"]
+    if callable(noise):
+        return noise(t)
     if noise["kind"] == "ConstantSigma":
         return 1.0, float(noise["sigma"])
     if noise["kind"] == "CosineLogSNR":
@@ -66,6 +71,10 @@ def noise_levels(process: Process, t: float) -> tuple[float, float]:
     if noise["kind"] == "LinearBeta":
         log_abar = linear_beta_log_abar(noise, t)
         return math.exp(log_abar / 2), math.sqrt(-math.expm1(log_abar))
+    if noise["kind"] == "Rectified":
+        return 1 - (1 - noise["alpha_min"]) * t, noise["sigma_min"] + (1 - noise["sigma_min"]) * t
+    if noise["kind"] == "LogSigma":
+        return 1.0, noise["sigma_min"] * (noise["sigma_max"] / noise["sigma_min"]) ** t
     raise ValueError(f"noise schedule {noise['kind']!r} is unknown")
 
 
@@ -147,6 +156,8 @@ def blur_level(blur: Mapping[str, Any], t: float) -> float:
     SPEC 2; Rissanen et al. 2022 for ``LogLinear``: 0 at t = 0, then ``num_levels`` log-spaced values at t = k / num_levels.
     Before the first of them it is linear in t.
     """
+    if callable(blur):
+        return blur(t)
     if blur["kind"] == "NoBlur":
         return 0.0
     top = blur["sigma_blur_max"]

@@ -14,6 +14,7 @@ module           equations                                                      
 ``dense``        the same in pixel space, by linear algebra on full matrices                     SPEC 3, 4
 ``denoisers``    parametrisations, exact denoisers                                               SPEC 5, 9
 ``samplers``     coefficients of each sampler, its output variance on Gaussian data              SPEC 7, 9
+``resolution``   smaller images, and samplers that work on them first                            SPEC 11
 ``precise``      marginal, transition, posterior in 50 digits                                    SPEC 2-4
 ``paper``        the paper's clipped float32 pseudo-code                                         SPEC 4
 ===============  ==============================================================================  ==================
@@ -35,7 +36,7 @@ from blurcore_reference.denoisers import (
     mixture_denoiser,
 )
 from blurcore_reference.dense import marginal_dense, posterior_dense, transition_dense
-from blurcore_reference.kernels import compose, posterior, sde, transition
+from blurcore_reference.kernels import compose, posterior, sde, transition, velocity
 from blurcore_reference.marginals import (
     Process,
     alpha,
@@ -52,6 +53,13 @@ from blurcore_reference.marginals import (
     tau,
 )
 from blurcore_reference.paper import clipped_posterior
+from blurcore_reference.resolution import (
+    nested_variance,
+    restricted_marginal,
+    restricted_posterior,
+    restricted_transition,
+    restriction_matrix,
+)
 from blurcore_reference.samplers import (
     log_snr_grid,
     posterior_data_variance,
@@ -87,10 +95,15 @@ __all__ = [
     "marginal_dense",
     "min_scale",
     "mixture_denoiser",
+    "nested_variance",
     "noise_levels",
     "posterior",
     "posterior_data_variance",
     "posterior_dense",
+    "restricted_marginal",
+    "restricted_posterior",
+    "restricted_transition",
+    "restriction_matrix",
     "sampler_step",
     "sampler_variance",
     "sde",
@@ -100,4 +113,5 @@ __all__ = [
     "transition",
     "transition_dense",
     "uniform_grid",
+    "velocity",
 ]

@@ -211,6 +211,12 @@ def _noise(noise: Mapping[str, Any], t: mpf) -> tuple[mpf, mpf]:
     if noise["kind"] == "LinearBeta":
         log_abar = linear_beta_log_abar(noise, t * noise["num_steps"])
         return log_abar / 2, -mpmath.expm1(log_abar)
+    if noise["kind"] == "Rectified":
+        low, first = mpf(noise["alpha_min"]), mpf(noise["sigma_min"])
+        return mpmath.log(1 - (1 - low) * t), (first + (1 - first) * t) ** 2
+    if noise["kind"] == "LogSigma":
+        first, last = mpf(noise["sigma_min"]), mpf(noise["sigma_max"])
+        return mpf(0), (first * (last / first) ** t) ** 2
     raise ValueError(f"noise schedule {noise['kind']!r} is unknown")
 
 

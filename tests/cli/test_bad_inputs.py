@@ -34,11 +34,15 @@ def config(pictures: Path) -> bc.RunConfig:
     """A configuration that trains on them in a moment."""
     return bc.RunConfig(
         device="cpu",
-        data=bc.DataConfig(name="folder", path=str(pictures), image_size=(8, 8), channels=1),
-        model=bc.ModelConfig(base_channels=4, channel_multipliers=(1,), num_res_blocks=1, attention_levels=(), norm_groups=4),
-        train=bc.TrainConfig(steps=2, prediction="v", batch_size=4, warmup_steps=1, log_every=1),
-        sample=bc.SampleConfig(num_samples=2, num_steps=2),
-    )  # fmt: skip
+        data=bc.Folder(path=str(pictures), image_size=(8, 8), channels=1),
+        model=bc.ModelConfig(
+            base_channels=4, channel_multipliers=(1,), num_res_blocks=1, attention_levels=(), norm_groups=4
+        ),
+        train=bc.TrainConfig(
+            objective=bc.Denoising(prediction="v"), steps=2, batch_size=4, warmup_steps=1, log_every=1
+        ),
+        sample=bc.SampleConfig(times=bc.Uniform(num_steps=2), num_samples=2),
+    )
 
 
 def train(config: bc.RunConfig, folder: Path, *words: str) -> int:
@@ -94,7 +98,8 @@ class TestFolders:
         first, line = capsys.readouterr().err.splitlines()
         assert first.startswith(f"training with {choose_backend()} on 2 images, 8 x 8 x 1: folder ")
         assert "the batch of step 0 cannot be read" in line
-        assert "180.png' could be read when the folder was loaded and cannot now: No such file or directory" in line
+        assert "the image '180.png' of the folder " in line
+        assert "could be read when it was loaded and cannot now: No such file or directory" in line
 
 
 class TestConfigurations:
@@ -106,9 +111,9 @@ class TestConfigurations:
 
     def test_empty_path_is_refused(self, tmp_path, capsys):
         """It would be the working folder."""
-        (tmp_path / "x.toml").write_text("[data]\nname = 'folder'\npath = ''\nimage_size = [8, 8]\n")
+        (tmp_path / "x.toml").write_text("[data]\nkind = 'Folder'\npath = ''\nimage_size = [8, 8]\n")
         assert main(["train", str(tmp_path / "x.toml"), "--out", str(tmp_path / "run")]) == 2
-        assert "data.path must be a path, because data.name = 'folder'; got ''" in capsys.readouterr().err
+        assert "in data: path must be where the images are; got ''" in capsys.readouterr().err
 
     @pytest.mark.parametrize(
         ("text", "names"),
@@ -124,7 +129,7 @@ class TestConfigurations:
             ("[train.deep]\nx = 1\n", "unknown setting train.deep"),
             ("train = 3\n", "train must be a table of settings; got 3"),
             ("[process]\nkind = 3\n", "process.kind must be one of"),
-            ("[data]\nstrict = 'yes'\n", "data.strict must be true or false; got 'yes'"),
+            ("[data]\nkind = 'Folder'\nstrict = 'yes'\n", "data.strict must be true or false; got 'yes'"),
             (b"[train]\nsteps = 3 # \xff\n", "'utf-8' codec can't decode byte 0xff"),
             (b"\xff\xfe[\0t\0", "'utf-8' codec can't decode byte 0xff"),
         ],

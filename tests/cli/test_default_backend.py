@@ -56,7 +56,7 @@ def taken(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def write_run(folder: Path, *, trained: str | None, backend: str = "auto") -> Path:
     """Write a run whose newest checkpoint says who trained it, or that has no checkpoint yet."""
     folder.mkdir()
-    config = bc.RunConfig(backend=backend, data=bc.DataConfig(name="digits"), model=bc.MODEL_PRESETS["tiny"])
+    config = bc.RunConfig(backend=backend, data=bc.Digits(), model=bc.MODEL_PRESETS["tiny"])
     write_config(config, folder / "config.toml")
     if trained is not None:
         arrays = {"w": np.zeros(3, np.float32)}
@@ -112,7 +112,11 @@ def test_backend_of_another_package_that_trains_is_taken_where_there_is_no_other
     module = types.ModuleType("own_package")
     module.BACKEND, module.__spec__ = Own(), importlib.util.find_spec("json")  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "own_package", module)
-    declared = {"torch": "blurcore_torch:BACKEND", "numpy": "blurcore.backend:BACKEND", "own": "own_package:BACKEND"}
+    declared = {
+        "torch": "blurcore_torch:BACKEND",
+        "numpy": "blurcore.numpy_backend:BACKEND",
+        "own": "own_package:BACKEND",
+    }
     points = {name: EntryPoint(name, value, registry.GROUP) for name, value in declared.items()}
     monkeypatch.setattr(registry, "_declared", lambda: points)
     for library in BOTH:
@@ -150,9 +154,15 @@ def test_choice_imports_no_framework(default_backend: str) -> None:
 
 
 COMMANDS = (
-    "sample RUN", "evaluate RUN", "evaluate RUN --likelihood discrete", "calibrate RUN", "explore --no-browser --port 0 --run RUN",
-    "figure losses RUN --out a.png", "figure trajectory RUN --out a.webp", "train RUN/config.toml --out RUN --resume",
-)  # fmt: skip
+    "sample RUN",
+    "evaluate RUN",
+    "evaluate RUN --likelihood discrete",
+    "calibrate RUN",
+    "explore --no-browser --port 0 --run RUN",
+    "figure losses RUN --out a.png",
+    "figure trajectory RUN --out a.webp",
+    "train RUN/config.toml --out RUN --resume",
+)
 
 
 @pytest.mark.parametrize("words", COMMANDS)

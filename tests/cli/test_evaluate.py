@@ -35,8 +35,12 @@ def sets(tmp_path: Path) -> list[str]:
     """The words that name two sets: a folder of images and an array."""
     np.save(tmp_path / "reference.npy", pictures(1, 45))
     return [
-        "evaluate", "--samples", str(save(pictures(0), tmp_path / "samples")), "--reference", str(tmp_path / "reference.npy")
-    ]  # fmt: skip
+        "evaluate",
+        "--samples",
+        str(save(pictures(0), tmp_path / "samples")),
+        "--reference",
+        str(tmp_path / "reference.npy"),
+    ]
 
 
 def refused(capsys: pytest.CaptureFixture[str], *words: object, code: int = 2) -> str:
@@ -71,8 +75,12 @@ def test_sets_that_hold_the_same_images_have_distance_0_whatever_they_are_called
     assert main(["evaluate", "--samples", str(one), "--reference", str(other), "--bootstrap", "0"]) == 0
     numbers = dict(line.split()[:2] for line in capsys.readouterr().out.splitlines() if line.startswith("  "))
     assert {name: abs(float(value)) for name, value in numbers.items()} == {
-        "frechet_distance": 0, "kid": 0, "precision": 1, "recall": 1, "spectrum_distance": 0,
-    }  # fmt: skip
+        "frechet_distance": 0,
+        "kid": 0,
+        "precision": 1,
+        "recall": 1,
+        "spectrum_distance": 0,
+    }
 
 
 def test_what_sample_has_written_is_a_set_too_and_grey_compares_with_rgb(tmp_path, capsys):
@@ -189,7 +197,7 @@ def run(tmp_path: Path) -> Path:
     """What there is of a run before its first checkpoint."""
     folder = tmp_path / "run"
     folder.mkdir()
-    write_config(bc.RunConfig(device="cpu", data=bc.DataConfig(name="digits")), folder / "config.toml")
+    write_config(bc.RunConfig(device="cpu", data=bc.Digits()), folder / "config.toml")
     return folder
 
 
@@ -234,10 +242,10 @@ def test_evaluations_of_two_kinds_stay_side_by_side(tmp_path, capsys):
 
 def test_likelihood_that_is_not_finite_is_said_and_not_written(tmp_path, capsys):
     from blurcore.cli.evaluate import _report
-    from blurcore.engine import Terms
+    from blurcore.measure import Terms
 
     values = np.array([1.0, np.nan, np.inf])
     with pytest.raises(NotFiniteError, match=r"the likelihood of 2 of 3 images is not finite"):
-        _report(Terms(values, values, values), 1, EvaluateConfig(), tmp_path / "evaluation.json")
+        _report(Terms(values, values, values, np.zeros(3)), 1, EvaluateConfig(), tmp_path / "evaluation.json")
     assert "total" in capsys.readouterr().out
     assert not (tmp_path / "evaluation.json").exists()

@@ -15,12 +15,29 @@ pytestmark = pytest.mark.skipif(os.name == "nt", reason="POSIX streams and termi
 
 PROGRAM = f"{sys.executable} -m blurcore"
 C_LOCALE = {
-    "LC_ALL": "C", "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "COLUMNS": "20", "NO_COLOR": "1",
-}  # fmt: skip
+    "LC_ALL": "C",
+    "PYTHONIOENCODING": "ascii",
+    "PYTHONUTF8": "0",
+    "PYTHONCOERCECLOCALE": "0",
+    "COLUMNS": "20",
+    "NO_COLOR": "1",
+}
 COMMANDS = (
-    "", "demo", "train", "sample", "evaluate", "calibrate", "figure", "figure overview", "figure snr", "figure sampler-error", "verify",
+    "",
+    "demo",
+    "train",
+    "sample",
+    "evaluate",
+    "calibrate",
+    "restore",
+    "data",
+    "figure",
+    "figure overview",
+    "figure snr",
+    "figure sampler-error",
+    "verify",
     "completion",
-)  # fmt: skip
+)
 TRAINING = """\
 import sys
 from blurcore.runs.progress import SamplingProgress, TrainingProgress
@@ -36,9 +53,14 @@ with SamplingProgress(4, 100, show=True) as progress:
 def shell(line: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run a line of bash, of which the program is a part."""
     return subprocess.run(
-        ["bash", "-c", f"{line}; exit ${{PIPESTATUS[0]}}"], capture_output=True, text=True, timeout=300, check=False,
-        env=os.environ | environment, encoding="utf-8",
-    )  # fmt: skip
+        ["bash", "-c", f"{line}; exit ${{PIPESTATUS[0]}}"],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+        env=os.environ | environment,
+        encoding="utf-8",
+    )
 
 
 class TestStreams:
@@ -121,9 +143,12 @@ class TestNarrowAndPlainTerminals:
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
         kept = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "NO_COLOR", "TERM")}
         process = subprocess.Popen(
-            [sys.executable, "-c", TRAINING], stdin=theirs, stdout=theirs, stderr=theirs,
+            [sys.executable, "-c", TRAINING],
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
             env=kept | {"TERM": "xterm", "PYTHONIOENCODING": "utf-8"} | environment,
-        )  # fmt: skip
+        )
         os.close(theirs)
         written = b""
         while True:
@@ -149,9 +174,13 @@ class TestNarrowAndPlainTerminals:
 
     def test_colour_that_notebooks_ask_for_makes_no_terminal_of_a_pipe(self):
         done = subprocess.run(
-            [sys.executable, "-c", TRAINING], capture_output=True, text=True, timeout=300, check=True,
+            [sys.executable, "-c", TRAINING],
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=True,
             env=os.environ | {"FORCE_COLOR": "1", "CLICOLOR_FORCE": "1", "TERM": "xterm-color", "COLUMNS": "120"},
-        )  # fmt: skip
+        )
         assert [line.split()[:2] for line in done.stderr.splitlines()] == [
             ["training", "400/400"],
             ["sampling", "400/400"],
@@ -184,18 +213,27 @@ class TestMistakes:
         out, err = capsys.readouterr()
         assert out == ""
         assert len(err.splitlines()) == 1
-        if words not in ("", "train", "sample", "evaluate"):  # these say first what they need
+        if words not in ("", "train", "sample", "evaluate", "restore", "data"):  # these say first what they need
             assert "--no-such-flag" in err
 
     @pytest.mark.parametrize(
         ("words", "code"),
         [
-            ("train {file}/x.toml", 2), ("train {folder}", 2), ("sample {folder}", 2), ("sample {file}", 2), ("evaluate {folder}", 2),
-            ("calibrate {folder}", 2), ("figure overview {folder}", 2), ("figure overview {file}", 2),
-            ("figure snr --size 4 --out {file}/a.png", 2), ("figure snr --size 4 --out {folder}.png/a.png", 2),
-            ("demo --out {file}", 2), ("verify --html {folder}", 2), ("verify --html {file}/a.html", 2),
+            ("train {file}/x.toml", 2),
+            ("train {folder}", 2),
+            ("sample {folder}", 2),
+            ("sample {file}", 2),
+            ("evaluate {folder}", 2),
+            ("calibrate {folder}", 2),
+            ("figure overview {folder}", 2),
+            ("figure overview {file}", 2),
+            ("figure snr --size 4 --out {file}/a.png", 2),
+            ("figure snr --size 4 --out {folder}.png/a.png", 2),
+            ("demo --out {file}", 2),
+            ("verify --html {folder}", 2),
+            ("verify --html {file}/a.html", 2),
         ],
-    )  # fmt: skip
+    )
     def test_path_that_does_not_serve_is_named_in_one_line(self, words, code, tmp_path, capsys):
         (tmp_path / "folder.png").touch()
         file, folder = tmp_path / "file", tmp_path / "folder"

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from blurcore.backend import NumpyBackend
 from blurcore.errors import ArgumentError, BackendError
+from blurcore.numpy_backend import NumpyBackend
 from blurcore.operations import CoreOperations
 from blurcore.processes import Difference, Marginal
 from blurcore.testing.conformance import check_members, conformance, load
@@ -105,6 +105,24 @@ class OneTimeForTheWholeBatch(CoreOperations):
         return super().diffuse(process, x, time, eps, axes=axes)
 
 
+class NoiseAtHalfItsStrength(CoreOperations):
+    def diffuse(self, process: Any, x: Any, t: Any, eps: Any, *, axes: Any) -> Any:
+        return super().diffuse(process, x, t, eps / 2, axes=axes)
+
+
+class NoiseWithoutItsSignal(CoreOperations):
+    def convert(self, value: Any, source: Any, target: Any, *, z: Any, marginal: Any) -> Any:
+        if source == "x0" and target in ("eps", "v"):
+            z = z + marginal.alpha * value
+        return super().convert(value, source, target, z=z, marginal=marginal)
+
+
+class DifferenceOfAmplitudes(CoreOperations):
+    def difference(self, process: Any, t: Any, s: Any, *, shape: Any, like: Any) -> Any:
+        d = super().difference(process, t, s, shape=shape, like=like)
+        return Difference(d.alpha, d.log_snr / 2)
+
+
 class WritesIntoItsArgument(CoreOperations):
     def forward(self, basis: Any, x: Any, *, axes: Any) -> Any:
         u = super().forward(basis, x, axes=axes)
@@ -122,6 +140,7 @@ class ReturnsLists(CoreOperations):
         return super().inverse(basis, u, axes=axes).tolist()
 
 
+STEPS = ("DDIM(1) is ancestral", "DPM-Solver++(1) is DDIM(0)")
 CAUGHT = [
     (TransposedAxes, "dense basis"),
     (TransposedCoefficients, "marginal"),
@@ -135,6 +154,12 @@ CAUGHT = [
     (VariancePreservingShortcut, "parametrisations"),
     (DerivativeForItsLogarithm, "SDE and finite transitions"),
     (OneTimeForTheWholeBatch, "noisy data"),
+    *((NoiseAtHalfItsStrength, name) for name in ("noisy data", "training targets")),
+    *(
+        (NoiseWithoutItsSignal, name)
+        for name in ("parametrisations", "training targets", *STEPS, "cold's improved rule is DDIM(0)")
+    ),
+    *((DifferenceOfAmplitudes, name) for name in STEPS),
     (WritesIntoItsArgument, "protocol: arguments stay what they were"),
     (AlwaysFloat64, "protocol: results are where the data is"),
     (ReturnsLists, "protocol: results are where the data is"),
@@ -177,7 +202,7 @@ def test_kit_counts_nan_as_a_failure():
     assert "marginal" in {failure.identity.name for failure in report.failures}
 
 
-@pytest.mark.parametrize("name", ["no_such_module:BACKEND", "blurcore.backend:NOTHING", "no such backend", ":X"])
+@pytest.mark.parametrize("name", ["no_such_module:BACKEND", "blurcore.numpy_backend:NOTHING", "no such backend", ":X"])
 def test_kit_refuses_a_backend_that_cannot_be_loaded(name):
     with pytest.raises(BackendError):
         load(name)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import blurcore.testing.conformance as module
-from blurcore.backend import BACKEND
+from blurcore.numpy_backend import BACKEND
 from blurcore.operations import CoreOperations
 from blurcore.testing.__main__ import main
 from blurcore.testing.conformance import CONTRACT

@@ -42,7 +42,15 @@ def cells(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "tests" / "area" / "test_whole.py").write_text(whole, encoding="utf-8")
     for library, workers in (("numpy", "0"), ("torch", "2")):
         command = [sys.executable, "-m", "pytest", "-q", "-p", "no:randomly", "-p", "no:cacheprovider", "-n", workers]
-        command += ["--rootdir", ".", "-p", "blurcore.testing.report", "--report", f"reports/{library}.json", "tests"]
+        command += [
+            "--rootdir",
+            ".",
+            "-p",
+            "blurcore.testing.matrix_report",
+            "--report",
+            f"reports/{library}.json",
+            "tests",
+        ]
         done = subprocess.run(
             command, cwd=folder, env={**os.environ, "LIBRARY": library}, capture_output=True, text=True
         )
@@ -77,8 +85,9 @@ def test_joined_files_hold_every_cell_and_a_test_skipped_everywhere_fails(cells,
     assert matrix.main([str(cells), "--absent", "tests(core-3.99)", "no Python 3.99"]) == 1
     errors = capsys.readouterr().err.splitlines()
     assert [line.split(": ")[1].partition("/area/")[2] for line in errors] == [
-        "test_it.py::test_skipped_everywhere", "test_whole.py",
-    ]  # fmt: skip
+        "test_it.py::test_skipped_everywhere",
+        "test_whole.py",
+    ]
     text = (cells / "joined" / "matrix.md").read_text(encoding="utf-8")
     assert "| **3 failed**, 1 passed, 3 skipped, 1 expected to fail |" in text
     assert "- tests(core-3.99): no Python 3.99" in text

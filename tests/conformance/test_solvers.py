@@ -15,14 +15,16 @@ from blurcore.errors import ArgumentError
 from blurcore.registry import get_backend
 from blurcore.samplers import SOLVERS, SamplerState
 from blurcore.testing import check_process, check_solver
-from blurcore.verify.spectrum import exact_calibration, natural_spectrum
+from blurcore.verify.sampler_spectrum import exact_calibration, natural_spectrum
 
 PROCESS = bc.BlurringDiffusion()
 SHAPE = (5, 8)
 OWN: dict[str, dict[str, Any]] = {
-    "calibrated": {"x0_error": exact_calibration(PROCESS, bc.uniform_times(100), natural_spectrum(PROCESS, SHAPE))}
+    "CalibratedAncestral": {
+        "x0_error": exact_calibration(PROCESS, bc.uniform_times(100), natural_spectrum(PROCESS, SHAPE))
+    }
 }
-OF_NOISE = [name for name in SOLVERS if not name.startswith(("cold", "inverse"))]  # the others start from data
+OF_NOISE = [name for name, cls in SOLVERS.items() if cls.needs_noise]  # the others start from data
 
 
 @pytest.mark.parametrize("name", OF_NOISE)

@@ -99,7 +99,7 @@ def test_kit_command_prints_json_that_names_every_check(capsys):
 
 
 def test_kit_command_exits_with_1_and_names_the_checks_that_failed(monkeypatch, capsys):
-    from blurcore.backend import BACKEND
+    from blurcore.numpy_backend import BACKEND
     from blurcore.operations import CoreOperations
 
     class Doubled(CoreOperations):

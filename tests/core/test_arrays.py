@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import blurcore as bc
-from blurcore import _arrays
+from blurcore._arrays import frames, quiet
 from blurcore.errors import ArgumentError, NamespaceError
 from blurcore.testing.assertions import assert_close, dtype_name, tolerance
 
@@ -65,7 +65,7 @@ def test_arrays_on_a_simulated_device_are_checked_there_and_not_mixed_with_those
 
 def test_a_device_without_float64_gets_coefficients_of_the_host_on_that_device(torch, monkeypatch):
     # Apple's MPS is such a device; "meta" stands for it here, which holds shapes alone
-    monkeypatch.setattr(_arrays, "_has_float64", lambda xp, device: False)
+    monkeypatch.setattr(frames, "_has_float64", lambda xp, device: False)
     like = torch.zeros(3, device="meta")
     for value in (*PROCESS.marginal(0.5, shape=(4, 5), like=like), bc.DCT().eigenvalues((4, 5), like=like)):
         assert value.device == like.device
@@ -181,3 +181,25 @@ def test_result_dtype_is_float32_for_everything_but_float64(xp):
         wanted = "float64" if dtype == "float64" else "float32"
         for options in ({"t": 0.5, "like": like}, {"t": like}):
             assert {dtype_name(v) for v in PROCESS.marginal(shape=(3,), **options)} == {wanted}
+
+
+def test_a_calm_function_leaves_the_error_state_as_it_found_it_after_an_error_too():
+    @quiet
+    def inner(x):
+        return 1 / x
+
+    @quiet
+    def outer(x, *, fails):
+        result = inner(x)
+        if fails:
+            raise LookupError
+        return result
+
+    zero = np.zeros(1)
+    with np.errstate(all="raise"):
+        assert np.isinf(outer(zero, fails=False))
+        with pytest.raises(LookupError):
+            outer(zero, fails=True)
+        assert np.isinf(inner(zero))  # calms itself: the one that failed is over
+        with pytest.raises(FloatingPointError):
+            1 / zero

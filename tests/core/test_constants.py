@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import blurcore as bc
-from blurcore import _constants
+from blurcore._arrays import constants
 
 SHAPE = (2, 5, 5)
 
@@ -16,10 +16,10 @@ SHAPE = (2, 5, 5)
 def made(monkeypatch):
     """The sizes of the matrices that were worked out, on shelves that are empty at the start."""
     sizes = []
-    recipe = _constants._recipes["DCT"]
-    monkeypatch.setattr(_constants, "_kept", _constants._Kept())
-    monkeypatch.setattr(_constants, "_programs", {})
-    monkeypatch.setitem(_constants._recipes, "DCT", lambda *n: sizes.append(n) or recipe(*n))
+    recipe = constants._recipes["DCT"]
+    monkeypatch.setattr(constants, "_kept", constants._Kept())
+    monkeypatch.setattr(constants, "_programs", {})
+    monkeypatch.setitem(constants._recipes, "DCT", lambda *n: sizes.append(n) or recipe(*n))
     return sizes
 
 
@@ -31,24 +31,24 @@ def test_matrix_is_worked_out_once(xp, made):
 
 
 def test_what_is_kept_is_bounded_in_bytes_and_the_last_used_stays(xp, made, monkeypatch):
-    kept = _constants._kept
+    kept = constants._kept
     like = xp.asarray(np.zeros((100, 100)), "float64")
-    monkeypatch.setattr(_constants, "_MOST_BYTES", 3 * _constants._size(like))
+    monkeypatch.setattr(constants, "_MOST_BYTES", 3 * constants._size(like))
     library, device = (np, None) if xp.name == "jax" else (xp.xp, None if xp.name == "numpy" else like.device)
 
     def ask(n):
-        return _constants.constant("DCT", (n,), library, library.float64, device)
+        return constants.constant("DCT", (n,), library, library.float64, device)
 
     for n in (100, 99, 98, 100, 97, 100, 96, 200):  # the last is more than all that may be kept
         assert ask(n).shape == (n, n)
-        assert sum(_constants._size(a) for a in kept.arrays.values()) == kept.bytes <= _constants._MOST_BYTES
+        assert sum(constants._size(a) for a in kept.arrays.values()) == kept.bytes <= constants._MOST_BYTES
     assert made == [(n,) for n in (100, 99, 98, 97, 96, 200)]
     assert {key[1] for key in kept.arrays} == {(97,), (100,), (96,)}
 
 
 def test_threads_that_ask_for_many_sizes_all_get_theirs(made, monkeypatch):
     """More than may be kept, so that each forgets what others look for; a short switch interval lets them meet."""
-    monkeypatch.setattr(_constants, "_MOST_BYTES", 8 * 30**2 * 4)
+    monkeypatch.setattr(constants, "_MOST_BYTES", 8 * 30**2 * 4)
     before = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
     try:
@@ -58,16 +58,16 @@ def test_threads_that_ask_for_many_sizes_all_get_theirs(made, monkeypatch):
     finally:
         sys.setswitchinterval(before)
     assert wrong == [[], [], [], []]
-    assert sum(map(_constants._size, _constants._kept.arrays.values())) == _constants._kept.bytes
+    assert sum(map(constants._size, constants._kept.arrays.values())) == constants._kept.bytes
 
 
 def _is_matrix(n):
-    return _constants.constant("DCT", (n,), np, np.float64, None).shape == (n, n)
+    return constants.constant("DCT", (n,), np, np.float64, None).shape == (n, n)
 
 
 def test_constant_of_numpy_is_read_only(made):
     with pytest.raises(ValueError, match="read-only"):
-        _constants.constant("DCT", (5,), np, np.float64, None)[0] = 1.0
+        constants.constant("DCT", (5,), np, np.float64, None)[0] = 1.0
 
 
 def test_writing_to_what_a_basis_hands_out_changes_no_later_result():

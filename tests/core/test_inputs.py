@@ -89,12 +89,16 @@ def unused_x0(call: Call) -> Call:
 def solver_calls() -> dict[str, Call]:
     table = bc.X0Error(times=(0.0, 1.0), values=np.full((2, 1, 1), 0.1))
     solvers = {
-        "ancestral": bc.Ancestral(process=PROCESS), "calibrated": bc.CalibratedAncestral(process=PROCESS, x0_error=table),
-        "ddim": bc.DDIM(process=PROCESS, eta=0.5), "cold_naive": bc.ColdNaive(process=PROCESS),
-        "cold_improved": bc.ColdImproved(process=PROCESS), "inverse_heat": bc.InverseHeat(process=PROCESS),
-        "dpm_solver_pp": bc.DPMSolverPP(process=PROCESS), "dpm_solver_pp_3": bc.DPMSolverPP(process=PROCESS, order=3),
+        "ancestral": bc.Ancestral(process=PROCESS),
+        "calibrated": bc.CalibratedAncestral(process=PROCESS, x0_error=table),
+        "ddim": bc.DDIM(process=PROCESS, eta=0.5),
+        "cold_naive": bc.ColdNaive(process=PROCESS),
+        "cold_improved": bc.ColdImproved(process=PROCESS),
+        "inverse_heat": bc.InverseHeat(process=PROCESS),
+        "dpm_solver_pp": bc.DPMSolverPP(process=PROCESS),
+        "dpm_solver_pp_3": bc.DPMSolverPP(process=PROCESS, order=3),
         "dpm_solver_sde": bc.DPMSolverSDE(process=PROCESS),
-    }  # fmt: skip
+    }
     calls = {f"step {name}": step(solver) for name, solver in solvers.items()}
     for solver in (bc.Euler(process=PROCESS), bc.Heun(process=PROCESS)):
         calls[f"step {type(solver).__name__}"] = unused_x0(step(solver))
@@ -148,11 +152,13 @@ CALLS = {
     ),
     "diffusion_rate": Call(lambda u0, x0, t: likelihood.diffusion_rate(PROCESS, u0, x0, t), ("u0", "x0"), ("t",)),
     "reconstruction": Call(lambda x, mean: likelihood.reconstruction(x, mean, 0.1), ("x", "mean")),
-    "heat_step": Call(lambda before, mean: likelihood.heat_step(before, mean, sigma=0.1, delta=0.2), ("before", "mean")),
+    "heat_step": Call(
+        lambda before, mean: likelihood.heat_step(before, mean, sigma=0.1, delta=0.2), ("before", "mean")
+    ),
     **solver_calls(),
     **time_calls(),
     **basis_calls(),
-}  # fmt: skip
+}
 OF_DATA = {name: call for name, call in CALLS.items() if call.data}
 OF_TIMES = {name: call for name, call in CALLS.items() if call.times}
 OF_STEPS = {
@@ -161,9 +167,21 @@ OF_STEPS = {
     if call.times == ("t", "s") and call.checks and "difference" not in name
 }
 FEW = (
-    "diffuse", "training_pair v", "convert eps to x0", "predict eps", "simple_loss", "diffusion_step", "step ancestral", "step ddim",
-    "step dpm_solver_pp_3", "step dpm_solver_sde", "step Heun", "BlurringDiffusion posterior", "LinearBeta.scales", "DCT.forward",
-)  # fmt: skip
+    "diffuse",
+    "training_pair v",
+    "convert eps to x0",
+    "predict eps",
+    "simple_loss",
+    "diffusion_step",
+    "step ancestral",
+    "step ddim",
+    "step dpm_solver_pp_3",
+    "step dpm_solver_sde",
+    "step Heun",
+    "BlurringDiffusion posterior",
+    "LinearBeta.scales",
+    "DCT.forward",
+)
 """What JAX is asked, which compiles every operation of every call: each way through the code once."""
 
 
@@ -238,7 +256,10 @@ def test_numpys_other_floats_are_taken_at_their_values(call, dtype):
 
 
 ALSO: dict[str, Callable[[np.ndarray], Any]] = {
-    **{how: lambda x, how=how: bc.draw_times(np.abs(x.ravel()), how) for how in ("uniform", "antithetic", "low_discrepancy")},
+    **{
+        how: lambda x, how=how: bc.draw_times(np.abs(x.ravel()), how)
+        for how in ("uniform", "antithetic", "low_discrepancy")
+    },
     "clip": lambda x: bc.Clip().data(x),
     "convert to itself": lambda x: bc.convert(x, "x0", "x0", z=x, marginal=bc.marginal_for(PROCESS, 0.5, x)),
     "table": lambda x: bc.X0Error(times=(0, 1), values=np.ones((2, *GRID))).at(0.5, shape=GRID, like=x),
@@ -246,7 +267,7 @@ ALSO: dict[str, Callable[[np.ndarray], Any]] = {
     "dataset": lambda x: dataset_denoiser(x, data=x, marginal=bc.marginal_for(PROCESS, 0.5, x)),
     "heat": lambda x: HeatReversal(process=bc.HeatDissipation()).pair(x, x[:, 0, 0, 0] * 0 + 0.5, x, axes=(-2, -1)),
     "restoration": lambda x: Restoration(process=bc.ColdDiffusion()).loss(x, x[::-1]),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("f", ALSO.values(), ids=ALSO)
@@ -322,8 +343,10 @@ def test_step_of_no_length_leaves_the_state_alone(xp, solver, t):
 def test_times_that_do_not_fit_the_batch_are_refused(xp):
     x, t = xp.asarray(np.zeros(SHAPE)), xp.asarray([0.1, 0.2, 0.3])
     for f in (
-        lambda: bc.diffuse(PROCESS, x, t, x), lambda: bc.marginal_for(PROCESS, t, x), lambda: bc.predict(PROCESS, x, "v", x, t),
-    ):  # fmt: skip
+        lambda: bc.diffuse(PROCESS, x, t, x),
+        lambda: bc.marginal_for(PROCESS, t, x),
+        lambda: bc.predict(PROCESS, x, "v", x, t),
+    ):
         with pytest.raises(ArgumentError, match=r"t must have the leading axes of x, .*; got \(3,\)"):
             f()
 

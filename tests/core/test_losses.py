@@ -1,11 +1,13 @@
 """Times of a batch, training pairs, the loss, and the check before training."""
 
+from unittest.mock import patch
+
 import numpy as np
 import pytest
 
 import blurcore as bc
 from blurcore.errors import ArgumentError, DegenerateError
-from blurcore.prediction import KINDS
+from blurcore.prediction import KINDS, mixture, path_for
 from blurcore.testing.assertions import EPSILON, assert_close, dtype_name
 
 RNG = np.random.default_rng(2)
@@ -70,16 +72,18 @@ def test_target_is_what_leads_back_to_the_data(xp, noisy_process, kind):
     t = xp.asarray([0.125, 0.375], "float64")
     pair = bc.training_pair(noisy_process, x, t, eps, prediction=kind)
     assert_close(pair.z, bc.diffuse(noisy_process, x, t, eps), rtol=0.0)
-    basis, m = noisy_process.basis, bc.marginal_for(noisy_process, t, x)
+    basis, m = noisy_process.basis, path_for(noisy_process, kind, t, x)
     alpha = xp.to_numpy(m.alpha)
     if kind in ("eps", "score") and alpha.min() < 1e-8:
         return  # HeatDissipation: noise says nothing of frequencies that are gone
+    determinant = np.abs(xp.to_numpy(mixture(kind, m).determinant)) if kind in ("v", "velocity", "F") else alpha
+    if determinant.min() < 1e-8:
+        return  # HeatDissipation: what does not move has no velocity
     u, target = basis.forward(pair.z), basis.forward(pair.target)
     x0 = basis.inverse(bc.convert(target, kind, "x0", z=u, marginal=m))
-    # two transforms more, and the conversion divides once by alpha or by (alpha^2 + sigma^2)
+    # two transforms more, and the conversion divides once by alpha or by a determinant
     size = max(np.abs(xp.to_numpy(v)).max() for v in (x, eps, pair.target)) * np.sqrt(20)
-    smallest = (alpha**2 + xp.to_numpy(m.sigma) ** 2).min() if kind == "v" else alpha.min()
-    atol = 4 * (9 + 8) * EPSILON["float64"] * size * (1 if kind == "x0" else 1 / smallest)
+    atol = 4 * (9 + 8) * EPSILON["float64"] * size * (1 if kind == "x0" else 1 / determinant.min())
     assert_close(x0, x, rtol=0.0, atol=atol)
 
 
@@ -93,7 +97,9 @@ def test_training_pair_of_half_precision_stays_in_half_precision(xp, kind):
 
 def test_training_pair_refuses_an_unknown_kind(xp):
     x = xp.asarray(np.zeros((2, 4, 4)))
-    with pytest.raises(ArgumentError, match="prediction must be eps, x0, v or score; got 'noise'"):
+    with pytest.raises(
+        ArgumentError, match=r"prediction must be one of \('x0', 'eps', 'v', 'score', 'velocity', 'F'\); got 'noise'"
+    ):
         bc.training_pair(bc.BlurringDiffusion(), x, 0.5, x, prediction="noise")
 
 
@@ -140,8 +146,34 @@ class TestCheckPrediction:
         with pytest.raises(DegenerateError, match=f"must not be '{kind}' for GaussianDiffusion: sigma is 0 at t = 0"):
             bc.check_prediction(bc.GaussianDiffusion(noise=bc.LinearBeta()), kind, (0.0, 0.5), shape=(4, 4))
 
+    def test_velocity_of_what_rests_is_refused(self):
+        with pytest.raises(
+            DegenerateError, match=r"must not be 'velocity' for HeatDissipation: alpha sigma' - .* use x0 or v"
+        ):
+            bc.check_prediction(bc.HeatDissipation(), "velocity", self.times, shape=(32, 32))
+        with pytest.raises(
+            DegenerateError, match=r"must not be 'velocity' for GaussianDiffusion: sigma leaves 0 .* at t = 0; use v"
+        ):
+            bc.check_prediction(bc.GaussianDiffusion(noise=bc.LinearBeta()), "velocity", (0.0,), shape=(4, 4))
+        straight = bc.GaussianDiffusion(noise=bc.Rectified(alpha_min=1e-9, sigma_min=0.0))
+        bc.check_prediction(straight, "velocity", (0.0, 0.5, 1.0), shape=(4, 4))
+
     def test_an_unknown_kind_is_refused(self):
         with pytest.raises(
-            ArgumentError, match=r"prediction must be one of \('x0', 'eps', 'v', 'score'\); got 'noise'"
+            ArgumentError,
+            match=r"prediction must be one of \('x0', 'eps', 'v', 'score', 'velocity', 'F'\); got 'noise'",
         ):
             bc.check_prediction(bc.BlurringDiffusion(), "noise", self.times, shape=(4, 4))
+
+
+@pytest.mark.parametrize(("prediction", "transforms"), [("eps", 2), ("x0", 2), ("v", 4)])
+def test_a_pair_asks_for_one_marginal_and_for_the_transforms_it_needs(prediction, transforms):
+    process, x = bc.BlurringDiffusion(), RNG.standard_normal((2, 1, 4, 4))
+    with (
+        patch.object(
+            bc.BlurringDiffusion, "marginal", autospec=True, side_effect=bc.BlurringDiffusion.marginal
+        ) as asked,
+        patch.object(bc.DCT, "_transform", autospec=True, side_effect=bc.DCT._transform) as transformed,
+    ):
+        bc.training_pair(process, x, np.array([0.2, 0.7]), x, prediction=prediction)
+    assert (asked.call_count, transformed.call_count) == (1, transforms)

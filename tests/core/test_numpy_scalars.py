@@ -14,7 +14,7 @@ from blurcore.objectives import Denoising, Restoration
 from blurcore.samplers import SOLVERS
 from blurcore.schedules import BLUR_SCHEDULES, NOISE_SCHEDULES
 
-MADE_OF_A_PROCESS = {name: cls for name, cls in SOLVERS.items() if name != "calibrated"}
+MADE_OF_A_PROCESS = {name: cls for name, cls in SOLVERS.items() if not cls.needs_calibration}
 PROCESS = bc.BlurringDiffusion()
 SETTINGS = [
     *(cls() for kinds in (bc.PROCESSES, NOISE_SCHEDULES, BLUR_SCHEDULES) for cls in kinds.values()),
@@ -25,11 +25,11 @@ SETTINGS = [
     bc.Clip(quantile=0.5),
     Denoising(process=PROCESS, levels=10),
     Restoration(process=bc.ColdDiffusion(), levels=10),
-    config.DataConfig(),
-    config.DataConfig(name="folder", path=".", image_size=(8, 8), bits=8),
+    bc.MNIST(),
+    bc.Folder(path=".", image_size=(8, 8), bits=8),
     config.ModelConfig(),
     config.TrainConfig(),
-    config.SampleConfig(times=(1.0, 0.5, 0.0)),
+    config.SampleConfig(times=bc.Given(values=(1.0, 0.5, 0.0))),
     config.RunConfig(process=PROCESS),
     config.EvaluateConfig(),
 ]

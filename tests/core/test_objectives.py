@@ -67,9 +67,14 @@ def test_restoration_shows_blurred_data_and_wants_the_data(xp: Any) -> None:
     assert pair.target is data
 
 
-@pytest.mark.parametrize("objective", [
-    bc.HeatReversal(process=HEAT), bc.Restoration(process=COLD, levels=LEVELS), bc.Denoising(process=HEAT, levels=LEVELS),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "objective",
+    [
+        bc.HeatReversal(process=HEAT),
+        bc.Restoration(process=COLD, levels=LEVELS),
+        bc.Denoising(process=HEAT, levels=LEVELS),
+    ],
+)
 def test_every_level_from_1_to_the_last_is_trained_as_often(xp: Any, objective: Any) -> None:
     """Their code never trains level K, at which sampling starts, and has no use for level 0."""
     uniform = (np.arange(20 * LEVELS) + 0.5) / (20 * LEVELS)

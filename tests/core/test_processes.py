@@ -30,7 +30,7 @@ class Rising:
         return self.log_snr(t) - self.log_snr(s)
 
     def rates(self, t):
-        return NoiseRates(log_a=0.0 * t, noise=0.0 * t)
+        return NoiseRates(log_a=0.0 * t, noise=0.0 * t, sigma=0.0 * t)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,8 +119,9 @@ def test_gaussian_diffusion_is_blurring_diffusion_without_blur(xp):
         blurless = bc.BlurringDiffusion(noise=noise, blur=bc.NoBlur(), min_scale=1e-3)
         for a, b in zip(
             bc.posterior(plain, 0.5, 0.3, shape=(3, 4), like=like),
-            bc.posterior(blurless, 0.5, 0.3, shape=(3, 4), like=like), strict=True,
-        ):  # fmt: skip
+            bc.posterior(blurless, 0.5, 0.3, shape=(3, 4), like=like),
+            strict=True,
+        ):
             assert_close(xp.xp.broadcast_to(a, (3, 4)), xp.xp.broadcast_to(b, (3, 4)), rtol=4 * EPS)
 
 
@@ -168,7 +169,7 @@ def test_processes_refuse_settings_that_make_no_sense(make, message):
         (lambda: bc.ColdDiffusion(blur=Sharpening()), "29.61", r"\+1.16"),
         (lambda: bc.ColdDiffusion(blur=NotANumber()), "0", r"\+?nan"),
     ],
-)  # fmt: skip
+)
 def test_schedules_that_are_no_markov_chain_are_refused_at_construction(make, eigenvalue, sign):
     message = rf"frequency with eigenvalue lambda = {eigenvalue} changes by {sign}.* between s = 0\.\d+ and t = 0\.\d+"
     with pytest.raises(NotMarkovError, match=message):

@@ -108,10 +108,14 @@ def set_new(torch, value):
 @pytest.mark.parametrize(
     ("switch", "value"),
     [
-        (set_old, "high"), (set_old, "medium"), (set_cuda, True), (set_new, {"cuda": "tf32"}), (set_new, {"mkldnn": "bf16"}),
+        (set_old, "high"),
+        (set_old, "medium"),
+        (set_cuda, True),
+        (set_new, {"cuda": "tf32"}),
+        (set_new, {"mkldnn": "bf16"}),
         (set_new, {"cuda": "tf32", "mkldnn": "bf16"}),
     ],
-)  # fmt: skip
+)
 def test_switches_of_torch_are_off_in_our_products_and_as_before_after_them(torch, switches, switch, value):
     from torch.overrides import TorchFunctionMode
 
@@ -121,7 +125,7 @@ def test_switches_of_torch_are_off_in_our_products_and_as_before_after_them(torc
 
     class Watch(TorchFunctionMode):
         def __torch_function__(self, f, types, args=(), kwargs=None):
-            if f is torch.matmul:
+            if f in (torch.matmul, torch.Tensor.matmul, torch.Tensor.__matmul__):
                 seen.append(switches())
             return f(*args, **(kwargs or {}))
 

@@ -22,7 +22,7 @@ SHAPE = (3, 4)
 TABLE_TIMES = (0.0, 0.3, 0.6, 1.0)
 ERRORS = np.exp(RNG.standard_normal((len(TABLE_TIMES), *SHAPE)))
 X0_ERROR = bc.X0Error(times=TABLE_TIMES, values=ERRORS)
-MAKERS = SOLVERS | {"calibrated": partial(bc.CalibratedAncestral, x0_error=X0_ERROR)}
+MAKERS = SOLVERS | {"CalibratedAncestral": partial(bc.CalibratedAncestral, x0_error=X0_ERROR)}
 PAIRS = [(1.0, 0.9), (0.6, 0.55), (0.3, 0.02)]
 
 
@@ -91,7 +91,7 @@ def test_solvers_tell_whether_they_use_noise():
     assert bc.InverseHeat(process=process).uses_noise
     assert not bc.InverseHeat(process=process, delta=0.0).uses_noise
     assert bc.DPMSolverSDE(process=process).uses_noise
-    assert MAKERS["calibrated"](process=process).uses_noise
+    assert MAKERS["CalibratedAncestral"](process=process).uses_noise
     assert not bc.Euler(process=process).uses_noise
     assert not bc.Heun(process=process).uses_noise
     assert not bc.ColdNaive(process=process).uses_noise
@@ -309,7 +309,7 @@ def test_solvers_that_need_noise_refuse_a_process_without(xp, solver):
 def test_calibrated_step_is_wider_than_the_references_by_the_error_of_the_prediction(xp, noisy_process, t, s):
     """At times of the table; without noise it is the ancestral step."""
     u, x0, state, view = state_and_view(xp, noisy_process, t)
-    solver = MAKERS["calibrated"](process=noisy_process)
+    solver = MAKERS["CalibratedAncestral"](process=noisy_process)
     n = xp.asarray(np.ones(u.shape), "float64")
     mean, drawn = solver.step(state, view, t, s).u, solver.step(state, view, t, s, n).u
     assert_close(mean, bc.Ancestral(process=noisy_process).step(state, view, t, s).u, rtol=0.0)
@@ -325,9 +325,12 @@ def test_calibrated_step_is_wider_than_the_references_by_the_error_of_the_predic
 def test_errors_between_the_times_of_a_table_are_geometric_means(xp):
     like = xp.asarray(np.zeros(SHAPE), "float64")
     for t, expected in (
-        (0.0, ERRORS[0]), (0.3, ERRORS[1]), (1.0, ERRORS[3]),
-        (0.45, np.sqrt(ERRORS[1] * ERRORS[2])), (0.7, np.exp((3 * np.log(ERRORS[2]) + np.log(ERRORS[3])) / 4)),
-    ):  # fmt: skip
+        (0.0, ERRORS[0]),
+        (0.3, ERRORS[1]),
+        (1.0, ERRORS[3]),
+        (0.45, np.sqrt(ERRORS[1] * ERRORS[2])),
+        (0.7, np.exp((3 * np.log(ERRORS[2]) + np.log(ERRORS[3])) / 4)),
+    ):
         assert_close(X0_ERROR.at(t, shape=SHAPE, like=like), expected, like=like)
     times = xp.asarray([0.45, 1.0, 0.0], "float64")
     rows = np.stack([np.sqrt(ERRORS[1] * ERRORS[2]), ERRORS[3], ERRORS[0]])
@@ -433,7 +436,7 @@ def test_heun_calls_the_network_twice_a_step_and_once_where_there_is_no_score():
     silent = bc.GaussianDiffusion(noise=bc.LinearBeta())
     assert bc.Heun(process=silent).stages(times) == ((1.0, 0.4), (0.4, 0.4), (0.4, 0.0))
     for name, make in MAKERS.items():
-        if name != "heun":
+        if name != "Heun":
             assert make(process=silent).stages(times) == ((1.0, 0.4), (0.4, 0.0))
 
 
@@ -538,7 +541,7 @@ def test_predict_clips_in_data_space_and_keeps_eps_consistent(xp):
 
 def test_predict_refuses_an_unknown_kind(xp):
     u = xp.asarray(np.zeros((2, *SHAPE)))
-    with pytest.raises(ArgumentError, match="source must be one of"):
+    with pytest.raises(ArgumentError, match="kind must be one of"):
         bc.predict(bc.BlurringDiffusion(), u, "noise", u, 0.5)
 
 
@@ -641,3 +644,12 @@ def test_grids_of_no_steps_are_refused(steps):
 def test_log_snr_times_refuse_schedules_without_a_finite_falling_log_snr(noise):
     with pytest.raises(ArgumentError, match="noise must be a schedule with a finite, strictly decreasing log-SNR; got"):
         bc.log_snr_times(10, noise)
+
+
+def test_adaptive_solver_alone_takes_the_steps_of_euler(noisy_process):
+    shape = (3, 4)
+    solver = bc.AdaptiveODE(tolerance=1e-4).build(noisy_process, axes=(-2, -1))
+    found = solver.coefficients(0.6, 0.5, shape=shape)
+    expected = bc.Euler(process=noisy_process).coefficients(0.6, 0.5, shape=shape)
+    np.testing.assert_array_equal(found.z, expected.z)
+    np.testing.assert_array_equal(found.eps, expected.eps)

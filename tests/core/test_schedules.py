@@ -13,6 +13,7 @@ from blurcore.testing.assertions import EPSILON, assert_close
 EPS = EPSILON["float64"]
 NOISE = [bc.CosineLogSNR(), bc.CosineLogSNR(log_snr_min=-15.0, log_snr_max=4.0), bc.LinearBeta(), bc.ConstantSigma()]
 NOISE += [bc.LinearBeta(beta_start=5e-4, beta_end=0.1, num_steps=200), bc.ConstantSigma(sigma=0.0)]
+NOISE += [bc.Rectified(), bc.Rectified(alpha_min=1e-9, sigma_min=0.0), bc.LogSigma()]
 BLUR = [bc.SinSquared(), bc.Sin(sigma_blur_max=3.0), bc.LogLinear(), bc.LogLinear(num_levels=2), bc.NoBlur()]
 BLUR += [bc.SinSquared(sigma_blur_max=0.0)]
 INNER = [0.013, 0.2, 0.51, 0.77, 0.98]  # off the kinks of LogLinear, 1/200 and 1/2
@@ -72,6 +73,44 @@ def test_linear_beta_has_no_log_snr_at_zero_and_falls_from_there(xp):
     assert np.all(np.diff(g) < 0)
 
 
+def test_rectified_is_the_straight_line_and_has_exact_ends():
+    noise = bc.Rectified(alpha_min=1e-9, sigma_min=0.0)
+    t = np.linspace(0, 1, 11)
+    a, sigma = noise.scales(t)
+    assert_close(a, 1 - t + 1e-9 * t, rtol=0.0, atol=2 * EPS)
+    assert_close(sigma, t, rtol=0.0, atol=0.0)
+    assert (float(a[0]), float(sigma[0]), float(a[-1]), float(sigma[-1])) == (1.0, 0.0, 1e-9, 1.0)
+    assert float(noise.log_snr(0.0)) == math.inf
+    assert float(noise.log_snr_difference(0.5, 0.0)) == -math.inf
+    assert float(noise.log_snr_difference(0.0, 0.0)) == 0.0
+    assert [float(v) for v in noise.rates(0.0)] == [-(1 - 1e-9), 0.0, 1.0]
+
+
+def test_log_sigma_is_geometric_from_end_to_end():
+    noise = bc.LogSigma()
+    a, sigma = noise.scales(np.linspace(0, 1, 11))
+    assert_close(a, np.ones(11), rtol=0.0, atol=0.0)
+    assert_close(sigma, np.geomspace(0.002, 80.0, 11), rtol=32 * EPS)
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "settings"),
+    [
+        (bc.Rectified(), "RectifiedSchedule", {}),
+        (bc.Rectified(alpha_min=0.01, sigma_min=0.02), "RectifiedSchedule", {"alpha_min": 0.01, "sigma_min": 0.02}),
+        (bc.LogSigma(sigma_min=1e-3, sigma_max=1e3), "VESchedule", {"sigma_min": 1e-3, "sigma_max": 1e3}),
+    ],
+)
+def test_straight_and_geometric_schedules_are_those_of_azula(ours, theirs, settings):
+    torch = pytest.importorskip("torch")
+    azula = pytest.importorskip("azula.noise")
+    t = np.linspace(0, 1, 33)
+    alpha, sigma = getattr(azula, theirs)(**settings)(torch.from_numpy(t))
+    a, s = ours.scales(t)
+    np.testing.assert_allclose(a, alpha.numpy(), rtol=1e-6)
+    np.testing.assert_allclose(s, sigma.numpy(), rtol=1e-6)
+
+
 @pytest.mark.parametrize("noise", NOISE, ids=ids)
 @pytest.mark.parametrize("t", INNER)
 def test_noise_rates_are_the_derivatives(noise, t):
@@ -85,8 +124,9 @@ def test_noise_rates_are_the_derivatives(noise, t):
     if noise.scales(t).sigma > 0:
         slope = -(noise.scales(t).sigma ** 2) * noise.log_snr_difference(t + h, t - h) / (2 * h)
         assert_close(rates.noise, np.float64(slope), rtol=1e-6, atol=atol)
+        assert_close(rates.sigma, np.float64((up.sigma - down.sigma) / (2 * h)), rtol=1e-6, atol=atol)
     else:
-        assert float(rates.noise) == 0.0
+        assert float(rates.noise) == float(rates.sigma) == 0.0
 
 
 @pytest.mark.parametrize("blur", BLUR, ids=ids)
@@ -135,9 +175,14 @@ def test_log_linear_is_continuous_at_its_knee():
 def test_schedules_take_numbers_and_arrays_and_follow_the_library_and_shape(xp, schedule):
     t, s = np.array([[0.25, 0.5], [0.75, 1.0]]), 0.25
     methods = {
-        "tau": (t,), "tau_rate": (t,), "tau_difference": (t, s), "log_snr": (t,), "log_snr_difference": (t, s),
-        "scales": (t,), "rates": (t,),
-    }  # fmt: skip
+        "tau": (t,),
+        "tau_rate": (t,),
+        "tau_difference": (t, s),
+        "log_snr": (t,),
+        "log_snr_difference": (t, s),
+        "scales": (t,),
+        "rates": (t,),
+    }
     for name, arguments in methods.items():
         if not hasattr(schedule, name):
             continue
@@ -153,25 +198,48 @@ def test_schedules_take_numbers_and_arrays_and_follow_the_library_and_shape(xp, 
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: bc.CosineLogSNR(log_snr_min=1.0, log_snr_max=1.0), "log_snr_min must be below log_snr_max = 1.0; got 1.0"),
+        (
+            lambda: bc.CosineLogSNR(log_snr_min=1.0, log_snr_max=1.0),
+            "log_snr_min must be below log_snr_max = 1.0; got 1.0",
+        ),
         (lambda: bc.CosineLogSNR(log_snr_min=float("nan")), "log_snr_min must be a finite number; got nan"),
         (lambda: bc.CosineLogSNR(log_snr_max=float("inf")), "log_snr_max must be a finite number; got inf"),
         (lambda: bc.CosineLogSNR(log_snr_max="10"), "log_snr_max must be a finite number; got '10'"),
         (lambda: bc.CosineLogSNR(log_snr_max=True), "log_snr_max must be a finite number; got True"),
-        (lambda: bc.LinearBeta(beta_start=0.0), r"beta_start, beta_end must be 0 < beta_start <= beta_end < 0.9; got \(0.0"),
+        (
+            lambda: bc.LinearBeta(beta_start=0.0),
+            r"beta_start, beta_end must be 0 < beta_start <= beta_end < 0.9; got \(0.0",
+        ),
         (lambda: bc.LinearBeta(beta_start=0.03), "beta_start, beta_end must be 0 < beta_start"),
         (lambda: bc.LinearBeta(beta_end=0.9, num_steps=20), "beta_start, beta_end must be 0 < beta_start"),
         (lambda: bc.LinearBeta(beta_start=float("nan")), "beta_start must be a finite number; got nan"),
         (lambda: bc.LinearBeta(beta_end=None), "beta_end must be a finite number; got None"),
         (lambda: bc.LinearBeta(num_steps=1), "num_steps must be a whole number >= 2; got 1"),
         (lambda: bc.LinearBeta(num_steps=10.0), "num_steps must be a whole number >= 2; got 10.0"),
-        (lambda: bc.LinearBeta(num_steps=10), "beta_start must be at least 0.00111.*keep them, and sample at fewer times"),
-        (lambda: bc.LinearBeta(beta_start=0.1, beta_end=0.5), "num_steps must be such that the log-SNR .* at least -80"),
+        (
+            lambda: bc.LinearBeta(num_steps=10),
+            "beta_start must be at least 0.00111.*keep them, and sample at fewer times",
+        ),
+        (
+            lambda: bc.LinearBeta(beta_start=0.1, beta_end=0.5),
+            "num_steps must be such that the log-SNR .* at least -80",
+        ),
+        (lambda: bc.Rectified(alpha_min=0.0), "alpha_min must be below 1 and at least 4.2e-18 .* no log-SNR; got 0.0"),
+        (lambda: bc.Rectified(sigma_min=1.0), r"sigma_min must be in \[0, 1\); got 1.0"),
+        (lambda: bc.Rectified(sigma_min=float("nan")), "sigma_min must be a finite number; got nan"),
+        (lambda: bc.LogSigma(sigma_min=0.0), "sigma_min must be at least 1e-6; got 0.0"),
+        (lambda: bc.LogSigma(sigma_max=0.001), "sigma_max must be above sigma_min = 0.002 and at most 1e6; got 0.001"),
         (lambda: bc.ConstantSigma(sigma=-0.1), "sigma must be 0 or more, and at most 1e6; got -0.1"),
         (lambda: bc.ConstantSigma(sigma=float("nan")), "sigma must be a finite number; got nan"),
-        (lambda: bc.SinSquared(sigma_blur_max=-1.0), "sigma_blur_max must be 0 or more pixels, and at most 1e6; got -1.0"),
+        (
+            lambda: bc.SinSquared(sigma_blur_max=-1.0),
+            "sigma_blur_max must be 0 or more pixels, and at most 1e6; got -1.0",
+        ),
         (lambda: bc.SinSquared(sigma_blur_max=float("inf")), "sigma_blur_max must be a finite number; got inf"),
-        (lambda: bc.SinSquared(sigma_blur_max=1e300), "sigma_blur_max must be 0 or more pixels, and at most 1e6; got 1e"),
+        (
+            lambda: bc.SinSquared(sigma_blur_max=1e300),
+            "sigma_blur_max must be 0 or more pixels, and at most 1e6; got 1e",
+        ),
         (lambda: bc.LogLinear(sigma_blur_max=1e300), "sigma_blur_max must be above .* and at most 1e6; got 1e"),
         (lambda: bc.ConstantSigma(sigma=1e300), "sigma must be 0 or more, and at most 1e6; got 1e"),
         (lambda: bc.CosineLogSNR(log_snr_min=-2e6), "log_snr_min must be between -1000 and 1000; got -2"),
@@ -179,12 +247,15 @@ def test_schedules_take_numbers_and_arrays_and_follow_the_library_and_shape(xp, 
         (lambda: bc.Sin(sigma_blur_max=-1.0), "sigma_blur_max must be 0 or more pixels, and at most 1e6; got -1.0"),
         (lambda: bc.LogLinear(sigma_blur_min=0.0), "sigma_blur_min must be positive; got 0.0"),
         (lambda: bc.LogLinear(sigma_blur_min=float("nan")), "sigma_blur_min must be a finite number; got nan"),
-        (lambda: bc.LogLinear(sigma_blur_max=0.5), "sigma_blur_max must be above sigma_blur_min = 0.5 and at most 1e6; got 0.5"),
+        (
+            lambda: bc.LogLinear(sigma_blur_max=0.5),
+            "sigma_blur_max must be above sigma_blur_min = 0.5 and at most 1e6; got 0.5",
+        ),
         (lambda: bc.LogLinear(sigma_blur_max=float("inf")), "sigma_blur_max must be a finite number; got inf"),
         (lambda: bc.LogLinear(num_levels=1), "num_levels must be a whole number >= 2; got 1"),
         (lambda: bc.LogLinear(num_levels=2.5), "num_levels must be a whole number >= 2; got 2.5"),
     ],
-)  # fmt: skip
+)
 def test_schedules_refuse_settings_that_make_no_sense(make, message):
     with pytest.raises(ArgumentError, match=message):
         make()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ import blurcore as bc
 from blurcore.errors import ArgumentError, ConfigError, NotMarkovError
 from blurcore.testing import check_process
 from blurcore.testing.assertions import as_numpy
-from blurcore.verify.spectrum import exact_calibration, output_variance, spectral_error
+from blurcore.verify.sampler_spectrum import exact_calibration, output_variance, spectral_error
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 OWN = {
@@ -54,7 +53,13 @@ def test_process_by_its_logarithms_is_the_one_of_the_core(xp, shape, batched):
     like = xp.asarray(np.zeros(1), dtype="float32")
     t, s = (xp.asarray(np.array(v), dtype="float32") if batched else v[0] for v in ([0.7, 1.0], [0.3, 0.0]))
     ours, theirs = Blurring(), Blurring.twin
-    for name, arguments in (("marginal", (t,)), ("log_snr", (t,)), ("difference", (t, s)), ("sde", (s,))):
+    for name, arguments in (
+        ("marginal", (t,)),
+        ("log_snr", (t,)),
+        ("difference", (t, s)),
+        ("sde", (s,)),
+        ("velocity", (s,)),
+    ):
         got, expected = (getattr(p, name)(*arguments, shape=shape, like=like) for p in (ours, theirs))
         parts = ((got, expected),) if name == "log_snr" else zip(got, expected, strict=True)
         for a, b in parts:
@@ -78,23 +83,37 @@ def broken(**methods: Any) -> Any:
 @pytest.mark.parametrize(
     ("methods", "statement"),
     [
-        ({"rates": lambda self, t, lam: bc.SDE(*(2 * r for r in Blurring.rates(self, t, lam)))}, "drift is d log alpha"),
         (
-            {"rates": lambda self, t, lam: Blurring.rates(self, t, lam)._replace(diffusion=self.twin.noise.rates(t).noise)},
+            {"rates": lambda self, t, lam: bc.SDE(*(2 * r for r in Blurring.rates(self, t, lam)))},
+            "drift is d log alpha",
+        ),
+        (
+            {
+                "rates": lambda self, t, lam: Blurring.rates(self, t, lam)._replace(
+                    diffusion=self.twin.noise.rates(t).noise
+                )
+            },
             "diffusion is -sigma",
         ),
         ({"log_snr": lambda self, t, **k: 0.5 * Blurring.log_snr(self, t, **k)}, "log_snr is 2 log"),
         (
-            {"difference": lambda self, t, s, **k: bc.Difference(*(1.001 * d for d in Blurring.difference(self, t, s, **k)))},
+            {
+                "difference": lambda self, t, s, **k: bc.Difference(
+                    *(1.001 * d for d in Blurring.difference(self, t, s, **k))
+                )
+            },
             "difference is that of log_snr",
         ),
-        ({"marginal": lambda self, t, **k: bc.Marginal(*(-m for m in Blurring.marginal(self, t, **k)))}, "finite and >= 0"),
+        (
+            {"marginal": lambda self, t, **k: bc.Marginal(*(-m for m in Blurring.marginal(self, t, **k)))},
+            "finite and >= 0",
+        ),
         (
             {"marginal": lambda self, t, **k: Blurring.marginal(self, t if np.ndim(t) == 0 else 0 * t, **k)},
             "at an array of times",
         ),
     ],
-)  # fmt: skip
+)
 def test_check_names_what_is_wrong(methods, statement):
     with pytest.raises(AssertionError, match=statement):
         check_process(broken(**methods))
@@ -212,17 +231,14 @@ def test_kind_that_nobody_knows_is_looked_up_among_installed_packages(monkeypatc
     class Elsewhere(Blurring):
         """Of an installed package."""
 
-    class Point:
-        def load(self):
-            return Elsewhere
-
     asked = []
 
-    def points(group, name):
-        asked.append((group, name))
-        return [Point()] if name == "Elsewhere" else []
+    def declared(name):
+        asked.append(name)
+        bc.register_kind(Elsewhere)
 
-    monkeypatch.setattr("importlib.metadata.entry_points", points)
+    monkeypatch.setattr("blurcore.kinds._declared", lambda: ("Elsewhere", "Other"))
+    monkeypatch.setattr("blurcore.kinds._load", declared)
     try:
         assert bc.from_dict({"kind": "Elsewhere"}) == Elsewhere()
         with pytest.raises(
@@ -231,8 +247,7 @@ def test_kind_that_nobody_knows_is_looked_up_among_installed_packages(monkeypatc
             bc.from_dict({"process": {"kind": "Nowhere"}}, bc.RunConfig)
     finally:
         bc.PROCESSES.pop("Elsewhere", None)
-    assert asked == [("blurcore.processes", "Elsewhere"), ("blurcore.processes", "Nowhere")]
-    assert not importlib.metadata.entry_points(group="blurcore.processes", name="Nowhere")
+    assert asked == ["Elsewhere"]
 
 
 def test_what_is_no_kind_is_refused():
@@ -240,9 +255,7 @@ def test_what_is_no_kind_is_refused():
         bc.register_kind(int)
     with pytest.raises(ArgumentError, match="must be a frozen dataclass"):
         bc.register_kind(dataclass(type("Loose", (), {})))
-    with pytest.raises(
-        ArgumentError, match=r"must have the methods of a process or of a schedule \(marginal, .*has not"
-    ):
+    with pytest.raises(ArgumentError, match=r"must have the methods of a role \(process: marginal, .*has not"):
         bc.register_kind(dataclass(frozen=True)(type("Empty", (), {})))
     with pytest.raises(ArgumentError, match=r"BlurringDiffusion of blurcore\.processes\.blurring is known already"):
         bc.register_kind(dataclass(frozen=True)(type("BlurringDiffusion", (Blurring,), {})))

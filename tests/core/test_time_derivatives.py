@@ -25,7 +25,7 @@ WEIGHTS = RNG.standard_normal((40, *GRID))
 
 
 def solvers_of(process):
-    yield from (cls(process=process) for name, cls in SOLVERS.items() if name != "calibrated")
+    yield from (cls(process=process) for cls in SOLVERS.values() if not cls.needs_calibration)
     yield bc.CalibratedAncestral(process=process, x0_error=TABLE)
     yield from (bc.DDIM(process=process, eta=eta) for eta in (0.5, 1.0))
     yield from (bc.Ancestral(process=process, variance="upper"), bc.DPMSolverPP(process=process, order=3))

@@ -6,7 +6,7 @@ from blurcore_reference import bases as reference
 from scipy import fft, linalg
 
 import blurcore as bc
-from blurcore import _choice
+from blurcore._arrays import choice
 from blurcore.errors import ArgumentError
 from blurcore.testing.assertions import EPSILON, assert_close, dtype_name
 
@@ -72,7 +72,7 @@ def test_numpy_arrays_need_no_scipy(monkeypatch, basis):
 def way(request, monkeypatch):
     """Send every axis one way, whatever its length."""
     longest = 0 if request.param == "fft" else 10**9
-    monkeypatch.setattr("blurcore._choice.LONGEST_PRODUCT", dict.fromkeys(_choice.LONGEST_PRODUCT, longest))
+    monkeypatch.setattr("blurcore._arrays.choice.LONGEST_PRODUCT", dict.fromkeys(choice.LONGEST_PRODUCT, longest))
     monkeypatch.setattr("blurcore.transforms.has_scipy", lambda: False)
     return request.param
 
@@ -126,7 +126,7 @@ def test_gradient_is_the_same_by_products_and_by_fft(torch, way, basis):
 
 def test_fft_takes_long_axes_and_those_of_large_prime_factors_later(torch):
     def chosen(*shape, inverse=False):
-        return _choice.fft_axes(torch.empty(shape), (0, 1), inverse=inverse)
+        return choice.fft_axes(torch.empty(shape), (0, 1), inverse=inverse)
 
     assert chosen(192, 192) == ()
     assert chosen(192, 256) == (1,)
@@ -134,7 +134,7 @@ def test_fft_takes_long_axes_and_those_of_large_prime_factors_later(torch):
     assert chosen(193, 400) == (1,)  # 193 is a prime
     assert chosen(1021, 256) == (0, 1)
     assert chosen(0, 256) == ()
-    assert _choice.fft_axes(torch.empty((384, 384), requires_grad=True), (0, 1), inverse=False) == ()
+    assert choice.fft_axes(torch.empty((384, 384), requires_grad=True), (0, 1), inverse=False) == ()
 
 
 @pytest.mark.parametrize("kind", ["DCT", "DST", "RealFourier"])

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import blurcore as bc
-from blurcore.data import arrays, load, load_labels
+from blurcore.data import arrays
 from blurcore.errors import DataError
 
 RNG = np.random.default_rng(0)
@@ -16,7 +16,7 @@ COLOUR = RNG.integers(0, 256, size=(5, 6, 7, 3), dtype=np.uint8)
 
 
 def open_array(path, **settings):
-    return load(bc.DataConfig(name="array", path=str(path), **settings))
+    return bc.ArrayFile(path=str(path), **settings).load()
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def test_array_is_read_in_each_clear_layout(stored, expected, suffix, tmp_path):
             np.save(file, stored)
     data = open_array(path)
     assert data.image_shape == expected.shape[1:]
-    assert data.name == "array"
+    assert data.name == "ArrayFile"
     assert path.name in data.source
     np.testing.assert_array_equal(data[:], expected)
     np.testing.assert_array_equal(data[np.asarray([4, 0])], expected[[4, 0]])
@@ -225,7 +225,7 @@ class TestLabels:
     def labels_of(self, path, **arrays):
         with open(path, "wb") as file:
             np.savez(file, images=COLOUR, **arrays)
-        return load_labels(bc.DataConfig(name="array", path=str(path)))
+        return bc.ArrayFile(path=str(path)).load().labels()
 
     @pytest.mark.parametrize("dtype", ["u1", ">i4", "i8"])
     @pytest.mark.parametrize("name", ["x.npz", "M.NPZ"])
@@ -264,11 +264,12 @@ class TestLabels:
             harmed[place] ^= 1
             (tmp_path / "x.npz").write_bytes(harmed)
             try:
-                found = load_labels(bc.DataConfig(name="array", path=str(tmp_path / "x.npz")))
+                found = bc.ArrayFile(path=str(tmp_path / "x.npz")).load().labels()
             except DataError as error:
-                assert "x.npz" in str(error) or "has no labels" in str(error)  # noqa: PT017
+                assert "x.npz" in str(error)  # noqa: PT017
             else:
-                np.testing.assert_array_equal(found, labels)
+                if found is not None:  # the name of the array may be what was harmed
+                    np.testing.assert_array_equal(found, labels)
 
     def test_labels_that_are_pickled_are_refused(self, tmp_path):
         with pytest.raises(DataError, match=r"x\.npz"):

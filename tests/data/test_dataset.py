@@ -5,8 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import blurcore as bc
-from blurcore.data import ArrayDataset, Dataset, dataset, levels, load
+from blurcore.data import ArrayDataset, Dataset, dataset, levels
 from blurcore.errors import ArgumentError
 
 IMAGES = np.random.default_rng(0).integers(0, 256, size=(7, 4, 5, 3), dtype=np.uint8)
@@ -111,24 +110,3 @@ def test_fingerprint_of_a_large_array_sees_its_ends(monkeypatch):
         changed = IMAGES.copy()
         changed[image, 0, 0, 0] ^= 1
         assert (ArrayDataset(changed).fingerprint != base) is seen
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        (
-            {"name": "cifar"},
-            "data.name must be one of mnist, photos, digits, membrane, brain, folder, array; got 'cifar'",
-        ),
-        ({"split": "valid"}, "data.split must be 'train', 'test' or 'all'; got 'valid'"),
-        ({"channels": 4}, r"data.channels must be 1 \(grey\) or 3 \(RGB\); got 4"),
-        ({"image_size": (8.5, 8)}, r"data.image_size must be \(height, width\), two positive integers"),
-        ({"image_size": (100_000, 100_000)}, "of at most 67108864 pixels together"),
-        ({"name": "folder", "path": "x"}, r"data.image_size must be \(height, width\) for 'folder'"),
-        ({"name": "folder", "path": "x", "split": "test"}, "data.split must be 'all' for 'folder'"),
-        ({"name": "array", "path": "x.npy", "split": "test"}, "data.split must be 'all' for 'array'"),
-    ],
-)
-def test_load_refuses_a_configuration_that_makes_no_sense(settings, message):
-    with pytest.raises(ArgumentError, match=message):
-        load(bc.DataConfig(**settings))

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import blurcore as bc
-from blurcore.data import ArrayDataset, FolderDataset, formats, load, load_image
+from blurcore.data import ArrayDataset, FolderDataset, formats, load_image
 from blurcore.data.levels import to_eight_bits
-from blurcore.errors import ArgumentError, DataError
+from blurcore.errors import ConfigError, DataError
 
 AVIF = "AVIF" in formats.formats()  # Pillow 11.3 brings it
 RNG = np.random.default_rng(0)
@@ -63,7 +63,7 @@ class TestArrays:
     @pytest.mark.parametrize("dtype", ["<u2", ">u2"])
     def test_uint16_is_scaled_from_16_bits_and_the_record_says_so(self, dtype, suffix, tmp_path, caplog):
         (np.save if suffix == ".npy" else np.savez)(tmp_path / f"x{suffix}", WIDE.astype(dtype))
-        data = load(bc.DataConfig(name="array", path=str(tmp_path / f"x{suffix}")))
+        data = bc.ArrayFile(path=str(tmp_path / f"x{suffix}")).load()
         np.testing.assert_array_equal(data[:], scaled(WIDE, 16))
         assert "scaled to 8 bits from the 16 of its uint16" in data.source
         assert caplog.records == []
@@ -82,7 +82,7 @@ class TestArrays:
 
     def test_booleans_are_black_and_white(self, tmp_path):
         np.savez(tmp_path / "x.npz", COLOUR[None] > 128)
-        data = load(bc.DataConfig(name="array", path=str(tmp_path / "x.npz")))
+        data = bc.ArrayFile(path=str(tmp_path / "x.npz")).load()
         np.testing.assert_array_equal(data[0], np.where(COLOUR > 128, 255, 0))
 
     def test_scaled_images_are_resized_and_converted(self):
@@ -94,7 +94,7 @@ class TestArrays:
     def test_signals_and_volumes_have_bits_too(self, dims, shape, tmp_path):
         pixels = RNG.integers(0, 1024, shape).astype(np.uint16)
         np.save(tmp_path / "x.npy", pixels)
-        data = load(bc.DataConfig(name="array", path=str(tmp_path / "x.npy"), dims=dims, bits=10))
+        data = bc.ArrayFile(path=str(tmp_path / "x.npy"), dims=dims, bits=10).load()
         np.testing.assert_array_equal(data[:][..., 0], scaled(pixels, 10))
 
     @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ class TestArrays:
     def test_pixels_that_do_not_fit_are_refused(self, pixels, bits, message, tmp_path):
         np.save(tmp_path / "x.npy", pixels)
         with pytest.raises(DataError, match=message):
-            load(bc.DataConfig(name="array", path=str(tmp_path / "x.npy"), bits=bits))
+            bc.ArrayFile(path=str(tmp_path / "x.npy"), bits=bits).load()
 
     def test_uint16_that_uses_few_of_its_bits_is_warned_of(self, caplog):
         """Scaled from 16 bits it would be all but black."""
@@ -121,14 +121,20 @@ class TestArrays:
         assert ArrayDataset(np.full((2, 3, 3, 1), 4000, np.uint16), bits=12)[:].max() == 249
         assert caplog.text == ""
 
-    @pytest.mark.parametrize(("settings", "message"), [
-        ({"name": "digits", "bits": 8}, "data.bits must be not given for data.name = 'digits'"),
-        ({"name": "array", "path": "x", "bits": 0}, "data.bits must be from 1 to 32; got 0"),
-        ({"name": "array", "path": "x", "bits": 33}, "data.bits must be from 1 to 32; got 33"),
-    ])  # fmt: skip
+    @pytest.mark.parametrize(
+        ("settings", "message"),
+        [
+            (
+                {"kind": "Digits", "bits": 8},
+                "unknown setting data.bits, a setting of Folder, ArrayFile, .*: Digits has: values, split",
+            ),
+            ({"kind": "ArrayFile", "path": "x", "bits": 0}, "in data: bits must be from 1 to 32; got 0"),
+            ({"kind": "Folder", "path": "x", "bits": 33}, "in data: bits must be from 1 to 32; got 33"),
+        ],
+    )
     def test_bits_that_make_no_sense_are_refused(self, settings, message):
-        with pytest.raises(ArgumentError, match=message):
-            bc.DataConfig(**settings)
+        with pytest.raises(ConfigError, match=message):
+            bc.from_dict({"data": settings}, bc.RunConfig)
 
 
 class TestPictures:

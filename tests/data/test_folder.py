@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 import blurcore as bc
-from blurcore.data import Dataset, FolderDataset, Loader, dataset, folder, load, load_image
+from blurcore.data import Dataset, FolderDataset, Loader, dataset, decoded, folder_images, load_image
 from blurcore.errors import ArgumentError, DataError, UnreadableDataError
 
 COLOURS = {"a.png": 10, "b/c.JPG": 60, "b/d/e.webp": 120, "b.jpeg": 180, "z.PNG": 240}
@@ -31,7 +31,7 @@ def pictures(tmp_path):
 
 
 def open_folder(path, size=(8, 12), **settings):
-    return load(bc.DataConfig(name="folder", path=str(path), image_size=size, **settings))
+    return bc.Folder(path=str(path), image_size=size, **settings).load()
 
 
 def test_folder_is_read_in_the_order_of_relative_paths(pictures):
@@ -41,7 +41,7 @@ def test_folder_is_read_in_the_order_of_relative_paths(pictures):
     assert data[:].shape == (5, 8, 12, 3)
     np.testing.assert_allclose(data[:].mean(axis=(1, 2, 3)), [10, 180, 60, 120, 240], atol=3)
     assert data.rejected == []
-    assert (data.name, data.image_shape, len(data)) == ("folder", (8, 12, 3), 5)
+    assert (data.name, data.image_shape, len(data)) == ("Folder", (8, 12, 3), 5)
     assert "5 images, 1 left out (1 .txt)" in data.source
 
 
@@ -107,7 +107,9 @@ def test_picture_that_vanished_after_load_is_an_error_that_names_it(pictures, mo
     monkeypatch.setattr(dataset, "MEMORY_LIMIT", 100)
     data = open_folder(pictures)
     (pictures / "b.jpeg").unlink()
-    with pytest.raises(DataError, match=r"b.jpeg' could be read when the folder was loaded and cannot now: No such"):
+    with pytest.raises(
+        DataError, match=r"b.jpeg' of the folder .* could be read when it was loaded and cannot now: No such"
+    ):
         data[1]
 
 
@@ -160,7 +162,7 @@ def test_folder_inside_that_cannot_be_listed_is_rejected_by_name(pictures, monke
             raise PermissionError(13, "Permission denied")
         return real(path)
 
-    monkeypatch.setattr(folder.os, "scandir", scandir)
+    monkeypatch.setattr(folder_images.os, "scandir", scandir)
     data = open_folder(pictures)
     assert data.rejected == [("b/d", "Permission denied")]
     assert len(data) == 4
@@ -180,7 +182,7 @@ def test_file_names_that_are_no_unicode_are_read(pictures):
 
 def test_decoding_in_several_chunks_keeps_the_order(pictures, monkeypatch):
     expected = open_folder(pictures)
-    monkeypatch.setattr(folder, "_CHUNK", 2)
+    monkeypatch.setattr(decoded, "_CHUNK", 2)
     found = open_folder(pictures)
     assert found.paths == expected.paths
     np.testing.assert_array_equal(found[:], expected[:])
@@ -248,10 +250,17 @@ def one_of_each(root):
     picture, exif = Image.fromarray(pixels), Image.Exif()
     exif[0x0112] = 6
     good = {
-        "plain.png": picture, "UPPER.JPG": picture, "cmyk.jpg": picture.convert("CMYK"), "grey.webp": picture.convert("L"),
-        "16 bit.png": Image.fromarray(pixels[..., 0].astype(np.uint16) * np.uint16(257)), "bilevel.png": picture.convert("1"),
-        "alpha.png": picture.convert("RGBA"), "ünïcødé 图.png": picture, "new\nline.png": picture, "quote'\".png": picture,
-    }  # fmt: skip
+        "plain.png": picture,
+        "UPPER.JPG": picture,
+        "cmyk.jpg": picture.convert("CMYK"),
+        "grey.webp": picture.convert("L"),
+        "16 bit.png": Image.fromarray(pixels[..., 0].astype(np.uint16) * np.uint16(257)),
+        "bilevel.png": picture.convert("1"),
+        "alpha.png": picture.convert("RGBA"),
+        "ünïcødé 图.png": picture,
+        "new\nline.png": picture,
+        "quote'\".png": picture,
+    }
     for name, image in good.items():
         image.save(root / name)
     picture.quantize(4).save(root / "palette.png", transparency=b"\x00\x80\xff\xff")
@@ -276,10 +285,16 @@ def one_of_each(root):
 
 
 BAD = {
-    "bomb.png": "too many pixels", "cut.jpg": "runcated", "empty.png": "the file is empty",
-    "gone.png": "No such file", "itself.png": "symbolic links", "moving.png": "not a PNG, JPEG, WebP, TIFF",
-    "pipe.png": "not a regular file", "text.png": "not a PNG, JPEG, WebP, TIFF", "zeros.png": "not a regular file",
-}  # fmt: skip
+    "bomb.png": "too many pixels",
+    "cut.jpg": "runcated",
+    "empty.png": "the file is empty",
+    "gone.png": "No such file",
+    "itself.png": "symbolic links",
+    "moving.png": "not a PNG, JPEG, WebP, TIFF",
+    "pipe.png": "not a regular file",
+    "text.png": "not a PNG, JPEG, WebP, TIFF",
+    "zeros.png": "not a regular file",
+}
 
 
 def write_bomb(path):
@@ -401,6 +416,13 @@ def test_other_files_are_counted_by_their_suffixes(pictures):
         (pictures / name).touch()
     data = open_folder(pictures)
     assert data.left_out == {
-        ".gif": 3, ".heic": 2, ".psd": 1, ".svg": 1, ".xcf": 1, ".csv": 1, ".txt": 1, "without a suffix": 3
-    }  # fmt: skip
+        ".gif": 3,
+        ".heic": 2,
+        ".psd": 1,
+        ".svg": 1,
+        ".xcf": 1,
+        ".csv": 1,
+        ".txt": 1,
+        "without a suffix": 3,
+    }
     assert "5 images, 13 left out (3 .gif, 3 without a suffix, 2 .heic, 1 .csv, 1 .psd, 3 others)" in data.source

@@ -95,9 +95,12 @@ def test_grid_refuses_arguments_that_make_no_sense(images, settings, message, tm
 
 
 @hypothesis.given(
-    count=st.integers(1, 30), size=st.tuples(st.integers(1, 9), st.integers(1, 9)), columns=st.none() | st.integers(1, 12),
-    pixels=st.integers(1, 2000), side=st.none() | st.integers(5, 60),
-)  # fmt: skip
+    count=st.integers(1, 30),
+    size=st.tuples(st.integers(1, 9), st.integers(1, 9)),
+    columns=st.none() | st.integers(1, 12),
+    pixels=st.integers(1, 2000),
+    side=st.none() | st.integers(5, 60),
+)
 def test_most_images_that_fit_are_found_among_all_numbers(count, size, columns, pixels, side):
     sizes = {n: make_grid(np.zeros((n, *size, 1), np.uint8), columns).shape[:2] for n in range(1, count + 1)}
     fit = [n for n in sizes if math.prod(sizes[n]) <= pixels and max(sizes[n]) <= (side or max(sizes[n]))]

@@ -7,7 +7,7 @@ import time
 import numpy as np
 import pytest
 
-from blurcore.data import ArrayDataset, Loader, apply_flips, batch_indices, flips
+from blurcore.data import ArrayDataset, Loader, Order, apply_flips, flips
 from blurcore.errors import ArgumentError, DataError
 
 IMAGES = np.random.default_rng(0).integers(0, 256, size=(10, 4, 5, 3), dtype=np.uint8)
@@ -42,7 +42,7 @@ def threads():
 def test_loader_gives_the_batches_of_the_stateless_order(num_workers, flip):
     with Loader(DATA, batch_size=4, seed=5, num_workers=num_workers, flip=flip) as loader:
         for expected_step, (step, batch) in enumerate(itertools.islice(loader, 12)):
-            expected = IMAGES[batch_indices(10, 4, step, 5)]
+            expected = IMAGES[Order(10, 4, 5).batch(step)]
             expected = apply_flips(expected, flips(5, step, 4)) if flip else expected
             assert step == expected_step
             assert batch.dtype == np.uint8
@@ -55,7 +55,7 @@ def test_order_of_batches_does_not_depend_on_which_thread_is_first():
         found = list(loader)
     assert [step for step, _ in found] == list(range(40))
     for step, batch in found:
-        np.testing.assert_array_equal(batch, IMAGES[batch_indices(10, 3, step, 0)])
+        np.testing.assert_array_equal(batch, IMAGES[Order(10, 3, 0).batch(step)])
 
 
 @pytest.mark.parametrize("num_workers", [0, 2])

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from blurcore.data import Order, apply_flips, batch_indices, flips, permutation
+from blurcore.data import Order, apply_flips, flips, permutation
 from blurcore.data import order as order_module
 from blurcore.errors import ArgumentError
 
@@ -22,7 +22,7 @@ def test_permutation_holds_each_index_once(num_items, seed, epoch):
 
 @given(num_items=sizes, batch_size=sizes, seed=seeds, step=st.integers(0, 200))
 def test_batch_follows_the_formula_of_its_positions(num_items, batch_size, seed, step):
-    found = batch_indices(num_items, batch_size, step, seed)
+    found = Order(num_items, batch_size, seed).batch(step)
     expected = []
     for position in range(step * batch_size, (step + 1) * batch_size):
         expected.append(permutation(num_items, seed, position // num_items)[position % num_items])
@@ -33,7 +33,7 @@ def test_batch_follows_the_formula_of_its_positions(num_items, batch_size, seed,
 @given(num_items=sizes, batch_size=sizes, seed=seeds, num_epochs=st.integers(1, 4))
 def test_batches_hold_each_image_once_in_each_epoch(num_items, batch_size, seed, num_epochs):
     steps = -(-num_items * num_epochs // batch_size)
-    stream = np.concatenate([batch_indices(num_items, batch_size, step, seed) for step in range(steps)])
+    stream = np.concatenate([Order(num_items, batch_size, seed).batch(step) for step in range(steps)])
     for epoch in range(num_epochs):
         part = stream[epoch * num_items : (epoch + 1) * num_items]
         np.testing.assert_array_equal(np.sort(part), np.arange(num_items))
@@ -43,18 +43,18 @@ def test_batches_hold_each_image_once_in_each_epoch(num_items, batch_size, seed,
 def test_order_does_not_depend_on_the_steps_before(num_items, batch_size, seed, steps):
     order = Order(num_items, batch_size, seed)
     for step in steps:
-        np.testing.assert_array_equal(order.batch(step), batch_indices(num_items, batch_size, step, seed))
+        np.testing.assert_array_equal(order.batch(step), Order(num_items, batch_size, seed).batch(step))
 
 
 @given(seed=seeds, num_items=sizes, parts=st.integers(1, 5), step=st.integers(0, 20))
 def test_order_of_images_does_not_depend_on_the_batch_size(seed, num_items, parts, step):
-    whole = batch_indices(num_items, 4 * parts, step, seed)
-    split = [batch_indices(num_items, 4, step * parts + part, seed) for part in range(parts)]
+    whole = Order(num_items, 4 * parts, seed).batch(step)
+    split = [Order(num_items, 4, seed).batch(step * parts + part) for part in range(parts)]
     np.testing.assert_array_equal(whole, np.concatenate(split))
 
 
 def test_order_of_one_image_repeats_it():
-    np.testing.assert_array_equal(batch_indices(1, 5, 3, 0), np.zeros(5))
+    np.testing.assert_array_equal(Order(1, 5, 0).batch(3), np.zeros(5))
 
 
 def test_order_computes_each_epoch_once(monkeypatch):
@@ -130,8 +130,9 @@ def test_apply_flips_refuses_shapes_that_do_not_fit():
     ],
 )
 def test_order_refuses_what_is_no_count(changed, message):
+    step, given = changed.get("step", 0), {name: value for name, value in changed.items() if name != "step"}
     with pytest.raises(ArgumentError, match=message):
-        batch_indices(**{"num_items": 4, "batch_size": 2, "step": 0, "seed": 0} | changed)
+        Order(**{"num_items": 4, "batch_size": 2, "seed": 0} | given).batch(step)
 
 
 def test_permutation_refuses_a_negative_epoch():

@@ -26,8 +26,14 @@ def make_unet(torch: ModuleType) -> Any:
     def make(size: int | tuple[int, int], channels: int = 3) -> Any:
         torch.manual_seed(0)
         return diffusers.UNet2DModel(
-            sample_size=size, in_channels=channels, out_channels=channels, layers_per_block=1, block_out_channels=(8, 16),
-            norm_num_groups=4, down_block_types=("DownBlock2D", "DownBlock2D"), up_block_types=("UpBlock2D", "UpBlock2D"),
-        )  # fmt: skip
+            sample_size=size,
+            in_channels=channels,
+            out_channels=channels,
+            layers_per_block=1,
+            block_out_channels=(8, 16),
+            norm_num_groups=4,
+            down_block_types=("DownBlock2D", "DownBlock2D"),
+            up_block_types=("UpBlock2D", "UpBlock2D"),
+        )
 
     return make

@@ -20,10 +20,16 @@ ONE_LEVEL = bc.ModelConfig(
 )
 CASES = {
     "one level": (ONE_LEVEL, [8, 8, 1]),
-    "attention": (replace(ONE_LEVEL, channel_multipliers=(1, 2, 2), attention_levels=(1, 2), num_res_blocks=2), [8, 16, 3]),
-    "attention at the top": (replace(ONE_LEVEL, channel_multipliers=(1, 3), attention_levels=(0,), dropout=0.2), [6, 4, 2]),
+    "attention": (
+        replace(ONE_LEVEL, channel_multipliers=(1, 2, 2), attention_levels=(1, 2), num_res_blocks=2),
+        [8, 16, 3],
+    ),
+    "attention at the top": (
+        replace(ONE_LEVEL, channel_multipliers=(1, 3), attention_levels=(0,), dropout=0.2),
+        [6, 4, 2],
+    ),
     "odd width": (replace(ONE_LEVEL, base_channels=9, norm_groups=3, channel_multipliers=(1, 2)), [4, 4, 1]),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", CASES)

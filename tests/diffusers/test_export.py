@@ -18,24 +18,31 @@ from blurcore.runs import Checkpoint, RunFolder, newest_checkpoint, save_checkpo
 torch: Any = pytest.importorskip("torch")
 diffusers: Any = pytest.importorskip("diffusers")
 bd: Any = pytest.importorskip("blurcore.diffusers")
-pipeline_of: Any = pytest.importorskip("blurcore.diffusers.export").pipeline_of
+pipeline_of: Any = pytest.importorskip("blurcore.diffusers.run_pipeline").pipeline_of
 
 HEAT = bc.HeatDissipation(sigma=0.05, blur=bc.LogLinear(num_levels=4, sigma_blur_max=4.0))
 BASE = bc.RunConfig(
-    seed=3, device="cpu", data=bc.DataConfig(name="digits"),
-    model=bc.ModelConfig(base_channels=8, channel_multipliers=(1,), num_res_blocks=1, attention_levels=(), norm_groups=4),
-    train=bc.TrainConfig(steps=1, prediction="v", batch_size=4),
-    sample=bc.SampleConfig(num_samples=2, num_steps=4, batch_size=2),
-)  # fmt: skip
+    seed=3,
+    device="cpu",
+    data=bc.Digits(),
+    model=bc.ModelConfig(
+        base_channels=8, channel_multipliers=(1,), num_res_blocks=1, attention_levels=(), norm_groups=4
+    ),
+    train=bc.TrainConfig(objective=bc.Denoising(prediction="v"), steps=1, batch_size=4),
+    sample=bc.SampleConfig(times=bc.Uniform(num_steps=4), num_samples=2, batch_size=2),
+)
 
 
 def configured(
     process: Any = None, *, model: dict[str, Any] | None = None, data: Any = None, **train: Any
 ) -> bc.RunConfig:
     return replace(
-        BASE, process=process or bc.BlurringDiffusion(), model=replace(BASE.model, **(model or {})), data=data or BASE.data,
+        BASE,
+        process=process or bc.BlurringDiffusion(),
+        model=replace(BASE.model, **(model or {})),
+        data=data or BASE.data,
         train=replace(BASE.train, **train),
-    )  # fmt: skip
+    )
 
 
 def sampled(config: bc.RunConfig, **sample: Any) -> bc.RunConfig:
@@ -44,29 +51,34 @@ def sampled(config: bc.RunConfig, **sample: Any) -> bc.RunConfig:
 
 RUNS = {
     "blurring v": configured(),
-    "blurring eps": configured(prediction="eps"),
-    "gaussian x0, clipped": sampled(configured(bc.GaussianDiffusion(), prediction="x0"), clip="static"),
-    "gaussian x0, thresholds": sampled(configured(bc.GaussianDiffusion(), prediction="x0"), clip="dynamic"),
-    "linear betas, 1000 levels": configured(bc.GaussianDiffusion(noise=bc.LinearBeta()), prediction="x0", levels=1000),
+    "blurring eps": configured(objective=bc.Denoising(prediction="eps")),
+    "gaussian x0, clipped": sampled(
+        configured(bc.GaussianDiffusion(), objective=bc.Denoising(prediction="x0")), clip="static"
+    ),
+    "gaussian x0, thresholds": sampled(
+        configured(bc.GaussianDiffusion(), objective=bc.Denoising(prediction="x0")), clip="dynamic"
+    ),
+    "linear betas, 1000 levels": configured(
+        bc.GaussianDiffusion(noise=bc.LinearBeta()), objective=bc.Denoising(prediction="x0", levels=1000)
+    ),
     "log-SNR shown, patches": configured(model={"embedding": "log_snr", "patch_size": 2}),
     "heat, residual": sampled(
-        configured(HEAT, prediction="residual", data=replace(BASE.data, values="unit")), sampler="inverse_heat"
+        configured(HEAT, objective=bc.HeatReversal(), data=replace(BASE.data, values="unit")), solver=bc.InverseHeat()
     ),
-    "heat, data": sampled(configured(HEAT, prediction="x0"), sampler="inverse_heat", delta=0.1),
-    "heat, ancestral": configured(HEAT, prediction="x0"),
-    "signals": configured(data=bc.DataConfig(name="membrane")),
+    "heat, data": sampled(configured(HEAT, objective=bc.Denoising(prediction="x0")), solver=bc.InverseHeat(delta=0.1)),
+    "heat, ancestral": configured(HEAT, objective=bc.Denoising(prediction="x0")),
+    "signals": configured(data=bc.Membrane()),
     "classes": configured(model={"num_classes": 10}),
 }
 
 
 def make_run(config: bc.RunConfig, folder: Path) -> Path:
     """Write the run folder of a network none of whose weights is zero, without training it."""
-    from blurcore_torch.trainer import build_model
+    from blurcore_torch.model import build_model
 
-    from blurcore.data import load
     from blurcore.engine import fit_prior
 
-    data = load(config.data)
+    data = config.data.load()
     model = build_model(config, data.image_shape)
     rng = np.random.default_rng(0)
     weights = {
@@ -83,7 +95,8 @@ def make_run(config: bc.RunConfig, folder: Path) -> Path:
 
 def by_blurcore(run: Path, noise: Any, states: np.ndarray | None, labels: np.ndarray | None) -> Any:
     """Return what the sampler of a run makes of noise in data space, in [0, 1]."""
-    from blurcore_torch.sampler import load_run, sample_batch
+    from blurcore_torch.run import load_run
+    from blurcore_torch.sampler import sample_batch
 
     from blurcore.data.values import SCALES
     from blurcore.engine import Batch, SamplingPlan, clip_of
@@ -120,9 +133,10 @@ def test_exported_run_draws_what_the_run_draws_from_the_same_noise(name, tmp_pat
     axes = tuple(range(-len(grid), 0))
     states, labels = None, None
     latents = config.process.basis.inverse(
-        config.process.marginal(1.0, shape=tuple(grid), like=noise[0]).sigma * config.process.basis.forward(noise[0], axes=axes),
+        config.process.marginal(1.0, shape=tuple(grid), like=noise[0]).sigma
+        * config.process.basis.forward(noise[0], axes=axes),
         axes=axes,
-    )  # fmt: skip
+    )
     if isinstance(pipeline, bd.HeatDissipationPipeline):
         u = pipeline.prior.draw(2, torch.Generator().manual_seed(5))
         states = u.movedim(1, -1).numpy()
@@ -165,9 +179,13 @@ def test_class_labels_may_be_anything_that_holds_whole_numbers(tmp_path):
     z, t = torch.zeros(2, 1, 8, 8), torch.tensor(5)
     assert torch.equal(pipeline.unet(z, t, [3, 7]).sample, pipeline.unet(z, t, torch.tensor([3, 7])).sample)
     wrong = {
-        "from 0 to 9, or 10 for no class; got 11": [3, 11], "got -1": [-1, 2], "must be 2, one for each sample": [1, 2, 3],
-        "must be whole numbers": [1.0, 2.0], "got 'cat'": "cat", r"the shape \(2, 1\)": [[1], [2]],
-    }  # fmt: skip
+        "from 0 to 9, or 10 for no class; got 11": [3, 11],
+        "got -1": [-1, 2],
+        "must be 2, one for each sample": [1, 2, 3],
+        "must be whole numbers": [1.0, 2.0],
+        "got 'cat'": "cat",
+        r"the shape \(2, 1\)": [[1], [2]],
+    }
     for message, labels in wrong.items():
         for call in (draw, lambda labels: pipeline.unet(z, t, labels)):
             with pytest.raises(ArgumentError, match=message):
@@ -215,7 +233,7 @@ def test_usage_on_the_card_works_as_it_stands(name, tmp_path, monkeypatch):
 
 
 def test_sampler_that_stays_behind_is_told_of(tmp_path, capsys):
-    run = make_run(sampled(RUNS["blurring v"], sampler="ddim"), tmp_path / "run")
+    run = make_run(sampled(RUNS["blurring v"], solver=bc.DDIM()), tmp_path / "run")
     assert main(["export", str(run), "--to", "diffusers", "--out", str(tmp_path / "out")]) == 0
     assert "the sampler and the grid of the run stay behind" in capsys.readouterr().err
 
@@ -224,8 +242,8 @@ def test_sampler_that_stays_behind_is_told_of(tmp_path, capsys):
     ("config", "message"),
     [
         (
-            sampled(configured(bc.ColdDiffusion(), prediction="x0"), sampler="cold_improved"),
-            "cold diffusion has none: take --to hub-folder",
+            sampled(configured(bc.ColdDiffusion(), objective=bc.Restoration()), solver=bc.ColdImproved()),
+            "ColdDiffusion has none: take --to hub-folder",
         ),
         (
             sampled(configured(bc.GaussianDiffusion(), data=replace(BASE.data, values="unit")), clip="static"),

@@ -127,8 +127,10 @@ class TestAgainstDDPM:
         theirs = diffusers.DDPMScheduler(num_train_timesteps=300, beta_end=0.05, prediction_type="v_prediction")
         ours = bd.BlurringScheduler.from_config(theirs.config)
         assert {name: ours.config[name] for name in ("num_train_timesteps", "beta_end", "prediction_type")} == {
-            "num_train_timesteps": 300, "beta_end": 0.05, "prediction_type": "v_prediction",
-        }  # fmt: skip
+            "num_train_timesteps": 300,
+            "beta_end": 0.05,
+            "prediction_type": "v_prediction",
+        }
         assert ours.process.blur == bc.SinSquared(sigma_blur_max=20.0)
         assert ours.process.min_scale == 0.001
 

@@ -148,17 +148,29 @@ class TestView:
             ({"process": {"kind": "LinearBeta"}}, "process.kind must be one of"),
             (under("BlurringDiffusion", min_scale=2), "min_scale must be in [0, 1]; got 2"),
             (under("BlurringDiffusion", min_scale=None), "process.min_scale must be a number; got None"),
-            (under("BlurringDiffusion", blur={"kind": "SinSquared", "sigma_blur_max": -1}), "sigma_blur_max must be 0 or more"),
-            (under("BlurringDiffusion", blur={"kind": "SinSquared", "sigma_blur_max": 1e300}), "sigma_blur_max must be"),
+            (
+                under("BlurringDiffusion", blur={"kind": "SinSquared", "sigma_blur_max": -1}),
+                "sigma_blur_max must be 0 or more",
+            ),
+            (
+                under("BlurringDiffusion", blur={"kind": "SinSquared", "sigma_blur_max": 1e300}),
+                "sigma_blur_max must be",
+            ),
             (under("BlurringDiffusion", noise={"kind": "CosineLogSNR", "log_snr_min": 20}), "log_snr_min"),
             (under("HeatDissipation", sigma=1e307), "sigma must be"),
-            (under("HeatDissipation", blur={"kind": "LogLinear", "num_levels": 1.5}), "num_levels must be a whole number"),
+            (
+                under("HeatDissipation", blur={"kind": "LogLinear", "num_levels": 1.5}),
+                "num_levels must be a whole number",
+            ),
             (under("HeatDissipation", sigma=1e308), "sigma must be"),
-            (under("BlurringDiffusion", noise={"kind": "CosineLogSNR", "log_snr_max": -1e6, "log_snr_min": -2e6}), "log_snr_min must be"),
+            (
+                under("BlurringDiffusion", noise={"kind": "CosineLogSNR", "log_snr_max": -1e6, "log_snr_min": -2e6}),
+                "log_snr_min must be",
+            ),
             ({"extra": 1}, "the request must be an object with image, process, t, seed"),
         ],
         ids=lambda value: str(value)[:60],
-    )  # fmt: skip
+    )
     def test_mistake_is_one_sentence_with_400(self, client, change, message):
         reply = client.ask("/api/view", QUESTION | change)
         assert reply.status == 400
@@ -166,8 +178,10 @@ class TestView:
         assert "\n" not in reply.json["error"]
 
     @pytest.mark.parametrize(
-        "body", [b"", b"{", b"[]", b"null", b"\xff\xfe", b"[" * 50_000, b'{"t": NaN}', b"1" * 5000], ids=lambda b: repr(b[:12])
-    )  # fmt: skip
+        "body",
+        [b"", b"{", b"[]", b"null", b"\xff\xfe", b"[" * 50_000, b'{"t": NaN}', b"1" * 5000],
+        ids=lambda b: repr(b[:12]),
+    )
     def test_what_is_no_question_is_refused(self, client, body):
         reply = client.ask("/api/view", body)
         assert reply.status == 400
@@ -310,7 +324,7 @@ class FakeBackend:
     def sample(self, folder, settings, *, device, progress, watch):
         self.calls += 1
         rng = np.random.default_rng(settings.seed)
-        for k in range(settings.num_steps + 1):
+        for k in range(settings.times.num_steps + 1):
             if k == 1 and self.fails is not None:
                 raise self.fails
             watch(0, k, rng.standard_normal((settings.num_samples, 8, 8, 1)).astype(np.float32))
@@ -331,7 +345,7 @@ class TestRun:
         request.getfixturevalue(backend)
         with serve(Stepper(RUN, bc.get_backend(backend), device="cpu")) as client:
             about = client.ask("/api/options").json["run"]
-            assert (about["name"], about["data"]) == ("format_1", "digits")
+            assert (about["name"], about["data"]) == ("format_1", "Digits")
             number = client.ask("/api/run/sample", {"seed": 1, "num_steps": 3, "num_samples": 2}).json["sample"]
             found = wait(client.server.stepper, number)
             assert (found["error"], found["states"], found["total"]) == (None, 4, 4)
@@ -339,7 +353,7 @@ class TestRun:
             frames = [client.ask(f"/api/run/frame?sample={number}&step={k}") for k in range(4)]
             assert {frame.status for frame in frames} == {200}
             assert len({frame.body for frame in frames}) == 4
-            settings = bc.SampleConfig(num_steps=3, num_samples=2, batch_size=2, seed=1)
+            settings = bc.SampleConfig(times=bc.Uniform(num_steps=3), num_samples=2, batch_size=2, seed=1)
             drawn = bc.get_backend(backend).sample(RUN, settings, device="cpu", progress=False).images
             np.testing.assert_array_equal(client.server.stepper._sample(number).states[-1], drawn)
 

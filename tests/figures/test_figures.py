@@ -97,11 +97,20 @@ class TestText:
         ("figure", "labels"),
         [
             ("overview", ["standard diffusion", "heat dissipation", "blurring diffusion", "t = 0.23"]),
-            ("snr", ["standard diffusion", "heat dissipation", "blurring diffusion", "frequency k (half waves per image)", "log-SNR"]),
+            (
+                "snr",
+                [
+                    "standard diffusion",
+                    "heat dissipation",
+                    "blurring diffusion",
+                    "frequency k (half waves per image)",
+                    "log-SNR",
+                ],
+            ),
             ("snr --stacked", ["standard diffusion", "heat dissipation", "blurring diffusion", "half waves per image"]),
             ("kernels", ["noise of a step", "blur is undone", "a draw of it", "share of the peak"]),
         ],
-    )  # fmt: skip
+    )
     def test_labels_of_an_svg_are_text(self, figure, labels, tmp_path):
         path = tmp_path / "figure.svg"
         assert main(["figure", *figure.split(), "--size", "16", "--out", str(path)]) == 0
@@ -168,3 +177,20 @@ def test_log_snr_is_drawn_for_a_column_of_a_paper(tmp_path):
 def test_variance_without_signal_is_refused():
     with pytest.raises(ArgumentError, match="t must be a time at which every frequency is left"):
         equivalent_variance(bc.HeatDissipation(), 1.0, (8, 8))
+
+
+def test_dead_frequencies_are_those_that_sizes_drop(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What dropping all frequencies from k on costs is the handover's account, and the sizes follow from it."""
+    from blurcore.figures.dead_frequencies import cost_from, draw_dead_frequencies
+    from blurcore.relay import handover_cost
+
+    power, process = 1 / (1 + np.arange(8.0)[:, None] + np.arange(8.0)) ** 3, bc.BlurringDiffusion()
+    found = cost_from(process, power, np.array([0.1, 0.5]))
+    for i, t in enumerate((0.1, 0.5)):
+        expected = handover_cost(process, t, grid=(8, 8), small=(3, 3), spectrum=power)
+        assert found[i, 3] == pytest.approx(expected, rel=1e-12)
+    sizes = draw_dead_frequencies(tmp_path / "a.svg", bc.Digits().load(), multiple=1)
+    assert "standard diffusion" in (tmp_path / "a.svg").read_text()
+    assert sizes["standard diffusion"].share() > 0.9 > 0.5 > sizes["blur up to 20 px"].share()
+    assert main(["figure", "dead-frequencies", "--tolerance", "0", "--out", str(tmp_path / "b.svg")]) == 2
+    assert "--tolerance must be positive; got 0.0" in capsys.readouterr().err

@@ -10,7 +10,7 @@ from PIL import Image
 
 import blurcore as bc
 from blurcore.cli import main
-from blurcore.data import ArrayDataset, load
+from blurcore.data import ArrayDataset
 from blurcore.errors import ArgumentError, DataError
 from blurcore.figures.film import evenly, write_film
 from blurcore.figures.trajectory import Story, draw_trajectory, oracle_processes, tell_exact
@@ -68,7 +68,7 @@ def test_frames_are_chosen_evenly_with_both_ends():
 
 @pytest.fixture(scope="module")
 def digits() -> ArrayDataset:
-    return ArrayDataset(load(bc.DataConfig(name="digits"))[:40])
+    return ArrayDataset(bc.Digits().load()[:40])
 
 
 @pytest.mark.parametrize("process", oracle_processes(8), ids=lambda process: type(process).__name__)

@@ -73,7 +73,9 @@ def test_sampling_is_compiled_once_for_any_number_of_samples_and_steps_any_seed_
     run = make_trainer(config)
 
     def draw(blur: float = 20.0, **changes: Any) -> np.ndarray:
-        settings = replace(config.sample, **{"num_steps": 32, "num_samples": 8, "clip": "static", **changes})
+        settings = replace(
+            config.sample, **{"times": bc.Uniform(num_steps=32), "num_samples": 8, "clip": "static", **changes}
+        )
         wanted = replace(config, process=bc.BlurringDiffusion(blur=bc.SinSquared(sigma_blur_max=blur)))
         plan = SamplingPlan(wanted, settings, SHAPE, axes=(1, 2))
         network = Network(run.graphdef, run.state.ema)
@@ -85,10 +87,10 @@ def test_sampling_is_compiled_once_for_any_number_of_samples_and_steps_any_seed_
     for changes in (
         {"num_samples": 20},
         {"num_samples": 9, "seed": 4},
-        {"num_steps": 7},
-        {"num_steps": 150},
+        {"times": bc.Uniform(num_steps=7)},
+        {"times": bc.Uniform(num_steps=150)},
         {"blur": 3.0},
-        {"variance": "upper", "grid": "quadratic"},
+        {"solver": bc.Ancestral(variance="upper"), "times": bc.Quadratic(num_steps=32)},
     ):
         assert draw(**changes).shape[0] == changes.get("num_samples", 8)
     assert traces() == once
@@ -103,7 +105,7 @@ def test_no_tracer_leaks_and_no_nan_appears(config: bc.RunConfig, tmp_path: Path
     with jax.checking_leaks(), jax.debug_nans(True):
         backend = bc.get_backend("jax")
         backend.train(config, tmp_path / "run")
-        backend.sample(tmp_path / "run", replace(config.sample, sampler="ddim", eta=0.5), progress=False)
+        backend.sample(tmp_path / "run", replace(config.sample, solver=bc.DDIM(eta=0.5)), progress=False)
 
 
 def test_float64_mode_changes_training_and_samples_by_rounding_alone(config: bc.RunConfig) -> None:
@@ -165,7 +167,7 @@ def test_gradient_is_that_of_the_mean_loss(config: bc.RunConfig, accumulate: int
 def test_gradient_checkpointing_keeps_a_fraction_of_the_activations(config: bc.RunConfig) -> None:
     import jax
     import jax.numpy as jnp
-    from blurcore_jax.sampler import abstract_model
+    from blurcore_jax.model import abstract_model
     from flax import nnx
 
     def kept(on: bool) -> int:

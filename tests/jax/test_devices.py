@@ -65,7 +65,8 @@ from pathlib import Path
 from blurcore.runs import read_config
 from blurcore_jax.devices import pick_devices
 from blurcore.engine import SamplingPlan
-from blurcore_jax.sampler import Network, load_run, sample
+from blurcore_jax.run import load_run
+from blurcore_jax.sampler import Network, sample
 from blurcore_jax.trainer import Trainer, train
 assert len(jax.devices()) == 8
 folder = Path(sys.argv[1])
@@ -74,7 +75,7 @@ spread = replace(config, train=replace(config.train, parallel="fsdp", sharded_ch
 train(config, folder / "ddp")
 train(spread, folder / "fsdp")
 config, graphdef, params, shape, *_ = load_run(folder / "fsdp")
-settings = bc.SampleConfig(num_samples=5, num_steps=3, batch_size=8)
+settings = bc.SampleConfig(num_samples=5, times=bc.Uniform(num_steps=3), batch_size=8)
 plan = SamplingPlan(config, settings, shape, axes=(1, 2))
 draws = [sample(plan, Network(graphdef, params), prior=None, devices=d, progress=False)
          for d in (pick_devices("cpu"), pick_devices("cpu:3"))]
@@ -88,6 +89,18 @@ for settings, whole in ((replace(config, train=replace(config.train, parallel="d
     here = sum(leaf.addressable_shards[0].data.size for leaf in leaves)
     every = sum(leaf.size for leaf in leaves)
     assert here == every if whole else here < 0.15 * every
+
+# Over sizes each device has some of each: a network that says nothing yet is off by the mean square of the data in each size.
+from blurcore.resolution import Resolutions, portions, shrink
+sizes = Resolutions(sizes=((8, 8), (4, 4)), since=(0.0, 0.5))
+settings = replace(spread.train, objective=bc.Denoising(prediction="x0"))
+trainer = Trainer(replace(spread, train=settings, resolution=bc.Nested(found=sizes)), shape, pick_devices("cpu"))
+images = np.random.default_rng(0).integers(0, 256, (16, 8, 8, 1), dtype=np.uint8)
+expected, x = 0.0, images.reshape(8, 2, 8, 8, 1) / 127.5 - 1
+for portion in portions(sizes, 2, overlap=0.05):
+    u = shrink(bc.DCT().forward(x[:, portion.rows], axes=(2, 3)), portion.size, axes=(2, 3))
+    expected += portion.weight * np.sum(np.mean(u**2, axis=(2, 3, 4))) / 16
+np.testing.assert_allclose(float(trainer.train_step(images)[0]), expected, rtol=1e-5)
 """
     write_config(config, tmp_path / "config.toml")
     subprocess.run([sys.executable, "-c", script, str(tmp_path)], env=environment(8), check=True, timeout=300)
@@ -118,8 +131,14 @@ def two_processes(*commands: list[str]) -> list[subprocess.Popen[str]]:
 def test_two_processes_give_what_one_gives_and_stop_together(config: bc.RunConfig, one: Path, tmp_path: Path) -> None:
     """A signal to the second ends both after one step; one process goes on from their parts, for as long as `one` did."""
     train = replace(
-        config.train, steps=100_000, sample_every=2, checkpoint_every=2, parallel="fsdp", sharded_checkpoints=True, keep_checkpoints=100_000
-    )  # fmt: skip
+        config.train,
+        steps=100_000,
+        sample_every=2,
+        checkpoint_every=2,
+        parallel="fsdp",
+        sharded_checkpoints=True,
+        keep_checkpoints=100_000,
+    )
     words, run = command(replace(config, train=train), tmp_path, "two"), tmp_path / "two"
     processes = two_processes(words, words)
     deadline = time.monotonic() + 300
@@ -161,14 +180,24 @@ def test_two_processes_draw_and_evaluate_as_one_and_do_not_outlive_each_other(on
     assert main(["evaluate", str(one), "--num-images", "5", "--num-steps", "4", *settings]) == 0
     for name, value in json.loads((one / "evaluation.json").read_text())["bits_per_dim"].items():
         assert both["bits_per_dim"][name] == pytest.approx(value, abs=1e-6), name
-    words = ["--num-samples", "33", "--num-steps", "3", "--num-reference", "50", "--bootstrap", "0"]
+    words = ["--num-samples", "33", "--times.num-steps", "3", "--num-reference", "50", "--bootstrap", "0"]
     assert main(["evaluate", str(one), *words, *settings]) == 0
     alone = json.loads((one / "evaluation.json").read_text())["samples"]["metrics"]
     for name in ("frechet_distance", "spectrum_distance"):  # of samples that differ by a grey level here and there
         assert both["samples"]["metrics"][name]["value"] == pytest.approx(alone[name]["value"], rel=1e-2)
     assert (
         main(
-            ["sample", str(one), "--num-samples", "5", "--num-steps", "3", "--out", str(tmp_path / "alone"), *settings]
+            [
+                "sample",
+                str(one),
+                "--num-samples",
+                "5",
+                "--times.num-steps",
+                "3",
+                "--out",
+                str(tmp_path / "alone"),
+                *settings,
+            ]
         )
         == 0
     )

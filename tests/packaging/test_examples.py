@@ -39,8 +39,12 @@ def test_readme_torch_example_trains_and_samples() -> None:
 def test_embedding_example_runs(script: str, library: str, settings: dict[str, str]) -> None:
     pytest.importorskip(library)
     done = subprocess.run(
-        [sys.executable, str(ROOT / "examples" / script)], capture_output=True, text=True, timeout=300, check=False,
+        [sys.executable, str(ROOT / "examples" / script)],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
         env={**os.environ, **settings},
-    )  # fmt: skip
+    )
     assert done.returncode == 0, done.stderr
     assert "loss" in done.stdout

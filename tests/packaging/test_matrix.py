@@ -87,11 +87,19 @@ def test_missing_interpreter_is_red_in_ci(tmp_path):
     [
         ("network", "import socket; socket.create_connection(('192.0.2.1', 9), timeout=1)", "another machine"),
         ("network", "import socket; socket.getaddrinfo('blurcore.invalid', 80)", "another machine"),
-        ("network", "import socket; s = socket.create_server(('127.0.0.1', 0)); socket.create_connection(s.getsockname())", None),
-        ("warnings", "import warnings; warnings.warn_explicit('x', UserWarning, 'f', 1, module='blurcore_jax.run')", "UserWarning"),
+        (
+            "network",
+            "import socket; s = socket.create_server(('127.0.0.1', 0)); socket.create_connection(s.getsockname())",
+            None,
+        ),
+        (
+            "warnings",
+            "import warnings; warnings.warn_explicit('x', UserWarning, 'f', 1, module='blurcore_jax.run')",
+            "UserWarning",
+        ),
         ("warnings", "import warnings; warnings.warn_explicit('x', UserWarning, 'f', 1, module='blurcorex')", None),
     ],
-)  # fmt: skip
+)
 def test_guard_holds_in_programs_that_tests_start(guard, code, problem):
     env = {**os.environ, "PYTHONPATH": str(ROOT / "tests" / "guard"), "BLURCORE_GUARD": guard}
     done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True)

@@ -16,8 +16,12 @@ import pytest
 
 import blurcore as bc
 from blurcore.cli import main
+from blurcore.cli.data import Shown
+from blurcore.cli.export import Exported
 from blurcore.cli.parser import build_parser
 from blurcore.cli.settings import override
+from blurcore.engine.restoring import RestoreConfig
+from blurcore.kinds import find_kind
 from blurcore.runs import read_config
 from blurcore.schedules import BLUR_SCHEDULES, NOISE_SCHEDULES
 
@@ -31,18 +35,34 @@ EXECUTED = sorted(
     for path in (*(path for path in TEXTS if "file_format: mystnb" in path.read_text("utf-8")), *DOCS.glob("*/*.ipynb"))
 )
 SHORTER = {
-    "own_images.md": {"steps = 300 ": "steps = 3 ", "num_steps = 50 ": "num_steps = 3 ", "range(0, 2000, 4)": "range(0, 2000, 40)"},
-    "tutorial.md": {"steps = 1500": "steps = 52", "num_steps = 50": "num_steps = 3", "--num-steps 50": "--num-steps 3"},
+    "own_images.md": {
+        "steps = 300 ": "steps = 3 ",
+        "num_steps = 50 }": "num_steps = 3 }",
+        "range(0, 2000, 4)": "range(0, 2000, 40)",
+    },
+    "tutorial.md": {
+        "steps = 1500": "steps = 52",
+        "num_steps = 50 }": "num_steps = 3 }",
+        "--times.num-steps 50": "--times.num-steps 3",
+    },
     "torch_loop.md": {"range(1000)": "range(2)", "uniform_times(250)": "uniform_times(3)"},
     "jax_loop.md": {"range(1000)": "range(2)", "uniform_times(250)": "uniform_times(3)"},
     "own_solver.md": {"draws=20_000": "draws=500"},
-}  # fmt: skip
+}
 """What takes long because it is there to be looked at."""
 NEEDS = {
-    "tutorial.md": "torch", "own_images.md": "torch", "torch_loop.md": "torch", "run_folder.md": "torch", "jax_loop.md": "optax",
-    "backends.md": "dask", "evaluation.md": "sklearn", "diffusers.md": "torch diffusers",
-    "check_yours.md": "scipy", "proofs.md": "sympy", "interchange.md": "torch diffusers huggingface_hub",
-}  # fmt: skip
+    "tutorial.md": "torch",
+    "own_images.md": "torch",
+    "torch_loop.md": "torch",
+    "run_folder.md": "torch",
+    "jax_loop.md": "optax",
+    "backends.md": "dask",
+    "evaluation.md": "sklearn",
+    "diffusers.md": "torch diffusers",
+    "check_yours.md": "scipy",
+    "proofs.md": "sympy",
+    "interchange.md": "torch diffusers huggingface_hub",
+}
 
 
 def cells(page: str) -> list[str]:
@@ -126,6 +146,13 @@ def test_command_on_a_page_takes_its_flags(line):
     elif args.command in ("sample", "evaluate"):
         of_likelihood = args.command == "evaluate" and (args.likelihood or args.num_images)
         override(bc.EvaluateConfig() if of_likelihood else bc.SampleConfig(), rest, prog=args.command)
+    elif args.command == "data":
+        override(Shown(data=bc.Folder(path="pictures")), rest, prog="data")
+    elif args.command == "restore":
+        override(RestoreConfig(), rest, prog="restore")
+    elif args.command == "export":
+        form = find_kind(args.to.replace("-", "_"), "form")()
+        override(Exported(form=form), rest, prog="export")
     else:
         assert args.command == "verify" or not rest
 

@@ -23,11 +23,20 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 LIBRARIES = {"blurcore_torch": ("torch",), "blurcore_jax": ("jax",), "blurcore.diffusers": ("torch", "diffusers")}
 SETTINGS = [
     *(cls for cls in bc.PROCESSES.values() if cls.__module__.startswith("blurcore.")),  # not those of examples/
-    *bc.schedules.NOISE_SCHEDULES.values(), *bc.schedules.BLUR_SCHEDULES.values(), *bc.transforms.BASES.values(),
-]  # fmt: skip
+    *bc.schedules.NOISE_SCHEDULES.values(),
+    *bc.schedules.BLUR_SCHEDULES.values(),
+    *bc.transforms.BASES.values(),
+]
 VALUES = (
-    bc.Marginal, bc.Difference, bc.SDE, bc.Transition, bc.Posterior, bc.TrainingPair, bc.Prediction, bc.SamplerState,
-)  # fmt: skip
+    bc.Marginal,
+    bc.Difference,
+    bc.SDE,
+    bc.Transition,
+    bc.Posterior,
+    bc.TrainingPair,
+    bc.Prediction,
+    bc.SamplerState,
+)
 
 
 def exporting() -> list[str]:
@@ -197,7 +206,7 @@ def test_folders_and_files_that_the_configuration_names_exist():
         *PROJECT["tool"]["pytest"]["ini_options"]["testpaths"],
         *PROJECT["tool"]["pyright"]["include"],
         *PROJECT["tool"]["pyright"]["extraPaths"],
-        *PROJECT["tool"]["mypy"]["packages"],
+        *(name if name == "blurcore" else f"backends/{name}" for name in PROJECT["tool"]["mypy"]["packages"]),
         PROJECT["tool"]["hatch"]["version"]["path"],
         PROJECT["project"]["readme"],
         *PROJECT["project"]["license-files"],

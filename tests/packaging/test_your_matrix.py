@@ -21,8 +21,12 @@ def pytest_in_project(*words: str, **environment: str) -> subprocess.CompletedPr
     paths = os.pathsep.join([str(PROJECT), os.environ.get("PYTHONPATH", "")])
     return subprocess.run(
         [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *words],
-        cwd=PROJECT, env=os.environ | {"PYTHONPATH": paths} | environment, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        cwd=PROJECT,
+        env=os.environ | {"PYTHONPATH": paths} | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 def test_project_passes_on_the_libraries_of_its_cell(torch: Any) -> None:
@@ -59,7 +63,9 @@ def test_noxfile_has_a_cell_for_each_python_and_library() -> None:
     pytest.importorskip("nox")
     done = subprocess.run(
         [sys.executable, "-m", "nox", "-f", str(PROJECT / "noxfile.py"), "-l", "--json"],
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     cells = [(session["python"], session["call_spec"]["cell"]) for session in json.loads(done.stdout)]
     assert len(cells) == len(set(cells)) == 9

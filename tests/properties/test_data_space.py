@@ -37,19 +37,21 @@ def test_diffuse_agrees_with_the_matrix_of_the_blur(xp, data):
     actual = bc.diffuse(process, xp.asarray(x, dtype), given_t, xp.asarray(eps, dtype), axes=layout.axes)
 
     settings, desired, roots = bc.to_dict(process), np.empty(layout.shape), np.empty(layout.shape)
+    noise = np.empty(layout.shape)
     for index in np.ndindex(*layout.shape[:rank]):
         time = float(np.broadcast_to(t, layout.shape[:rank])[index])
         inner = bst.Layout(layout.shape[rank:], tuple(a % x.ndim - rank for a in layout.axes), layout.grid, 0)
         matrix, covariance = oracle.marginal_dense(settings, time, layout.grid)
         rows = pixels(x[index], inner) @ matrix.T + np.sqrt(covariance[0, 0]) * pixels(eps[index], inner)
         desired[index] = unpixels(rows, inner)
+        noise[index] = max(1.0, np.sqrt(covariance[0, 0])) * np.abs(eps[index])
         # the oracle's variance is a difference from 1 (linear betas), of which it takes the root
         unit = 8 * EPSILON["float64"]
         roots[index] = min(unit / max(np.sqrt(covariance[0, 0]), 1e-300), np.sqrt(unit))
     length = np.sqrt(np.sum(x**2, axis=layout.axes, keepdims=True))
     points = int(np.prod(layout.grid))
     # alpha and sigma are rounded once (one unit each, at most), the sum and the product once more
-    atol = EPSILON[dtype] * (PASSES * (points + 8) * length + 4 * np.abs(eps)) + roots * np.abs(eps)
+    atol = EPSILON[dtype] * (PASSES * (points + 8) * length + 4 * noise) + roots * np.abs(eps)
     atol = atol + truncation(process) * (
         length + np.abs(eps) / process.noise.beta_start**0.5 if truncation(process) else 0.0
     )
@@ -79,12 +81,13 @@ def test_transition_in_data_space_agrees_with_its_full_matrices(xp, data):
     def in_data_space(coefficient):
         return process.basis.inverse(coefficient[None, ...] * process.basis.forward(unit, axes=axes), axes=axes)
 
-    # unit vectors have length 1; the oracle's variance is a difference of variances, of the size of sigma_t^2 <= 1; its
+    # unit vectors have length 1; the oracle's variance is a difference of variances, of the size of sigma_t^2; its
     # alpha_{t|s} is the exponential of a difference of logs, which late in a process are thousands each, and have the
     # condition tan(angle) <= 1 / a_t of the cosine schedule's log a_t; alpha_t of the lowest frequency is at most a_t
     late, early = (oracle.log_alpha(bc.to_dict(process), time, shape) for time in (t, s))
     logs = np.max(np.exp(late - early) * (np.abs(late) + np.abs(early) + 8 * np.exp(min(-late.max(), 20.0))))
     atol = EPSILON["float64"] * (PASSES * (points + 8) + 128 + 2 * logs) + 4 * truncation(process)
-    for got, want in ((step.alpha, matrix), (step.variance, covariance)):
+    largest = max(1.0, oracle.noise_levels(bc.to_dict(process), t)[1] ** 2)
+    for got, want, scale in ((step.alpha, matrix, 1.0), (step.variance, covariance, largest)):
         rows = xp.to_numpy(in_data_space(xp.xp.broadcast_to(got, shape))).reshape(points, points)
-        assert_close(rows, want.T, rtol=0.0, atol=atol)
+        assert_close(rows, want.T, rtol=0.0, atol=scale * atol)

@@ -9,12 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import blurcore as bc
-from blurcore.prediction import KINDS
+from blurcore.prediction import KINDS, PathScales
 from blurcore.testing import strategies as bst
 from blurcore.testing.assertions import assert_close, tolerance
 
 PAIRS = list(itertools.permutations(KINDS, 2))
-# a conversion is a linear map of (z, value) by way of at most two divisions by numbers of at least `least`
+# a conversion is a linear map of (z, value) by way of at most three divisions by numbers of at least `least`
 ROUNDINGS = 16
 
 
@@ -25,15 +25,17 @@ def test_conversion_agrees_with_the_reference_and_its_opposite_undoes_it(xp, sou
     draw = {"float32": np.float32, "float64": np.float64}[dtype]
     value, z = (generator.standard_normal((2, 3, 4)).astype(draw).astype(float) for _ in range(2))
     alpha, sigma = (generator.uniform(least, 1.0, (1, 3, 4)).astype(draw).astype(float) for _ in range(2))
-    marginal = bc.Marginal(xp.asarray(alpha, dtype), xp.asarray(sigma, dtype))
+    falls, rises, deviation = (generator.uniform(least, 1.0, (1, 3, 4)).astype(draw).astype(float) for _ in range(3))
+    known = {"rates": (-falls, rises), "sigma_data": deviation}
+    marginal = PathScales(*(xp.asarray(v, dtype) for v in (alpha, sigma, -falls, rises, deviation)))
     given_value, given_z = xp.asarray(value, dtype), xp.asarray(z, dtype)
     there = bc.convert(given_value, source, target, z=given_z, marginal=marginal)
     size = np.max(np.abs(z)) + np.max(np.abs(value))
-    once = size / least**2
-    desired = oracle.convert(value, source, target, z, alpha, sigma)
+    once = size / least**3
+    desired = oracle.convert(value, source, target, z, alpha, sigma, **known)
     assert_close(there, desired, like=given_z, rtol=0.0, atol=tolerance(dtype, roundings=ROUNDINGS, condition=once))
     back = bc.convert(there, target, source, z=given_z, marginal=marginal)
-    twice = once / least**2  # the error of the way there, magnified on the way back
+    twice = once / least**3  # the error of the way there, magnified on the way back
     assert_close(back, value, like=given_z, rtol=0.0, atol=tolerance(dtype, roundings=2 * ROUNDINGS, condition=twice))
 
 
@@ -47,7 +49,7 @@ def test_every_kind_made_from_data_and_noise_leads_back_to_both(xp, data):
     least = min(alpha.min(), sigma.min())
     z = alpha * x0 + sigma * eps
     values = {"x0": x0, "eps": eps, "v": alpha * eps - sigma * x0, "score": -eps / sigma}
-    for source, target in PAIRS:
+    for source, target in itertools.permutations(values, 2):
         if min(alpha.min(), 1.0) < 1e-6 and source in ("eps", "score") and target in ("x0", "v"):
             continue  # alpha may underflow, and the conversion is refused
         args = (xp.asarray(values[source], "float64"), source, target)

@@ -23,7 +23,7 @@ import blurcore as bc
 from blurcore.cli import main
 from blurcore.data.values import Samples, to_samples
 from blurcore.engine import run_training
-from blurcore.protocols import Processes
+from blurcore.protocols import Team
 from blurcore.runs import write_config
 
 WAITS_AT_STEP = 3
@@ -69,9 +69,9 @@ class DummyBackend:
     def __init__(self, wait: Callable[[str], None] = lambda place: None) -> None:
         self.wait = wait
 
-    def processes(self, device: str = "auto") -> AbstractContextManager[Processes]:
+    def processes(self, device: str = "auto") -> AbstractContextManager[Team]:
         del device
-        return nullcontext(Processes())
+        return nullcontext(Team())
 
     def train(self, config: bc.RunConfig, folder: Path, *, resume: bool = False) -> None:
         def make(config: bc.RunConfig, shape: tuple[int, ...]) -> Any:
@@ -82,13 +82,12 @@ class DummyBackend:
 
     def sample(
         self, folder: Path, settings: bc.SampleConfig, *, device: str = "auto", progress: bool = True, watch: Any = None
-    ) -> Samples:  # fmt: skip
+    ) -> Samples:
         """Draw noise, of which as many samples are not finite as `eta` says in hundredths."""
         del folder, device, progress
         draws = np.random.default_rng(settings.seed).uniform(-1, 1, (settings.num_samples, 4, 4, 1))
-        draws[: round(100 * settings.eta), 0, 0] = np.resize([np.nan, np.inf, -np.inf], (len(draws), 1))[
-            : round(100 * settings.eta)
-        ]
+        lost = round(100 * getattr(settings.solver, "eta", 0))
+        draws[:lost, 0, 0] = np.resize([np.nan, np.inf, -np.inf], (len(draws), 1))[:lost]
         if watch is not None:
             watch(0, 0, draws)
         return to_samples(draws, "symmetric")
@@ -107,10 +106,12 @@ def config_file(tmp_path: Path) -> Path:
     np.save(tmp_path / "images.npy", images)
     config = bc.RunConfig(
         backend="dummy",
-        data=bc.DataConfig(name="array", path=str(tmp_path / "images.npy")),
+        data=bc.ArrayFile(path=str(tmp_path / "images.npy")),
         train=bc.TrainConfig(steps=8, batch_size=4, log_every=1, checkpoint_every=2, keep_checkpoints=2),
     )
-    write_config(replace(config, sample=bc.SampleConfig(num_samples=1, num_steps=1)), tmp_path / "config.toml")
+    write_config(
+        replace(config, sample=bc.SampleConfig(times=bc.Uniform(num_steps=1), num_samples=1)), tmp_path / "config.toml"
+    )
     return tmp_path / "config.toml"
 
 
@@ -136,7 +137,7 @@ def blurcore(
     train: Callable[..., tuple[int, str]], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Callable[..., tuple[int, str, str]]:
     """Any command in this process, after `blurcore train`: its exit code and what it says on stdout and stderr."""
-    for command in ("sample", "quality"):
+    for command in ("sample", "distances"):
         monkeypatch.setattr(f"blurcore.cli.{command}.machinery_of", lambda folder, name: DummyBackend())
     assert train()[0] == 0
 
@@ -155,8 +156,11 @@ class Program:
         command = ["train", str(config_file), "--out", str(config_file.parent / "run"), *words]
         self.process = subprocess.Popen(
             [sys.executable, __file__, place, *command],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        )  # fmt: skip
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
         line = self.process.stdout.readline()  # type: ignore[union-attr]
         assert line == f"in {place}\n", self.process.communicate(timeout=300)
 

@@ -159,11 +159,14 @@ def header(size: int, text: bytes = b"") -> bytes:
 @pytest.mark.parametrize(
     "content",
     [
-        header(2**62), header(100, b"{}"), header(10**8, b" " * 1000), b"",
+        header(2**62),
+        header(100, b"{}"),
+        header(10**8, b" " * 1000),
+        b"",
         header(74, b'{"weight": {"dtype": "F32", "shape": [1000000000], "data_offsets": [0, 4]}}'[:74]),
     ],
     ids=["huge header", "short file", "long header", "empty", "shape without data"],
-)  # fmt: skip
+)
 def test_forged_safetensors_are_refused_by_name(tmp_path: Path, content: bytes) -> None:
     path = save_checkpoint(tmp_path, made(1), keep=1)
     forge(path, "model.safetensors", content)
@@ -251,9 +254,12 @@ def test_arrays_that_do_not_fit_are_listed_for_all_groups_together() -> None:
             },
         )
     for problem in (
-        "model: missing b", "model: unexpected c", "model: a has shape (2, 1), not (2,)", "ema: a has dtype int64, not float32",
+        "model: missing b",
+        "model: unexpected c",
+        "model: a has shape (2, 1), not (2,)",
+        "ema: a has dtype int64, not float32",
         "optimizer: b/step has shape (3,), not ()",
-    ):  # fmt: skip
+    ):
         assert problem in str(error.value)
 
 

@@ -14,7 +14,6 @@ from PIL import Image
 
 import blurcore as bc
 from blurcore.cli import main
-from blurcore.data import load
 from blurcore.runs import newest_checkpoint, read_config, write_config
 from blurcore.runs.description import describe_run
 from blurcore.runs.files import changed_files
@@ -32,7 +31,7 @@ def pictures(tmp_path: Path, config_file: Path) -> Path:
         Image.new("L", (4, 4), grey).save(folder / f"{grey}.png")
     for name in ("a.gif", "b.gif", "notes.txt", "broken.png"):
         (folder / name).touch()
-    data = bc.DataConfig(name="folder", path=str(folder), image_size=(4, 4), channels=1)
+    data = bc.Folder(path=str(folder), image_size=(4, 4), channels=1)
     write_config(bc.RunConfig(**{**vars(read_config(config_file)), "data": data}), config_file)
     return folder
 
@@ -48,7 +47,7 @@ def test_number_of_images_and_what_was_left_out_are_said_everywhere(
     about = describe_run(tmp_path / "run")
     assert (about["images"], about["left_out"]) == (3, {".gif": 2, ".txt": 1, "unreadable": 1})
     assert main(["info", str(tmp_path / "run")]) == 0
-    assert "folder, 4 x 4 x 1, 3 images, 4 files left out (2 .gif, 1 .txt, 1 unreadable)" in capsys.readouterr().out
+    assert "Folder, 4 x 4 x 1, 3 images, 4 files left out (2 .gif, 1 .txt, 1 unreadable)" in capsys.readouterr().out
 
 
 def test_arrays_are_counted_too(train: Train, tmp_path: Path) -> None:
@@ -96,7 +95,7 @@ def test_output_beside_the_data_is_not_inside(train: Train, pictures: Path, tmp_
 
 def test_run_that_was_moved_into_the_data_is_no_data(train: Train, pictures: Path, tmp_path: Path) -> None:
     assert train()[0] == 0
-    before = load(read_config(tmp_path / "run" / "config.toml").data).fingerprint
+    before = read_config(tmp_path / "run" / "config.toml").data.load().fingerprint
     shutil.move(tmp_path / "run", pictures / "old")
     code, says = train()
     assert code == 0
@@ -132,12 +131,12 @@ def test_relative_path_holds_from_every_working_directory(
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     monkeypatch.chdir(tmp_path)
-    words = [] if by == "folder" else ["--data.name", "array", "--data.image-size", "None"]
+    words = [] if by == "folder" else ["--data", "ArrayFile", "--data.image-size", "None"]
     code, says = train("--data.path", "pictures" if by == "folder" else "images.npy", *words)
     assert code == 0, says
     monkeypatch.chdir(elsewhere)
     config = read_config(tmp_path / "run" / "config.toml")
-    assert len(load(config.data)) == (3 if by == "folder" else 10)
+    assert len(config.data.load()) == (3 if by == "folder" else 10)
     again = ["train", str(tmp_path / "run" / "config.toml"), "--out", str(tmp_path / "run"), "--resume"]
     assert main([*again, "--train.steps", "12"]) == 0
 

@@ -18,11 +18,11 @@ from blurcore.cli import main
 from blurcore.cli.parser import build_parser
 from blurcore.data import ArrayDataset, pictures
 from blurcore.data.values import to_samples
-from blurcore.engine import calibration
-from blurcore.engine.quality import Reference
 from blurcore.errors import DataError, OutputError
 from blurcore.figures.film import write_film
 from blurcore.figures.sampler_error import draw_sampler_error
+from blurcore.measure import calibration as calibration
+from blurcore.measure.curve import Reference
 from blurcore.protocols import RunNetwork
 from blurcore.runs import files, newest_checkpoint
 from blurcore.verify.runner import IDENTITIES, verify_backends
@@ -64,8 +64,6 @@ def test_checkpoint_is_saved_before_a_picture_that_fails(
         raise DataError("no picture")
 
     monkeypatch.setattr(trainer, "sample", fail)
-    monkeypatch.setattr("blurcore.engine.loop.check_evaluation", lambda *given: None)
-    monkeypatch.setattr("blurcore.engine.loop.Reference", lambda data: None)
     for step in ("3", "4"):
         code, says = train(f"--train.{every}-every", step, "--out", str(tmp_path / step))
         assert (code, "no picture" in says) == (2, True)
@@ -75,7 +73,7 @@ def test_checkpoint_is_saved_before_a_picture_that_fails(
 def test_samples_that_are_not_finite_are_counted_and_left_out_of_metrics(blurcore: Command, tmp_path: Path) -> None:
     """As many as `eta` says in hundredths: NaN and infinities of both signs."""
     run, out = tmp_path / "run", tmp_path / "out"
-    drawn = ["--sampler", "ddim", "--num-samples", "8", "--eta"]
+    drawn = ["--solver", "ddim", "--num-samples", "8", "--solver.eta"]
     code, said, _ = blurcore("sample", run, *drawn, "0.03", "--out", out)
     assert (code, "not finite: 3 of 8 samples are not finite\n" in said) == (0, True)
     with np.load(out / "samples.npz") as archive:
@@ -114,33 +112,46 @@ def test_curve_is_of_finite_samples_alone(lost: int) -> None:
 
 
 OTHER = {
-    "num_samples": "3", "tolerance": "0.5", "times": "1 0.5 0", "last_noise": "", "label": "1", "guidance": "2", "clip_quantile": "0.5",
-    "delta": "0.1", "seed": "2", "eta": "0.01", "order": "3", "vary": "noise", "device": "cpu:0",
-}  # fmt: skip
+    "--num-samples 3": "num_samples",
+    "--solver.variance upper": "solver",
+    "--solver AdaptiveODE --solver.tolerance 0.5": "solver",
+    "--solver InverseHeat --solver.delta 0.1": "solver",
+    "--solver DDIM --solver.eta 0.01": "solver",
+    "--solver DPMSolverPP --solver.order 3": "solver",
+    "--times Given --times.values 1 0.5 0": "times",
+    "--times LogSNR": "times",
+    "--last-noise": "last_noise",
+    "--label 1": "label",
+    "--guidance 2": "guidance",
+    "--clip-quantile 0.5": "clip_quantile",
+    "--seed 2": "seed",
+    "--vary noise": "vary",
+    "--device cpu:0": "device",
+}
 
 
 def test_set_of_samples_never_takes_the_place_of_another(
     blurcore: Command, train: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Whatever the other setting, in the default folder and in one of the user's; the same settings draw the same set again."""
-    run, words = tmp_path / "run", ["--num-samples", "2", "--num-steps", "2"]
+    run, words = tmp_path / "run", ["--num-samples", "2", "--times.num-steps", "2"]
 
     def sets() -> dict[str, bytes]:
         return {path.parent.name: path.read_bytes() for path in sorted(run.glob("samples/*/samples.npz"))}
 
     assert blurcore("sample", run, *words)[0] == 0
     assert blurcore("sample", run, *words, "--out", tmp_path / "out")[0] == 0
-    assert list(sets()) == ["ancestral-2-seed0"]
-    for count, (name, value) in enumerate(OTHER.items(), start=2):
+    assert list(sets()) == ["Ancestral-Uniform2-seed0"]
+    for count, (flags, name) in enumerate(OTHER.items(), start=2):
         before = sets()
-        other = [*words, f"--{name.replace('_', '-')}", *value.split()]
+        other = [*words[:2], *flags.split()] if flags.startswith("--times") else [*words, *flags.split()]
         code, said, _ = blurcore("sample", run, *other)
         after = sets()
-        assert (code, len(after), before.items() <= after.items()) == (0, count, True), name
+        assert (code, len(after), before.items() <= after.items()) == (0, count, True), flags
         (new,) = after.keys() - before.keys()
         assert f"images: {run / 'samples' / new / 'samples.npz'}" in said
-        if re.fullmatch(r"ancestral-2-seed0-[0-9a-f]{8}", new):
-            assert f"{run / 'samples' / 'ancestral-2-seed0'} stays: it holds a set with {name} " in said
+        if re.fullmatch(r"Ancestral-Uniform2-seed0-[0-9a-f]{8}", new):
+            assert f"{run / 'samples' / 'Ancestral-Uniform2-seed0'} stays: it holds a set with {name} " in said
         assert blurcore("sample", run, *other)[0] == 0
         assert sets() == after  # the same once more
         content = (tmp_path / "out" / "samples.npz").read_bytes()
@@ -156,7 +167,7 @@ def test_set_of_samples_never_takes_the_place_of_another(
     code, said, _ = blurcore("sample", run, *words, "--batch-size", "1")
     assert (code, "step 8, not 9" in said) == (0, True)
     assert before.items() < sets().items()
-    (run / "samples" / "ancestral-2-seed0" / "samples.json").unlink()  # of an older version
+    (run / "samples" / "Ancestral-Uniform2-seed0" / "samples.json").unlink()  # of an older version
     code, said, _ = blurcore("sample", run, *words)
     assert (code, "it holds a set with settings that are not known" in said) == (0, True)
 
@@ -185,7 +196,8 @@ def test_output_that_cannot_be_written_is_refused_before_any_work(
     """Nothing else is there: no run, no data; a command that looked at anything first would say that."""
     (tmp_path / "file.png").touch()
     (tmp_path / "folder.png").mkdir()
-    needs = {"train": ["none.toml"], "evaluate": ["none"], "sample": ["none"], "export": ["none", "--to", "diffusers"]}
+    needs = {"train": ["none.toml"], "evaluate": ["none"], "sample": ["none"], "fit": ["none"]}
+    needs |= {"export": ["none", "--to", "diffusers"]}
     operands = needs.get(words[0], ["none"] if words[-1] == "losses" else [])
     wrong = [tmp_path / "file.png" / "x.png", tmp_path / ("folder.png" if kind == "file" else "file.png")]
     for path in wrong:
@@ -247,7 +259,7 @@ def test_calibration_on_a_disk_that_is_full_is_one_sentence(tmp_path: Path, monk
         "measure_x0_error",
         lambda *given, **settings: bc.X0Error(times=(0.0, 1.0), values=np.ones((2, 4, 4))),
     )
-    config = bc.RunConfig(data=bc.DataConfig(name="digits"))
+    config = bc.RunConfig(data=bc.Digits())
     network = RunNetwork(config, (8, 8, 1), 1, lambda z, t: z)
     with pytest.raises(OutputError, match=r"the calibration cannot be written to .*No space left"):
         calibration.calibrate_run(tmp_path, network, num_images=1, num_times=2)

@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+import blurcore as bc
 import blurcore.engine.loop as loop
 from blurcore.config import TrainConfig
-from blurcore.data import load
-from blurcore.engine.metrics import Scalars, Totals
+from blurcore.engine.log import Scalars, Totals
 from blurcore.errors import CheckpointError
 from blurcore.runs import load_checkpoint, newest_checkpoint, read_config
 from blurcore.runs.checkpoint import checkpoint_path, complete_checkpoints
@@ -65,7 +65,7 @@ def test_resuming_on_changed_data_lists_what_differs(train: Train, tmp_path: Pat
     np.save(tmp_path / "images.npy", images)
     code, says = train("--resume")
     assert code == 1
-    assert "the data set array has changed" in says
+    assert "the data set ArrayFile has changed" in says
     assert "data: '" in says
     assert "image_shape" not in says
     np.save(tmp_path / "images.npy", images[:, :2])
@@ -221,8 +221,11 @@ def test_read_only_folder_is_refused_before_the_first_step(train: Train, config_
     mount = f"mount --bind {run} {run} && mount -o remount,bind,ro {run} && exec {words}"
     done = subprocess.run(
         ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", mount],
-        capture_output=True, text=True, timeout=300, check=False,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
     if "unshare" in done.stderr or "mount" in done.stderr:
         pytest.skip(f"this system lets nobody mount: {done.stderr}")
     assert (done.returncode, done.stdout) == (2, "")  # it never came to a step, where it would have said so
@@ -258,8 +261,11 @@ def test_damaged_checkpoint_is_named_set_aside_and_written_anew(
     command = [sys.executable, str(Path(__file__).with_name("conftest.py")), "nowhere", "train", str(config_file)]
     done = subprocess.run(
         [*command, "--out", str(run), "--resume", "--train.keep-checkpoints", "1"],
-        capture_output=True, text=True, timeout=300, check=False,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     assert f"the checkpoint file {file} " in done.stderr
     assert "falling back to the checkpoint of step 6" in done.stderr
@@ -315,8 +321,10 @@ def poisoned(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, int], None]:
     """Let the batches of some steps, from `first` on and before `end`, hold a NaN."""
 
     def poison(first: int, end: int) -> None:
-        def bad(config: Any) -> Any:
-            data = load(config)
+        load = bc.ArrayFile.load
+
+        def bad(source: bc.ArrayFile) -> Any:
+            data = load(source)
             whole, count = type(data).__getitem__, iter(range(1000))
 
             class Poisoned(type(data)):  # type: ignore[misc]
@@ -329,7 +337,7 @@ def poisoned(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, int], None]:
             data.__class__ = Poisoned
             return data
 
-        monkeypatch.setattr(loop, "load", bad)
+        monkeypatch.setattr(bc.ArrayFile, "load", bad)
 
     return poison
 
@@ -434,9 +442,10 @@ class _Wandb(ModuleType):
             raise self.Error("No API key configured")
         self.told.append(about)
         return SimpleNamespace(
-            define_metric=lambda *names, **settings: None, log=self.lines.append,
+            define_metric=lambda *names, **settings: None,
+            log=self.lines.append,
             finish=lambda exit_code: self.ends.append(exit_code),
-        )  # fmt: skip
+        )
 
 
 def test_wandb_gets_the_metrics_and_a_resumed_run_goes_on_as_the_same(

@@ -180,9 +180,14 @@ def noisier_by_a_twentieth(process, t, s, **options):
 
 
 WRONG = [
-    sigma_for_its_square, marginal_noise_at_every_step, isotropic, marginal_alpha, times_exchanged,
-    neighbouring_frequency, noisier_by_a_twentieth,
-]  # fmt: skip
+    sigma_for_its_square,
+    marginal_noise_at_every_step,
+    isotropic,
+    marginal_alpha,
+    times_exchanged,
+    neighbouring_frequency,
+    noisier_by_a_twentieth,
+]
 
 
 @pytest.mark.parametrize("step", WRONG, ids=lambda step: step.__name__)

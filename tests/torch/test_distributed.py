@@ -50,16 +50,29 @@ def config() -> bc.RunConfig:
     return bc.RunConfig(
         seed=3,
         device="cpu",
-        data=bc.DataConfig(name="digits", flip=True),
+        data=bc.Digits(flip=True),
         model=bc.ModelConfig(  # attention and a second level: what is sharded apart; dropout, whose masks must not repeat
-            base_channels=8, channel_multipliers=(1, 2), num_res_blocks=1, attention_levels=(1,), dropout=0.2, norm_groups=4, num_classes=10
+            base_channels=8,
+            channel_multipliers=(1, 2),
+            num_res_blocks=1,
+            attention_levels=(1,),
+            dropout=0.2,
+            norm_groups=4,
+            num_classes=10,
         ),
         train=bc.TrainConfig(
-            steps=5, prediction="v", batch_size=8, warmup_steps=2, learning_rate=1e-3, ema_decay=0.9, log_every=1,
-            checkpoint_every=STOPPED, keep_checkpoints=10,
+            objective=bc.Denoising(prediction="v"),
+            steps=5,
+            batch_size=8,
+            warmup_steps=2,
+            learning_rate=1e-3,
+            ema_decay=0.9,
+            log_every=1,
+            checkpoint_every=STOPPED,
+            keep_checkpoints=10,
         ),
-        sample=bc.SampleConfig(num_samples=5, num_steps=2, batch_size=2),
-    )  # fmt: skip
+        sample=bc.SampleConfig(times=bc.Uniform(num_steps=2), num_samples=5, batch_size=2),
+    )
 
 
 def train(config: bc.RunConfig, folder: Path, *, resume: bool = False, **changes: Any) -> None:
@@ -72,6 +85,7 @@ def runs(config: bc.RunConfig, tmp_path_factory: pytest.TempPathFactory) -> Path
     folder = tmp_path_factory.mktemp("runs")
     write_config(config, folder / "config.toml")
     train(config, folder / "two_parts", accumulate=2)
+    train(replace(config, resolution=bc.Nested(tolerance=0.05)), folder / "nested_parts", accumulate=2)
     train(config, folder / "four_parts", accumulate=4, evaluate_every=4, evaluate_samples=33)
     clear = replace(config, model=replace(config.model, dropout=0.0))  # masks would tell one process from two
     train(clear, folder / "steady")
@@ -101,9 +115,22 @@ def assert_close_runs(one: Path, other: Path) -> None:
             np.testing.assert_allclose(second.groups[group][name], value, rtol=0, atol=1e-6, err_msg=f"{group}/{name}")
 
 
-@pytest.mark.parametrize(("one", "two"), [("two_parts", "fsdp"), ("two_parts", "fsdp_shards"), ("four_parts", "ddp")])
+@pytest.mark.parametrize(
+    ("one", "two"),
+    [
+        ("two_parts", "fsdp"),
+        ("two_parts", "fsdp_shards"),
+        ("four_parts", "ddp"),
+        ("nested_parts", "nested_ddp"),
+        ("nested_parts", "nested_fsdp"),
+    ],
+)
 def test_two_processes_are_one_that_accumulates(runs: Path, one: str, two: str) -> None:
     assert_close_runs(runs / one, runs / two)
+
+
+def test_run_over_sizes_has_three(runs: Path) -> None:
+    assert len(newest_checkpoint(runs / "nested_ddp").state["resolutions"]["sizes"]) == 3
 
 
 def test_sharded_checkpoint_holds_a_part_of_each_process_and_no_pickle(runs: Path) -> None:
@@ -180,11 +207,24 @@ def test_samples_and_likelihoods_do_not_depend_on_the_number_of_processes(
     run, settings = str(runs / "ddp"), ["--device", "cpu", "--batch-size", "2"]
     both = json.loads((runs / "ddp" / "evaluation.json").read_text())
     assert (
-        main(["sample", run, "--num-samples", "5", "--num-steps", "3", "--out", str(tmp_path / "drawn"), *settings])
+        main(
+            ["sample", run, "--num-samples", "5", "--times.num-steps", "3", "--out", str(tmp_path / "drawn"), *settings]
+        )
         == 0
     )
     assert main(["evaluate", run, "--num-images", "5", "--num-steps", "4", *settings]) == 0
-    words = ["--num-samples", "33", "--num-steps", "2", "--num-reference", "50", "--device", "cpu", "--batch-size", "8"]
+    words = [
+        "--num-samples",
+        "33",
+        "--times.num-steps",
+        "2",
+        "--num-reference",
+        "50",
+        "--device",
+        "cpu",
+        "--batch-size",
+        "8",
+    ]
     assert main(["evaluate", run, *words]) == 0
     drawn = [np.load(folder / "drawn" / "samples.npz")["images"] for folder in (runs, tmp_path)]
     np.testing.assert_array_equal(*drawn)

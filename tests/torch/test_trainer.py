@@ -19,10 +19,17 @@ def config() -> bc.RunConfig:
     return bc.RunConfig(
         seed=3,
         device="cpu",
-        data=bc.DataConfig(name="digits"),
+        data=bc.Digits(),
         model=bc.MODEL_PRESETS["tiny"],
-        train=bc.TrainConfig(steps=3, prediction="v", batch_size=8, warmup_steps=2, learning_rate=1e-3, log_every=1),
-        sample=bc.SampleConfig(num_samples=4, num_steps=3, batch_size=4),
+        train=bc.TrainConfig(
+            objective=bc.Denoising(prediction="v"),
+            steps=3,
+            batch_size=8,
+            warmup_steps=2,
+            learning_rate=1e-3,
+            log_every=1,
+        ),
+        sample=bc.SampleConfig(times=bc.Uniform(num_steps=3), num_samples=4, batch_size=4),
     )
 
 

@@ -46,6 +46,10 @@ def run(folder: Path, team: Any) -> dict[str, Any]:
     backend = bc.get_backend("torch")
     for name, changes in WAYS.items():
         backend.train(replace(config, train=replace(config.train, **changes)), folder / name)
+    nested = replace(config, resolution=bc.Nested(tolerance=0.05))
+    for parallel in ("ddp", "fsdp"):
+        shared = replace(config.train, parallel=parallel)
+        backend.train(replace(nested, train=shared), folder / f"nested_{parallel}")
     clear = replace(config, model=replace(config.model, dropout=0.0))
     shards = replace(config.train, parallel="fsdp", sharded_checkpoints=True)
     backend.train(replace(clear, train=shards), folder / "one_then_two", resume=True)
@@ -56,13 +60,13 @@ def run(folder: Path, team: Any) -> dict[str, Any]:
         seen["odd"] = str(error)
     printed = StringIO()
     with redirect_stdout(printed):
-        settings = ["--num-samples", "5", "--num-steps", "3", "--batch-size", "2"]
+        settings = ["--num-samples", "5", "--times.num-steps", "3", "--batch-size", "2"]
         seen["sample"] = main(
             ["sample", str(folder / "ddp"), "--device", "cpu", "--out", str(folder / "drawn"), *settings]
         )
         settings = ["--num-images", "5", "--num-steps", "4", "--batch-size", "2"]
         seen["evaluate"] = main(["evaluate", str(folder / "ddp"), "--device", "cpu", *settings])
-        settings = ["--num-samples", "33", "--num-steps", "2", "--batch-size", "8", "--num-reference", "50"]
+        settings = ["--num-samples", "33", "--times.num-steps", "2", "--batch-size", "8", "--num-reference", "50"]
         seen["samples"] = main(["evaluate", str(folder / "ddp"), "--device", "cpu", *settings])
         seen["device"] = main(["sample", str(folder / "ddp"), "--device", "cuda:0"])
         seen["folder"] = main(["train", str(folder / "config.toml")])

@@ -39,7 +39,7 @@ class Machine:
         """Return a run's network as a function of (B, *grid, C), (B,) and, if it has classes, labels (B,)."""
         if self.name == "torch":
             import torch
-            from blurcore_torch.sampler import load_run
+            from blurcore_torch.run import load_run
 
             _, model, *_ = load_run(folder, torch.device("cpu"))
 
@@ -51,7 +51,7 @@ class Machine:
 
             return of_torch
         import jax
-        from blurcore_jax.sampler import load_run as load_jax
+        from blurcore_jax.run import load_run as load_jax
         from flax import nnx
 
         _, graphdef, params, *_ = load_jax(folder)
@@ -73,14 +73,15 @@ class Machine:
         shape: Any = noise.shape[2:]
         if self.name == "torch":
             import torch
-            from blurcore_torch.sampler import load_run, sample_batch
+            from blurcore_torch.run import load_run
+            from blurcore_torch.sampler import sample_batch
 
             config, model, *_ = load_run(folder, torch.device("cpu"))
             plan = SamplingPlan(config, settings, shape, axes=tuple(range(1 - len(shape), 0)), x0_error=x0_error)
             rows = torch.tensor(noise, dtype=torch.float32).movedim(-1, 2)
             return sample_batch(plan, model, lambda k: rows[k], Batch(**given)).movedim(1, -1).numpy()
+        from blurcore_jax.run import load_run as load_jax
         from blurcore_jax.sampler import Network
-        from blurcore_jax.sampler import load_run as load_jax
         from blurcore_jax.sampler import sample_batch as sample_jax
 
         config, graphdef, params, *_ = load_jax(folder)
@@ -115,13 +116,20 @@ def config() -> bc.RunConfig:
     return bc.RunConfig(
         seed=3,
         device="cpu",
-        data=bc.DataConfig(name="digits"),
+        data=bc.Digits(),
         model=bc.ModelConfig(  # one level: XLA compiles it in a third of the time of the tiny preset
             base_channels=8, channel_multipliers=(1,), num_res_blocks=1, attention_levels=(), dropout=0.1, norm_groups=4
         ),
         train=bc.TrainConfig(
-            steps=8, prediction="v", batch_size=8, warmup_steps=2, learning_rate=1e-3, ema_decay=0.9, log_every=1, checkpoint_every=3,
+            objective=bc.Denoising(prediction="v"),
+            steps=8,
+            batch_size=8,
+            warmup_steps=2,
+            learning_rate=1e-3,
+            ema_decay=0.9,
+            log_every=1,
+            checkpoint_every=3,
             keep_checkpoints=10,
         ),
-        sample=bc.SampleConfig(num_samples=4, num_steps=3, batch_size=4),
-    )  # fmt: skip
+        sample=bc.SampleConfig(times=bc.Uniform(num_steps=3), num_samples=4, batch_size=4),
+    )

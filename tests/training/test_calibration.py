@@ -13,8 +13,8 @@ import scipy.integrate
 import blurcore as bc
 from blurcore.cli import main
 from blurcore.data import ArrayDataset
-from blurcore.engine import measure_spectral_loss, measure_x0_error, read_calibration
 from blurcore.errors import ArgumentError, CheckpointError, ConfigError, NotFiniteError
+from blurcore.measure import measure_spectral_loss, measure_x0_error, read_calibration
 from blurcore.protocols import RunNetwork
 
 
@@ -24,7 +24,7 @@ def test_error_that_is_measured_is_the_exact_denoisers_on_gaussian_data() -> Non
     pixels = np.clip(np.rint(127.5 + 30 * rng.standard_normal((count, 4, 6, 1))), 0, 255).astype(np.uint8)
     c = (pixels / 127.5 - 1).var()
     process = bc.BlurringDiffusion(blur=bc.SinSquared(sigma_blur_max=2.0))
-    config = bc.RunConfig(process=process, train=bc.TrainConfig(prediction="x0"))
+    config = bc.RunConfig(process=process, train=bc.TrainConfig(objective=bc.Denoising(prediction="x0")))
 
     def call(z: np.ndarray, t: np.ndarray) -> np.ndarray:
         m = bc.marginal_for(process, float(t[0]), z, axes=(1, 2))
@@ -45,7 +45,7 @@ def test_calibrated_run_samples_as_the_core_does_with_the_stored_table(
     machine: Any, config: bc.RunConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     machine.train(config, tmp_path / "run")
-    settings = replace(config.sample, sampler="calibrated", num_steps=5)
+    settings = replace(config.sample, solver=bc.CalibratedAncestral(), times=bc.Uniform(num_steps=5))
     with pytest.raises(ConfigError, match="blurcore calibrate"):
         machine.sample(tmp_path / "run", settings)
     words = ["calibrate", str(tmp_path / "run"), "--num-images", "32", "--num-times", "4", "--backend", machine.name]
@@ -86,7 +86,7 @@ def test_adaptive_solver_reaches_what_scipy_reaches(machine: Any, config: bc.Run
     """The probability-flow ODE from the same start with the same network: SPEC 6 written out, by scipy's Radau in float64."""
     process = bc.BlurringDiffusion(blur=bc.SinSquared(sigma_blur_max=1.0))
     machine.train(replace(config, process=process), tmp_path / "run")
-    settings, shape = replace(config.sample, sampler="ode", tolerance=1e-5), (1, 8, 8, 1)
+    settings, shape = replace(config.sample, solver=bc.AdaptiveODE(tolerance=1e-5)), (1, 8, 8, 1)
     noise = np.random.default_rng(0).standard_normal((1, *shape))
     network = machine.network(tmp_path / "run")
 
@@ -103,23 +103,25 @@ def test_adaptive_solver_reaches_what_scipy_reaches(machine: Any, config: bc.Run
     got = machine.sample_from(tmp_path / "run", settings, noise)[0, ..., 0]
     # steps may be off by 1e-5 each, in float32; there are some hundred of them
     np.testing.assert_allclose(got, expected, rtol=0, atol=2e-3)
-    loose = machine.sample_from(tmp_path / "run", replace(settings, tolerance=1e-2), noise)[0, ..., 0]
+    loose = machine.sample_from(tmp_path / "run", replace(settings, solver=bc.AdaptiveODE(tolerance=1e-2)), noise)[
+        0, ..., 0
+    ]
     assert np.abs(loose - expected).max() > np.abs(got - expected).max()
     assert machine.sample(tmp_path / "run", replace(settings, num_samples=2)).shape == (2, 8, 8, 1)
 
 
 def test_grids_and_tolerances_that_make_no_sense_are_refused() -> None:
     with pytest.raises(ArgumentError, match=r"times\[1\] must be less than the time before it"):
-        bc.SampleConfig(times=(1.0, 1.0, 0.0))
+        bc.SampleConfig(times=bc.Given(values=(1.0, 1.0, 0.0)))
     with pytest.raises(ArgumentError, match=r"times\[0\] must be 1, where sampling starts"):
-        bc.SampleConfig(times=(0.5, 0.0))
+        bc.SampleConfig(times=bc.Given(values=(0.5, 0.0)))
     with pytest.raises(ArgumentError, match="tolerance must be positive"):
-        bc.SampleConfig(tolerance=0.0)
+        bc.SampleConfig(solver=bc.AdaptiveODE(tolerance=0.0))
 
 
 @pytest.mark.parametrize("measure", [measure_x0_error, measure_spectral_loss])
 def test_network_that_says_nothing_finite_is_not_measured(measure: Any) -> None:
-    config = bc.RunConfig(process=bc.BlurringDiffusion(), train=bc.TrainConfig(prediction="x0"))
+    config = bc.RunConfig(process=bc.BlurringDiffusion(), train=bc.TrainConfig(objective=bc.Denoising(prediction="x0")))
     data = ArrayDataset(np.zeros((5, 4, 6, 1), np.uint8))
     network = RunNetwork(config, (4, 6, 1), 0, lambda z, t: np.where(t[:, None, None, None] > 0.4, np.inf, z))
     with pytest.raises(

@@ -47,7 +47,7 @@ def test_configuration_trains_and_samples(machine: Any, path: Path, tmp_path: Pa
     run = tmp_path / "run"
     heat = "heat" in path.stem
     own = ["--process.blur.num-levels", "3"] if heat else []
-    few = ["--sample.num-steps", "3", "--sample.num-samples", "4"]
+    few = ["--sample.times.num-steps", "3", "--sample.num-samples", "4"]
     where = ["--backend", machine.name, "--device", "cpu", "--data.image-size", "8", "8"]
     assert main(["train", str(path), "--out", str(run), *SMALL, *where, *own, *few]) == 0
     assert main(["sample", str(run), "--backend", machine.name, "--device", "cpu", "--out", str(tmp_path / "out")]) == 0
@@ -61,4 +61,4 @@ def test_ablations_of_the_paper_train_and_sample(machine: Any, config: bc.RunCon
     ablated = replace(config, process=bc.BlurringDiffusion(**ABLATIONS[name]), train=replace(config.train, steps=2))
     machine.train(ablated, tmp_path / "run")
     assert all(np.isfinite(weights).all() for weights in newest_checkpoint(tmp_path / "run").groups["model"].values())
-    assert machine.sample(tmp_path / "run", replace(config.sample, num_steps=3)).shape == (4, 8, 8, 1)
+    assert machine.sample(tmp_path / "run", replace(config.sample, times=bc.Uniform(num_steps=3))).shape == (4, 8, 8, 1)

@@ -13,13 +13,13 @@ import pytest
 
 import blurcore as bc
 from blurcore.cli import main
-from blurcore.data import load
 from blurcore.data.values import Samples
 from blurcore.engine import Totals
-from blurcore.engine import metrics as engine_metrics
-from blurcore.engine.metrics import Scalars
-from blurcore.engine.quality import Reference, check_evaluation, evaluation_settings
+from blurcore.engine import log as engine_metrics
+from blurcore.engine.log import Scalars
+from blurcore.engine.loop import evaluation_settings
 from blurcore.errors import ConfigError, DataError, RunStoppedError
+from blurcore.measure.curve import Reference, check_evaluation
 from blurcore.metrics import compare
 from blurcore.runs import newest_checkpoint
 from blurcore.runs.folder import read_metrics
@@ -30,8 +30,8 @@ CURVE = ("frechet_distance_digits", "spectrum_distance")
 @pytest.fixture
 def config(config: bc.RunConfig, tmp_path: Path) -> bc.RunConfig:
     """Six steps on forty digits, of which every second has a line, and every third is evaluated."""
-    np.save(tmp_path / "digits.npy", load(config.data)[:40])
-    config = replace(config, data=bc.DataConfig(name="array", path=str(tmp_path / "digits.npy")))
+    np.save(tmp_path / "digits.npy", config.data.load()[:40])
+    config = replace(config, data=bc.ArrayFile(path=str(tmp_path / "digits.npy")))
     train = replace(config.train, steps=6, log_every=2, evaluate_every=3, evaluate_samples=33)
     return replace(config, train=train, sample=replace(config.sample, batch_size=16))
 
@@ -61,7 +61,7 @@ def test_curve_is_of_the_averaged_weights_changes_nothing_and_goes_on_after_resu
     assert curve(tmp_path / "parts") == curve(tmp_path / "with")
 
     images = machine.sample(tmp_path / "with", replace(config.sample, num_samples=33))
-    found = compare(images, load(config.data), metrics=("frechet", "spectrum"))
+    found = compare(images, config.data.load(), metrics=("frechet", "spectrum"))
     assert curve(tmp_path / "with")[6] == pytest.approx([estimate.value for estimate in found.values()], rel=1e-6)
 
     flags = ["--num-samples", "33", "--bootstrap", "2", "--backend", machine.name, "--device", "cpu"]
@@ -90,9 +90,9 @@ def test_signal_while_samples_are_evaluated_ends_the_run_with_its_checkpoint(
 
 
 def test_classes_are_all_in_the_curve_whatever_the_grids_show(config: bc.RunConfig) -> None:
-    sample = replace(config.sample, label=3, vary="noise", num_steps=7)
+    sample = replace(config.sample, times=bc.Uniform(num_steps=7), label=3, vary="noise")
     assert evaluation_settings(replace(config, sample=sample)) == replace(
-        config.sample, num_samples=33, num_steps=7, label=None, vary="all"
+        config.sample, times=bc.Uniform(num_steps=7), num_samples=33, label=None, vary="all"
     )
 
 
@@ -121,11 +121,14 @@ def test_curve_goes_to_tensorboard_too(monkeypatch: pytest.MonkeyPatch, config: 
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"evaluate_samples": 32}, "train.evaluate_samples must be at least 33, more than the 32 dimensions of the features"),
+        (
+            {"evaluate_samples": 32},
+            "train.evaluate_samples must be at least 33, more than the 32 dimensions of the features",
+        ),
         ({"evaluate_samples": 0}, "evaluate_samples must be at least 1; got 0"),
         ({"evaluate_every": -1}, "evaluate_every must be 0 or more; got -1"),
     ],
-)  # fmt: skip
+)
 def test_curve_that_cannot_be_is_refused_before_there_is_a_folder(
     machine: Any, config: bc.RunConfig, tmp_path: Path, settings: dict[str, int], words: str
 ) -> None:
@@ -136,15 +139,15 @@ def test_curve_that_cannot_be_is_refused_before_there_is_a_folder(
 
 def test_data_of_too_few_images_have_no_curve(machine: Any, config: bc.RunConfig, tmp_path: Path) -> None:
     np.save(tmp_path / "few.npy", np.zeros((32, 8, 8, 1), np.uint8))
-    config = replace(config, data=bc.DataConfig(name="array", path=str(tmp_path / "few.npy")))
-    with pytest.raises(DataError, match=r"needs at least 33 training images.*data set array has 32"):
+    config = replace(config, data=bc.ArrayFile(path=str(tmp_path / "few.npy")))
+    with pytest.raises(DataError, match=r"needs at least 33 training images.*data set ArrayFile has 32"):
         machine.train(config, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
 def test_signals_have_a_curve_of_their_lowest_coefficients() -> None:
     pytest.importorskip("matplotlib")
-    data = load(bc.DataConfig(name="membrane"))
+    data = bc.Membrane().load()
     found = Reference(data).distances(Samples(data[:], np.ones(len(data), bool)))
     assert set(found) == {"frechet_distance_dct", "spectrum_distance"}
     assert found == pytest.approx(dict.fromkeys(found, 0.0), abs=1e-6)

@@ -11,11 +11,11 @@ import pytest
 from PIL import Image
 
 import blurcore as bc
-from blurcore.data import as_images, load
+from blurcore.data import as_images
 from blurcore.errors import ArgumentError
 from blurcore.runs import newest_checkpoint
 
-SETS = {"membrane": (64, 1), "brain": (8, 16, 16, 1)}
+SETS = {bc.Membrane(): (64, 1), bc.Brain(): (8, 16, 16, 1)}
 NETWORK = bc.ModelConfig(
     base_channels=8, channel_multipliers=(1,), num_res_blocks=1, attention_levels=(), dropout=0.0, norm_groups=4
 )
@@ -23,9 +23,7 @@ NETWORK = bc.ModelConfig(
 
 @pytest.fixture(params=list(SETS))
 def signal(request: pytest.FixtureRequest, config: bc.RunConfig) -> bc.RunConfig:
-    return replace(
-        config, data=bc.DataConfig(name=request.param), model=NETWORK, sample=replace(config.sample, sampler="ddim")
-    )
+    return replace(config, data=request.param, model=NETWORK, sample=replace(config.sample, solver=bc.DDIM()))
 
 
 def test_signals_and_volumes_train_sample_resume_and_cross_frameworks(
@@ -33,7 +31,7 @@ def test_signals_and_volumes_train_sample_resume_and_cross_frameworks(
 ) -> None:
     """One framework trains, the other goes on, both give the same samples from the same noise."""
     first, second = both
-    shape = SETS[signal.data.name]
+    shape = SETS[signal.data]
     signal = replace(signal, train=replace(signal.train, learning_rate=1e-2, sample_every=4))
     first.train(replace(signal, train=replace(signal.train, steps=4)), tmp_path / "run")
     second.train(signal, tmp_path / "run", resume=True)
@@ -56,7 +54,7 @@ def test_network_agrees_between_frameworks_with_patches_and_any_number_of_channe
     np.save(tmp_path / "own.npy", rng.integers(0, 256, (16, *shape), dtype=np.uint8))
     own = replace(
         config,
-        data=bc.DataConfig(name="array", path=str(tmp_path / "own.npy"), dims=dims),
+        data=bc.ArrayFile(path=str(tmp_path / "own.npy"), dims=dims),
         model=replace(NETWORK, patch_size=2, channel_multipliers=(1, 2), attention_levels=(1,), num_heads=2),
         train=replace(config.train, steps=4, learning_rate=2e-2),
     )
@@ -91,4 +89,4 @@ def test_signals_are_drawn_as_curves_and_volumes_as_rows_of_slices(tmp_path: Pat
 
 
 def test_embedded_sets_of_signals_and_volumes_have_their_shapes() -> None:
-    assert {name: load(bc.DataConfig(name=name)).image_shape for name in SETS} == SETS  # type: ignore[arg-type]
+    assert {source: source.load().image_shape for source in SETS} == SETS

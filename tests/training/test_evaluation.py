@@ -14,10 +14,10 @@ from blurcore_reference import likelihood as direct
 import blurcore as bc
 import blurcore.oracle as oracle
 from blurcore.cli import main
-from blurcore.data import load
-from blurcore.engine import evaluate, fit_prior
-from blurcore.engine.evaluation import flow
+from blurcore.engine import fit_prior
 from blurcore.errors import ConfigError
+from blurcore.measure import evaluate
+from blurcore.measure.bits import flow
 from blurcore.protocols import RunNetwork
 
 SHAPE, VARIANCE = (4, 3), 0.09
@@ -28,7 +28,11 @@ PROCESS = bc.BlurringDiffusion(blur=bc.SinSquared(sigma_blur_max=1.0))
 
 def exact_network(process: bc.Process = PROCESS, values: Any = "symmetric") -> RunNetwork:
     """Return the exact denoiser of independent pixels N(0, 0.09): linear, so that its Jacobian is symmetric and its own."""
-    config = bc.RunConfig(process=process, data=bc.DataConfig(values=values), train=bc.TrainConfig(prediction="x0"))
+    config = bc.RunConfig(
+        process=process,
+        data=bc.MNIST(values=values),
+        train=bc.TrainConfig(objective=bc.Denoising(prediction="x0")),
+    )
 
     def call(z: np.ndarray, t: np.ndarray) -> np.ndarray:
         m = bc.marginal_for(process, t, z, axes=(1, 2))
@@ -88,7 +92,7 @@ def test_bounds_of_the_exact_denoiser_meet_the_truth(kind: Any) -> None:
 
 def mixture_network() -> RunNetwork:
     """Return the exact denoiser of two kinds of images, and its product with a Jacobian's transpose, from its covariance."""
-    config = bc.RunConfig(process=PROCESS, train=bc.TrainConfig(prediction="x0"))
+    config = bc.RunConfig(process=PROCESS, train=bc.TrainConfig(objective=bc.Denoising(prediction="x0")))
     centres = PROCESS.basis.forward(CENTRES, axes=(1, 2))[..., None]
     spread = np.full_like(centres, SPREAD)
 
@@ -192,8 +196,10 @@ def test_likelihood_of_a_run_from_the_command_line(
     machine.train(replace(config, process=process), tmp_path / "run")
     totals = {}
     for kind, flags in {
-        "discrete": ["--num-steps", "200"], "continuous": ["--num-steps", "50"], "ode": ["--tolerance", "1e-2"]
-    }.items():  # fmt: skip
+        "discrete": ["--num-steps", "200"],
+        "continuous": ["--num-steps", "50"],
+        "ode": ["--tolerance", "1e-2"],
+    }.items():
         words = ["evaluate", str(tmp_path / "run"), "--likelihood", kind, "--num-images", "16", *flags]
         assert main([*words, "--backend", machine.name, "--device", "cpu"]) == 0
         assert "bits/dim at most" in capsys.readouterr().out
@@ -209,16 +215,19 @@ def test_likelihood_of_a_run_on_data_without_a_test_part_is_that_of_its_own(
     machine: Any, config: bc.RunConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     np.save(tmp_path / "x.npy", pixels(8))
-    data = bc.DataConfig(name="array", path=str(tmp_path / "x.npy"))
+    data = bc.ArrayFile(path=str(tmp_path / "x.npy"))
     machine.train(replace(config, data=data), tmp_path / "run")
     words = ["evaluate", str(tmp_path / "run"), "--likelihood", "discrete", "--num-images", "2", "--num-steps", "2"]
     words += ["--backend", machine.name, "--device", "cpu"]
     assert main(words) == 0
     said = capsys.readouterr().out
-    assert "likelihood of 2 images (array, all)" in said
-    assert "(array has no test part: the run was trained on these images)" in said
+    assert "likelihood of 2 images (ArrayFile, all)" in said
+    assert "(ArrayFile has no test part: the run was trained on these images)" in said
     assert main([*words, "--split", "test"]) == 2
-    assert "data.split must be 'all' for 'array', which has no test part; got 'test'" in capsys.readouterr().err
+    assert (
+        "split must be 'train' or 'all' for this ArrayFile, which has no test part; got 'test'"
+        in capsys.readouterr().err
+    )
 
 
 def test_product_with_the_jacobian_is_that_of_finite_differences(
@@ -246,9 +255,9 @@ def test_bound_of_heat_dissipation_is_above_what_a_perfect_network_leaves(config
         config,
         process=process,
         data=replace(config.data, values="unit"),
-        train=replace(config.train, prediction="residual"),
+        train=replace(config.train, objective=bc.HeatReversal()),
     )
-    data = load(heat.data)
+    data = heat.data.load()
     images = data[:3]
     x = images / 255.0
 
@@ -267,10 +276,10 @@ def test_bound_of_heat_dissipation_is_above_what_a_perfect_network_leaves(config
 
 
 def test_runs_without_such_a_likelihood_are_refused(config: bc.RunConfig) -> None:
-    cold = replace(config, process=bc.ColdDiffusion(), train=replace(config.train, prediction="x0"))
+    cold = replace(config, process=bc.ColdDiffusion(), train=replace(config.train, objective=bc.Restoration()))
     network = exact_network()._replace(config=cold)
     with pytest.raises(ConfigError, match="has no likelihood: its sampling starts from data"):
         evaluate(network, pixels(1), bc.EvaluateConfig())
-    heat = replace(cold, process=bc.HeatDissipation(), train=replace(config.train, prediction="residual"))
+    heat = replace(cold, process=bc.HeatDissipation(), train=replace(config.train, objective=bc.HeatReversal()))
     with pytest.raises(ConfigError, match="has the bound discrete alone; got 'ode'"):
         evaluate(network._replace(config=heat), pixels(1), bc.EvaluateConfig(likelihood="ode"))

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 import blurcore as bc
-from blurcore.data import load, load_labels
 from blurcore.engine import sample_labels
 from blurcore.errors import ArgumentError, ConfigError, DataError
 from blurcore.runs import newest_checkpoint
@@ -21,14 +20,14 @@ def labelled(config: bc.RunConfig) -> bc.RunConfig:
     return replace(config, model=replace(config.model, num_classes=10))
 
 
-@pytest.mark.parametrize("name", ["digits", "mnist"])
+@pytest.mark.parametrize("kind", [bc.Digits, bc.MNIST])
 @pytest.mark.parametrize("split", ["train", "test"])
-def test_labels_belong_to_their_images(name: Any, split: Any) -> None:
+def test_labels_belong_to_their_images(kind: Any, split: Any) -> None:
     """The mean image of a class, of the other split, recognises the images of the class far better than chance."""
-    data = bc.DataConfig(name=name, split=split)
-    images, labels = load(data)[:].reshape(-1, 64 if name == "digits" else 784).astype(float), load_labels(data)
-    other = replace(data, split="train" if split == "test" else "test")
-    others, classes = load(other)[:].reshape(-1, images.shape[1]).astype(float), load_labels(other)
+    source = kind(split=split)
+    data, other = source.load(), source.part("train" if split == "test" else "test").load()
+    images, others = (part[:].reshape(len(part), -1).astype(float) for part in (data, other))
+    labels, classes = data.labels(), other.labels()
     assert len(labels) == len(images)
     means = np.stack([others[classes == c].mean(axis=0) for c in range(10)])
     nearest = ((images[:, None] - means[None]) ** 2).sum(axis=2).argmin(axis=1)
@@ -40,14 +39,12 @@ def test_labels_of_a_file_stand_beside_its_images(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", images=images, labels=np.array([2, 0, 1]))
     np.savez(tmp_path / "b.npz", images=images)
     np.savez(tmp_path / "c.npz", images=images, labels=np.array([0.5, 1.0, 2.0]))
-    load_from = lambda name: load_labels(bc.DataConfig(name="array", path=str(tmp_path / name)))  # noqa: E731
+    load_from = lambda name: bc.ArrayFile(path=str(tmp_path / name)).load().labels()  # noqa: E731
     np.testing.assert_array_equal(load_from("a.npz"), [2, 0, 1])
-    with pytest.raises(DataError, match="has no labels"):
-        load_from("b.npz")
+    assert load_from("b.npz") is None
     with pytest.raises(DataError, match="must be whole numbers"):
         load_from("c.npz")
-    with pytest.raises(DataError, match="'photos' has no labels"):
-        load_labels(bc.DataConfig(name="photos"))
+    assert bc.Photos().load().labels() is None
 
 
 def test_samples_have_the_classes_that_are_asked_for(labelled: bc.RunConfig) -> None:
@@ -79,7 +76,7 @@ def test_guidance_is_the_formula_in_a_plain_loop(machine: Any, labelled: bc.RunC
     """w = 2, by a NumPy loop around the run's network, called with and without label."""
     _with_labels_that_matter(machine, labelled, tmp_path / "run")
     process, axes, network = labelled.process, (1, 2), machine.network(tmp_path / "run")
-    settings = replace(labelled.sample, sampler="ddim", num_steps=4, guidance=2.0)
+    settings = replace(labelled.sample, solver=bc.DDIM(), times=bc.Uniform(num_steps=4), guidance=2.0)
     noise, labels = np.random.default_rng(0).standard_normal((5, 2, 8, 8, 1)), np.array([3, 7])
     solver = bc.DDIM(process=process, axes=axes)
     state = bc.SamplerState(bc.align(process.marginal(1.0, shape=(8, 8)).sigma, ndim=4, axes=axes) * noise[0])
@@ -103,7 +100,7 @@ def test_labelled_run_crosses_frameworks_and_resumes(
     first, second = both
     first.train(replace(labelled, train=replace(labelled.train, steps=4)), tmp_path / "run")
     second.train(labelled, tmp_path / "run", resume=True)
-    settings = replace(labelled.sample, sampler="ddim", label=3, guidance=1.5)
+    settings = replace(labelled.sample, solver=bc.DDIM(), label=3, guidance=1.5)
     noise, labels = np.random.default_rng(0).standard_normal((4, 2, 8, 8, 1)), np.array([3, 3])
     ours, theirs = (m.sample_from(tmp_path / "run", settings, noise, labels=labels) for m in both)
     np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-4)
@@ -117,8 +114,8 @@ def test_labels_that_cannot_be_are_refused(
     few = replace(labelled, model=replace(labelled.model, num_classes=9))
     with pytest.raises(ConfigError, match=r"model\.num_classes must be at least 10, for the labels of the data; got 9"):
         machine.train(few, tmp_path / "run")
-    with pytest.raises(DataError, match="'photos' has no labels"):
-        machine.train(replace(labelled, data=bc.DataConfig(name="photos")), tmp_path / "run")
+    with pytest.raises(DataError, match=r"Photos has no labels, which model\.num_classes = 10 asks for"):
+        machine.train(replace(labelled, data=bc.Photos()), tmp_path / "run")
     with pytest.raises(ConfigError, match=r"sample\.label must be from 0 to 9; got 10"):
         machine.train(replace(labelled, sample=replace(labelled.sample, label=10)), tmp_path / "run")
     with pytest.raises(ConfigError, match="need a network with classes"):

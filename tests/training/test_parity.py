@@ -35,7 +35,9 @@ def write_run(folder: Path, model: bc.ModelConfig, size: tuple[int, int], channe
     """Write a run whose weights are all random: those that start as zero would hide what they multiply."""
     from blurcore_torch.model import UNet
 
-    config = bc.RunConfig(model=model, device="cpu", train=bc.TrainConfig(prediction="v"), **settings)
+    config = bc.RunConfig(
+        model=model, device="cpu", train=bc.TrainConfig(objective=bc.Denoising(prediction="v")), **settings
+    )
     network = UNet(model, in_channels=channels, out_channels=channels, image_size=size, seed=1)
     rng = np.random.default_rng(0)
     arrays = {
@@ -61,20 +63,20 @@ def test_output_of_the_network_agrees(both: tuple[Any, Any], tmp_path: Path, nam
 
 
 @pytest.mark.parametrize(
-    ("name", "sampler", "eta", "num_steps"),
+    ("name", "solver", "num_steps"),
     [
-        ("tiny", "ancestral", 0.0, 50),
-        ("tiny", "ddim", 0.0, 50),
-        ("patches, heads, log-SNR", "ddim", 0.5, 20),
-        pytest.param("cifar10", "ancestral", 0.0, 10, marks=pytest.mark.nightly),
+        ("tiny", bc.Ancestral(), 50),
+        ("tiny", bc.DDIM(), 50),
+        ("patches, heads, log-SNR", bc.DDIM(eta=0.5), 20),
+        pytest.param("cifar10", bc.Ancestral(), 10, marks=pytest.mark.nightly),
     ],
 )
 def test_sampling_runs_agree(
-    both: tuple[Any, Any], tmp_path: Path, name: str, sampler: Any, eta: float, num_steps: int
+    both: tuple[Any, Any], tmp_path: Path, name: str, solver: bc.Solver, num_steps: int
 ) -> None:
     model, size = MODELS[name]
     run = write_run(tmp_path / "run", model, size)
-    settings = bc.SampleConfig(sampler=sampler, eta=eta, num_steps=num_steps)
+    settings = bc.SampleConfig(solver=solver, times=bc.Uniform(num_steps=num_steps))
     noise = np.random.default_rng(2).standard_normal((num_steps + 1, 2, *size, 3))
     ours, theirs = (machine.sample_from(run, settings, noise) for machine in both)
     assert np.isfinite(theirs).all()
@@ -110,8 +112,9 @@ def test_checkpoint_of_another_network_is_refused_by_name(machine: Any, config: 
     trainer = machine.trainer(config, (8, 8, 1))
     groups = trainer.arrays()
     groups["model"] = {k: v for k, v in groups["model"].items() if k != "first.bias"} | {
-        "last.weight": np.zeros((1, 1, 3, 3), np.float32), "further.bias": np.zeros(1, np.float32),
-    }  # fmt: skip
+        "last.weight": np.zeros((1, 1, 3, 3), np.float32),
+        "further.bias": np.zeros(1, np.float32),
+    }
     with pytest.raises(
         CheckpointError,
         match=r"model: missing first.bias; model: unexpected further.bias; model: last.weight has shape \(1, 1",

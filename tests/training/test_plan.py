@@ -14,17 +14,18 @@ from blurcore_reference.backend import settings
 import blurcore as bc
 from blurcore.engine import Batch, SamplingPlan, plan, walk
 from blurcore.engine.steps import LinearStep, OpenStep
+from blurcore.objectives import path_for
 from blurcore.samplers import LinearStepper
 
 SHAPE = (6, 5, 2)
 AXES = (1, 2)
-SETTINGS: dict[str, dict[str, Any]] = {
-    "ancestral": {},
-    "ddim": {"eta": 0.5},
-    "dpm_solver_pp": {"order": 3, "grid": "log_snr"},
-    "dpm_solver_sde": {},
-    "heun": {},
-    "calibrated": {},
+SOLVERS: dict[str, tuple[bc.Solver, bc.Times]] = {
+    "ancestral": (bc.Ancestral(), bc.Uniform(num_steps=11)),
+    "ddim": (bc.DDIM(eta=0.5), bc.Uniform(num_steps=11)),
+    "third order": (bc.DPMSolverPP(order=3), bc.LogSNR(num_steps=11)),
+    "sde": (bc.DPMSolverSDE(), bc.Uniform(num_steps=11)),
+    "heun": (bc.Heun(), bc.Uniform(num_steps=11)),
+    "calibrated": (bc.CalibratedAncestral(), bc.Uniform(num_steps=11)),
 }
 ERRORS = bc.X0Error(times=(0.0, 0.4, 1.0), values=np.random.default_rng(3).uniform(0.01, 0.5, (3, 6, 5)))
 
@@ -33,10 +34,14 @@ def network(z: np.ndarray) -> np.ndarray:
     return np.tanh(z[:, ::-1]) + 0.2 * z
 
 
-def make(sampler: str, *, prediction: Any = "v", num_steps: int = 11, **more: Any) -> SamplingPlan:
-    config = bc.RunConfig(train=bc.TrainConfig(prediction=prediction))
-    chosen = bc.SampleConfig(sampler=sampler, num_steps=num_steps, **more)  # type: ignore[arg-type]
-    return SamplingPlan(config, chosen, SHAPE, axes=AXES, x0_error=ERRORS if sampler == "calibrated" else None)
+def make(
+    solver: bc.Solver, times: bc.Times, *, prediction: Any = "v", process: Any = None, **more: Any
+) -> SamplingPlan:
+    spectrum = (3.0, 1.0, 0.5, 0.2) if prediction == "F" else ()
+    objective = bc.Denoising(prediction=prediction, sigma_data=spectrum)
+    config = bc.RunConfig(process=process or bc.BlurringDiffusion(), train=bc.TrainConfig(objective=objective))
+    chosen = bc.SampleConfig(solver=solver, times=times, **more)
+    return SamplingPlan(config, chosen, SHAPE, axes=AXES, x0_error=ERRORS if solver.needs_calibration else None)
 
 
 def walked(made: SamplingPlan, noise: np.ndarray) -> np.ndarray:
@@ -51,26 +56,39 @@ def stepped(made: SamplingPlan, noise: np.ndarray) -> np.ndarray:
     for k, (t, s) in enumerate(made.stages, start=1):
         t, s = float(t), float(s)
         output = network(process.basis.inverse(state.u, axes=AXES))
-        marginal = bc.marginal_for(process, t, state.u, axes=AXES)
-        prediction = made.objective.predict(marginal, output, state.u, axes=AXES, clip=made.clip)
+        path = path_for(made.objective, t, state.u, axes=AXES)
+        prediction = made.objective.predict(path, output, state.u, axes=AXES, clip=made.clip)
         state = solver.step(state, prediction, t, s, noise[k] if solver.uses_noise and s > 0 else None)
     return process.basis.inverse(state.u, axes=AXES)
 
 
 @pytest.mark.parametrize("clip", ["off", "static"])
-@pytest.mark.parametrize("sampler", SETTINGS)
-def test_weights_are_those_of_the_core_to_float32(monkeypatch: pytest.MonkeyPatch, sampler: str, clip: Any) -> None:
+@pytest.mark.parametrize("name", SOLVERS)
+def test_weights_are_those_of_the_core_to_float32(monkeypatch: pytest.MonkeyPatch, name: str, clip: Any) -> None:
     monkeypatch.setattr(plan, "_LONGEST", 4)  # steps remember others beyond their block
-    made = make(sampler, clip=clip, **SETTINGS[sampler])
+    made = make(*SOLVERS[name], clip=clip)
     noise = np.random.default_rng(0).standard_normal((made.calls + 1, 2, *SHAPE))
     assert all(isinstance(block.step, LinearStep) for block in made.blocks())
     np.testing.assert_allclose(walked(made, noise), stepped(made, noise), rtol=0, atol=3e-6)
 
 
+@pytest.mark.parametrize("prediction", ["velocity", "F"])
+@pytest.mark.parametrize("name", SOLVERS)
+def test_every_solver_takes_the_velocity_and_the_F_of_a_straight_path(name: str, prediction: str) -> None:
+    straight = bc.BlurringDiffusion(noise=bc.Rectified(), blur=bc.SinSquared(sigma_blur_max=2.0))
+    made = make(*SOLVERS[name], prediction=prediction, process=straight)
+    noise = np.random.default_rng(0).standard_normal((made.calls + 1, 2, *SHAPE))
+    assert all(isinstance(block.step, LinearStep) for block in made.blocks())
+    found, expected = walked(made, noise), stepped(made, noise)
+    assert np.isfinite(expected).all()
+    # weights reach 1 / alpha_1 = 1e3, of which float32 keeps 6e-8, and later steps take most of it back
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4)
+
+
 @pytest.mark.parametrize("prediction", ["eps", "v", "x0"])
 def test_weights_of_a_million_steps_are_right_to_seven_digits(prediction: str) -> None:
     """DDIM, whose weights are differences of nearly equal numbers, against 50 digits."""
-    made = make("ddim", prediction=prediction, num_steps=10**6)
+    made = make(bc.DDIM(), bc.Uniform(num_steps=10**6), prediction=prediction)
     process = settings(made.process)
     with mpmath.workdps(50):
         for first in (0, 500_032, 999_936):
@@ -102,7 +120,7 @@ def ddim(prediction: str, alpha_t: Any, sigma_t: Any, alpha_s: Any, sigma_s: Any
 
 
 def test_what_knows_more_than_eigenvalues_has_whole_grids() -> None:
-    assert make("calibrated").index is None
+    assert make(*SOLVERS["calibrated"]).index is None
     square = SamplingPlan(bc.RunConfig(), bc.SampleConfig(), (16, 16, 1), axes=AXES)
     assert square.index is not None
     assert square.index.max() + 1 == len(np.unique(np.add.outer(np.arange(16) ** 2, np.arange(16) ** 2)))
@@ -129,7 +147,7 @@ class Bounded(LinearStepper):
 
 def test_step_that_is_not_linear_is_taken_by_its_own_code(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plan, "solver_of", lambda config, settings, *, axes, x0_error: Bounded(process=config.process))
-    made = make("ancestral")
+    made = make(*SOLVERS["ancestral"])
     noise = np.random.default_rng(0).standard_normal((12, 2, *SHAPE))
     assert all(isinstance(block.step, OpenStep) for block in made.blocks())
     np.testing.assert_allclose(walked(made, noise), stepped(made, noise), rtol=0, atol=3e-6)
@@ -137,12 +155,12 @@ def test_step_that_is_not_linear_is_taken_by_its_own_code(monkeypatch: pytest.Mo
 
 def test_blocks_beyond_what_is_kept_are_made_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plan, "_LONGEST", 4)
-    made = make("dpm_solver_pp")
+    made = make(bc.DPMSolverPP(), bc.Uniform(num_steps=11))
     noise = np.random.default_rng(0).standard_normal((12, 2, *SHAPE))
     expected = walked(made, noise)
     assert len(made._kept) == 3
     monkeypatch.setattr(plan, "_KEPT", 1000)
-    small = make("dpm_solver_pp")
+    small = make(bc.DPMSolverPP(), bc.Uniform(num_steps=11))
     np.testing.assert_array_equal(walked(small, noise), expected)
     assert small.nbytes <= 1000
     assert len(small._kept) < 3

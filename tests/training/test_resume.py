@@ -71,9 +71,10 @@ def test_run_in_parts_equals_the_whole_across_epochs_with_accumulation_and_other
     images = np.random.default_rng(0).integers(0, 256, (20, 8, 8, 1), dtype=np.uint8)
     np.save(tmp_path / "images.npy", images)
     config = replace(
-        config, data=bc.DataConfig(name="array", path=str(tmp_path / "images.npy")),
+        config,
+        data=bc.ArrayFile(path=str(tmp_path / "images.npy")),
         train=replace(config.train, accumulate=2, log_every=2),
-    )  # fmt: skip
+    )
     machine.train(config, tmp_path / "steady")
     for steps, num_workers in ((3, 2), (5, 0), (8, 1)):
         part = replace(config, train=replace(config.train, steps=steps, num_workers=num_workers))
@@ -102,8 +103,11 @@ def test_run_stopped_by_a_signal_resumes_to_the_steady_run(machine: Any, config:
     words = ["train", str(tmp_path / "config.toml"), "--out", str(folder)]
     process = subprocess.Popen(
         [sys.executable, "-c", WAITS.format(machine.name), *words],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     assert process.stdout is not None
     assert process.stdout.readline() == "waits\n", process.communicate()
     process.send_signal(number)

@@ -14,9 +14,10 @@ from PIL import Image
 import blurcore as bc
 from blurcore.cli import main
 from blurcore.data import ArrayDataset
-from blurcore.engine import measure_spectral_loss, objective_of, octave_bands
+from blurcore.engine import objective_of
 from blurcore.errors import ArgumentError
-from blurcore.figures.losses import band_curves, held_out
+from blurcore.figures.loss_bands import band_curves, held_out
+from blurcore.measure import measure_spectral_loss, octave_bands
 from blurcore.protocols import RunNetwork
 from blurcore.runs import read_config, write_config
 
@@ -24,10 +25,13 @@ FIXTURES = Path(__file__).parent / "fixtures"
 RNG = np.random.default_rng(0)
 DATA = ArrayDataset(RNG.integers(0, 256, (12, 8, 6, 1), dtype=np.uint8))
 RUNS = {
-    "blurring": (bc.BlurringDiffusion(blur=bc.Sin(sigma_blur_max=2.0)), bc.TrainConfig(prediction="v")),
-    "Gaussian": (bc.GaussianDiffusion(), bc.TrainConfig(prediction="eps", levels=10)),
-    "heat": (bc.HeatDissipation(blur=bc.LogLinear(num_levels=10)), bc.TrainConfig(prediction="residual")),
-    "cold": (bc.ColdDiffusion(), bc.TrainConfig(prediction="x0")),
+    "blurring": (
+        bc.BlurringDiffusion(blur=bc.Sin(sigma_blur_max=2.0)),
+        bc.TrainConfig(objective=bc.Denoising(prediction="v")),
+    ),
+    "Gaussian": (bc.GaussianDiffusion(), bc.TrainConfig(objective=bc.Denoising(prediction="eps", levels=10))),
+    "heat": (bc.HeatDissipation(blur=bc.LogLinear(num_levels=10)), bc.TrainConfig(objective=bc.HeatReversal())),
+    "cold": (bc.ColdDiffusion(), bc.TrainConfig(objective=bc.Restoration())),
 }
 
 
@@ -45,7 +49,7 @@ def test_loss_adds_up_over_frequencies_to_the_loss_of_training(name: str, monkey
             pairs.append(objective.pair(*args, **kwargs))
             return pairs[-1]
 
-    monkeypatch.setattr("blurcore.engine.spectral_loss.objective_of", lambda config: Recorded())
+    monkeypatch.setattr("blurcore.measure.bands.objective_of", lambda config: Recorded())
     network = RunNetwork(config, (8, 6, 1), 0, lambda z, t: np.tanh(z))
     found = measure_spectral_loss(network, DATA, num_images=12, num_times=5)
     assert found.loss.shape == found.power.shape == (len(pairs), 8, 6)
@@ -58,7 +62,7 @@ def test_loss_adds_up_over_frequencies_to_the_loss_of_training(name: str, monkey
 
 
 def test_network_that_says_nothing_loses_all_the_power_and_one_that_is_right_loses_none() -> None:
-    config = bc.RunConfig(process=RUNS["blurring"][0], train=bc.TrainConfig(prediction="x0"))
+    config = bc.RunConfig(process=RUNS["blurring"][0], train=bc.TrainConfig(objective=bc.Denoising(prediction="x0")))
     one = ArrayDataset(np.full((1, 8, 6, 1), 200, np.uint8))
     answers = {"nothing": 0.0, "all": 200 / 127.5 - 1}
     for name, answer in answers.items():
@@ -87,10 +91,10 @@ def test_every_frequency_is_in_the_one_band_of_its_wavelength(shape: tuple[int, 
 
 
 def test_held_out_images_are_the_test_part_where_there_is_one(tmp_path: Path) -> None:
-    data, kind = held_out(bc.DataConfig(name="digits"))
+    data, kind = held_out(bc.Digits())
     assert (len(data), kind) == (176, "held-out")
     np.save(tmp_path / "own.npy", DATA[:])
-    data, kind = held_out(bc.DataConfig(name="array", path=str(tmp_path / "own.npy")))
+    data, kind = held_out(bc.ArrayFile(path=str(tmp_path / "own.npy")))
     assert (len(data), kind) == (12, "training")
 
 
@@ -113,14 +117,14 @@ def test_run_is_drawn_band_by_band_and_as_a_film(machine: Any, tmp_path: Path) -
     run = tmp_path / "my-run"
     shutil.copytree(FIXTURES / "format_1", run)
     config = read_config(run / "config.toml")
-    write_config(replace(config, sample=replace(config.sample, num_steps=3)), run / "config.toml")
+    write_config(replace(config, sample=replace(config.sample, times=bc.Uniform(num_steps=3))), run / "config.toml")
     flags = ["--backend", machine.name, "--device", "cpu"]
     losses, film = tmp_path / "losses.svg", tmp_path / "film.webp"
     assert (
         main(["figure", "losses", str(run), "--num-images", "8", "--num-times", "3", "--out", str(losses), *flags]) == 0
     )
     text = losses.read_text(encoding="utf-8")
-    for label in ("blurring diffusion, step 2, 8 held-out images (digits)", "4 to 8 px", "knows nothing", "time t"):
+    for label in ("blurring diffusion, step 2, 8 held-out images (Digits)", "4 to 8 px", "knows nothing", "time t"):
         assert label in text
     words = ["--num-samples", "2", "--frames", "4", "--out", str(film), *flags]
     assert main(["figure", "trajectory", str(run), str(run), *words]) == 0

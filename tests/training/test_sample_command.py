@@ -16,14 +16,14 @@ from blurcore.cli import main
 RUN = Path(__file__).parent / "fixtures" / "format_1"
 
 WAYS = {
-    "ancestral": "--variance upper",
-    "calibrated": "--last-noise",
-    "ddim": "--eta 0.5 --clip static",
-    "dpm_solver_pp": "--order 3 --grid log_snr",
-    "dpm_solver_sde": "--grid quadratic --clip dynamic --clip-quantile 0.9",
-    "euler": "--times 1 0.5 0.2 0",
-    "heun": "--grid log_snr",
-    "ode": "--tolerance 0.1",
+    "Ancestral": "--solver.variance upper",
+    "calibrated_ancestral": "--last-noise",
+    "ddim": "--solver.eta 0.5 --clip static",
+    "dpm_solver_pp": "--solver.order 3 --times LogSNR",
+    "dpm_solver_sde": "--times quadratic --clip dynamic --clip-quantile 0.9",
+    "euler": "--times Given --times.values 1 0.5 0.2 0",
+    "heun": "--times log_snr",
+    "adaptive_ode": "--solver.tolerance 0.1",
 }
 
 
@@ -36,13 +36,12 @@ def test_every_sampler_runs_from_the_command_line(machine: Any, config: bc.RunCo
         words = [
             "sample",
             str(run),
-            "--sampler",
+            "--solver",
             sampler,
             "--num-samples",
             "2",
-            "--num-steps",
-            "3",
             *flags.split(),
+            *([] if "Given" in flags else ["--times.num-steps", "3"]),
             *where,
         ]
         assert main(words) == 0, sampler
@@ -64,7 +63,7 @@ def test_infinities_that_clipping_would_make_white_are_not_finite(
 
     monkeypatch.setattr(f"blurcore_{machine.name}.sampler.sample_batch", infinite)
     for clip in ("static", "dynamic"):
-        settings = bc.SampleConfig(num_samples=2, num_steps=2, clip=clip)
+        settings = bc.SampleConfig(times=bc.Uniform(num_steps=2), num_samples=2, clip=clip)
         assert not bc.get_backend(machine.name).sample(RUN, settings, device="cpu").finite.any()
 
 
@@ -73,15 +72,15 @@ def test_samplers_of_cold_diffusion_run_from_the_command_line(
     machine: Any, config: bc.RunConfig, tmp_path: Path, sampler: str
 ) -> None:
     cold = bc.ColdDiffusion(blur=bc.SinSquared(sigma_blur_max=6.0))
-    settings = replace(config.sample, sampler="cold_naive")
-    train = replace(config.train, prediction="x0", steps=2)
+    settings = replace(config.sample, solver=bc.ColdNaive())
+    train = replace(config.train, objective=bc.Restoration(), steps=2)
     machine.train(replace(config, process=cold, train=train, sample=settings), tmp_path / "run")
     words = [
         "sample",
         str(tmp_path / "run"),
-        "--sampler",
+        "--solver",
         sampler,
-        "--num-steps",
+        "--times.num-steps",
         "4",
         "--film",
         "--vary",

@@ -15,7 +15,7 @@ import scipy.fft
 
 import blurcore as bc
 from blurcore.engine import SamplingPlan
-from blurcore.verify.spectrum import exact_calibration, natural_spectrum, output_variance
+from blurcore.verify.sampler_spectrum import exact_calibration, natural_spectrum, output_variance
 
 SHAPE, COUNT, GROUPS = (32, 32), 512, 16
 PROCESS = bc.BlurringDiffusion()
@@ -23,20 +23,19 @@ SPECTRUM = natural_spectrum(PROCESS, SHAPE)
 STANDARD_ERROR = np.sqrt(2 / (COUNT * SPECTRUM.size / GROUPS))
 
 RUNS = {
-    "ancestral, 1000 steps": (bc.SampleConfig(sampler="ancestral", num_steps=1000), bc.Ancestral(process=PROCESS)),
+    "ancestral, 1000 steps": (
+        bc.SampleConfig(solver=bc.Ancestral(), times=bc.Uniform(num_steps=1000)),
+        bc.Ancestral(process=PROCESS),
+    ),
     "DPM-Solver++ 2M, 50 steps": (
-        bc.SampleConfig(sampler="dpm_solver_pp", num_steps=50, grid="log_snr"), bc.DPMSolverPP(process=PROCESS),
+        bc.SampleConfig(solver=bc.DPMSolverPP(), times=bc.LogSNR(num_steps=50)),
+        bc.DPMSolverPP(process=PROCESS),
     ),
     "calibrated, 10 steps": (
-        bc.SampleConfig(sampler="calibrated", num_steps=10, last_noise=True),
+        bc.SampleConfig(solver=bc.CalibratedAncestral(), times=bc.Uniform(num_steps=10), last_noise=True),
         bc.CalibratedAncestral(process=PROCESS, x0_error=exact_calibration(PROCESS, bc.uniform_times(10), SPECTRUM)),
     ),
-}  # fmt: skip
-
-
-def _times(settings: bc.SampleConfig) -> tuple[float, ...]:
-    steps = settings.num_steps
-    return bc.log_snr_times(steps, PROCESS.noise) if settings.grid == "log_snr" else bc.uniform_times(steps)
+}
 
 
 def _grouped(variance: np.ndarray) -> np.ndarray:
@@ -53,7 +52,7 @@ def _gain(t: Any, like: Any) -> Any:
 
 
 def _plan(settings: bc.SampleConfig, x0_error: bc.X0Error | None, axes: tuple[int, ...]) -> SamplingPlan:
-    config = bc.RunConfig(train=bc.TrainConfig(prediction="x0"))
+    config = bc.RunConfig(train=bc.TrainConfig(objective=bc.Denoising(prediction="x0")))
     return SamplingPlan(config, settings, (*SHAPE, 1), axes=axes, x0_error=x0_error)
 
 
@@ -97,7 +96,7 @@ def _by_jax(settings: bc.SampleConfig, x0_error: bc.X0Error | None) -> np.ndarra
     return np.asarray(draws)[..., 0]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("name", ["torch", "jax"])
 def test_sample_paths_have_the_spectrum_of_the_closed_form(name: str, request: pytest.FixtureRequest) -> None:
     """50 steps of DPM-Solver++ 2M come closer than 1000 ancestral steps, and 10 calibrated ones closer than both."""
@@ -109,7 +108,9 @@ def test_sample_paths_have_the_spectrum_of_the_closed_form(name: str, request: p
     for title, (settings, solver) in RUNS.items():
         draws = run(settings, getattr(solver, "x0_error", None))
         got = _grouped((scipy.fft.dctn(draws.astype(float), axes=(1, 2), norm="ortho") ** 2).mean(axis=0))
-        expected = _grouped(output_variance(solver, _times(settings), SPECTRUM, last_noise=settings.last_noise))
+        expected = _grouped(
+            output_variance(solver, settings.times.times(PROCESS), SPECTRUM, last_noise=settings.last_noise)
+        )
         np.testing.assert_allclose(got, expected, rtol=0, atol=5 * STANDARD_ERROR, err_msg=title)
         worst[title] = np.abs(expected).max(), np.abs(got).max()
     ancestral, solver_pp, calibrated = (worst[title] for title in RUNS)

@@ -48,7 +48,8 @@ def test_times_and_noise_of_a_step_are_its_own(config: bc.RunConfig, torch: Any)
     trainer = Trainer(config, (8, 8, 1), torch.device("cpu"))
     drawn = []
     for trainer.step in (0, 1, 0):
-        drawn.append([value.numpy() for value in trainer._draw(torch.zeros(8, 1, 8, 8))])
+        ((_, *values),) = trainer._draw(torch.zeros(8, 1, 8, 8))[0]
+        drawn.append([value.numpy() for value in values])
     for first, other, again in zip(*drawn, strict=True):
         assert not np.isin(first, other).any()
         np.testing.assert_array_equal(first, again)
@@ -84,7 +85,7 @@ def test_noise_between_two_samples_keeps_its_variance(way: float) -> None:
 
 
 def test_run_is_sampled_with_its_averaged_weights(config: bc.RunConfig, torch: Any, tmp_path: Path) -> None:
-    from blurcore_torch.sampler import load_run
+    from blurcore_torch.run import load_run
     from blurcore_torch.trainer import train
 
     train(replace(config, backend="torch", train=replace(config.train, steps=2, learning_rate=0.1)), tmp_path / "run")

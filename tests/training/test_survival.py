@@ -50,9 +50,11 @@ def test_checkpoint_that_does_not_fit_changes_nothing_and_its_keys_are_listed(
     with pytest.raises(CheckpointError) as error:
         trainer.load_arrays(forged, 7)
     for problem in (
-        f"optimizer: missing {names[0]}/exp_avg;", "optimizer: unexpected nobody/exp_avg;",
-        f"optimizer: {names[1]}/exp_avg_sq has shape (5, 5), not ", f"optimizer: {names[2]}/step has dtype int64, not float32",
-    ):  # fmt: skip
+        f"optimizer: missing {names[0]}/exp_avg;",
+        "optimizer: unexpected nobody/exp_avg;",
+        f"optimizer: {names[1]}/exp_avg_sq has shape (5, 5), not ",
+        f"optimizer: {names[2]}/step has dtype int64, not float32",
+    ):
         assert problem in str(error.value)
     assert trainer.step == 1
     assert_same_arrays(before, trainer.arrays())
@@ -154,9 +156,11 @@ def test_signals_while_compiling_and_sampling_leave_a_checkpoint_and_no_tracebac
 ) -> None:
     compiled = machine.name == "torch"  # JAX always compiles
     config = replace(
-        config, backend=machine.name, train=replace(config.train, steps=4, sample_every=2, compile=compiled),
-        sample=replace(config.sample, num_steps=20_000),
-    )  # fmt: skip
+        config,
+        backend=machine.name,
+        train=replace(config.train, steps=4, sample_every=2, compile=compiled),
+        sample=replace(config.sample, times=bc.Uniform(num_steps=20_000)),
+    )
     write_config(config, tmp_path / "config.toml")
     run = tmp_path / "run"
     train = ("train", str(tmp_path / "config.toml"), "--out", str(run))

@@ -20,9 +20,16 @@ def metrics(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
 
 
-@pytest.mark.parametrize("prediction", ["eps", "v", "x0"])
-def test_loss_falls_with_every_prediction(machine: Any, config: bc.RunConfig, tmp_path: Path, prediction: str) -> None:
-    settings = replace(config.train, steps=60, prediction=prediction, log_every=10, batch_size=16, learning_rate=3e-3)
+@pytest.mark.parametrize("prediction", ["eps", "v", "x0", "velocity", "F"])
+def test_loss_falls_with_every_prediction(machine: Any, config: bc.RunConfig, tmp_path: Path, prediction: Any) -> None:
+    settings = replace(
+        config.train,
+        steps=60,
+        objective=bc.Denoising(prediction=prediction),
+        log_every=10,
+        batch_size=16,
+        learning_rate=3e-3,
+    )
     machine.train(replace(config, train=settings), tmp_path / "run")
     lines = metrics(tmp_path / "run")
     assert [line["step"] for line in lines] == [10, 20, 30, 40, 50, 60]
@@ -68,24 +75,21 @@ def test_same_seed_gives_the_same_samples_whatever_the_batch(
     assert np.abs(other - together).max() > 10
 
 
-SAMPLERS: dict[str, dict[str, Any]] = {
-    "ancestral": {},
-    "ddim": {},
-    "stochastic ddim": {"sampler": "ddim", "eta": 0.7},
-    "dpm_solver_pp": {"grid": "log_snr"},
-    "third order": {"sampler": "dpm_solver_pp", "order": 3, "grid": "log_snr"},
-    "dpm_solver_sde": {"grid": "quadratic"},
-    "euler": {},
-    "heun": {"grid": "quadratic"},
-    "upper variance": {"sampler": "ancestral", "variance": "upper"},
-    "noise in the last step": {"sampler": "ancestral", "last_noise": True},
-    "own grid": {"sampler": "ddim", "times": (1.0, 0.9, 0.5, 0.4, 0.1, 0.05, 0.0)},
-    "dynamic thresholding": {"sampler": "ddim", "clip": "dynamic", "clip_quantile": 0.9},
+SIX = bc.Uniform(num_steps=6)
+SAMPLERS: dict[str, bc.SampleConfig] = {
+    "ancestral": bc.SampleConfig(times=SIX),
+    "ddim": bc.SampleConfig(solver=bc.DDIM(), times=SIX),
+    "stochastic ddim": bc.SampleConfig(solver=bc.DDIM(eta=0.7), times=SIX),
+    "second order": bc.SampleConfig(solver=bc.DPMSolverPP(), times=bc.LogSNR(num_steps=6)),
+    "third order": bc.SampleConfig(solver=bc.DPMSolverPP(order=3), times=bc.LogSNR(num_steps=6)),
+    "sde": bc.SampleConfig(solver=bc.DPMSolverSDE(), times=bc.Quadratic(num_steps=6)),
+    "euler": bc.SampleConfig(solver=bc.Euler(), times=SIX),
+    "heun": bc.SampleConfig(solver=bc.Heun(), times=bc.Quadratic(num_steps=6)),
+    "upper variance": bc.SampleConfig(solver=bc.Ancestral(variance="upper"), times=SIX),
+    "noise in the last step": bc.SampleConfig(times=SIX, last_noise=True),
+    "own grid": bc.SampleConfig(solver=bc.DDIM(), times=bc.Given(values=(1.0, 0.9, 0.5, 0.4, 0.1, 0.05, 0.0))),
+    "dynamic thresholding": bc.SampleConfig(solver=bc.DDIM(), times=SIX, clip="dynamic", clip_quantile=0.9),
 }
-SOLVERS = {
-    "ancestral": bc.Ancestral, "ddim": bc.DDIM, "dpm_solver_pp": bc.DPMSolverPP, "dpm_solver_sde": bc.DPMSolverSDE,
-    "euler": bc.Euler, "heun": bc.Heun,
-}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", SAMPLERS)
@@ -94,19 +98,14 @@ def test_sampling_loop_equals_the_core_on_the_same_noise(
 ) -> None:
     """The loop keeps its state in frequency space; a plain NumPy loop in float64 with the same noise agrees."""
     machine.train(config, tmp_path / "run")
-    settings = replace(config.sample, num_steps=6, **{"sampler": name, **SAMPLERS[name]})
+    settings = SAMPLERS[name]
     noise = np.random.default_rng(0).standard_normal((12, 2, 8, 8, 1))
 
     process, network, axes = config.process, machine.network(tmp_path / "run"), (1, 2)
     basis = process.basis
-    times = {
-        "uniform": bc.uniform_times(6), "quadratic": bc.quadratic_times(6), "log_snr": bc.log_snr_times(6, process.noise)
-    }[settings.grid]  # fmt: skip
-    times = settings.times or times
-    own = {k: v for k, v in SAMPLERS[name].items() if k in ("eta", "order", "variance")}
     clip = bc.Clip(quantile=settings.clip_quantile) if settings.clip == "dynamic" else None
-    solver = SOLVERS[settings.sampler](process=process, axes=axes, **own)
-    stages = solver.stages(times)
+    solver = settings.solver.build(process, axes=axes)
+    stages = solver.stages(settings.times.times(process))
     got = machine.sample_from(tmp_path / "run", settings, noise[: len(stages) + 1])
     state = solver.start(bc.align(process.marginal(1.0, shape=(8, 8)).sigma, ndim=4, axes=axes) * noise[0])
     for k, (t, s) in enumerate(stages, start=1):
@@ -119,14 +118,15 @@ def test_sampling_loop_equals_the_core_on_the_same_noise(
 def test_order_and_grid_that_a_sampler_does_not_have_are_refused(
     machine: Any, config: bc.RunConfig, tmp_path: Path
 ) -> None:
-    with pytest.raises(ArgumentError, match="order must be from 1 to 2 for dpm_solver_sde; got 3"):
-        bc.SampleConfig(sampler="dpm_solver_sde", order=3)
+    with pytest.raises(ArgumentError, match="order must be 1 or 2; got 3"):
+        bc.DPMSolverSDE(order=3)  # type: ignore[arg-type]
     process = bc.GaussianDiffusion(noise=bc.LinearBeta())
     machine.train(replace(config, process=process, train=replace(config.train, steps=1)), tmp_path / "run")
     with pytest.raises(
-        ConfigError, match=r"sample.grid must be uniform or quadratic for GaussianDiffusion .* got 'log_snr'"
+        ConfigError,
+        match=r"sample.times cannot be LogSNR for GaussianDiffusion: noise must be a schedule with a finite",
     ):
-        machine.sample(tmp_path / "run", replace(config.sample, grid="log_snr"))
+        machine.sample(tmp_path / "run", replace(config.sample, times=bc.LogSNR()))
 
 
 def test_steps_that_are_not_finite_end_the_run_and_keep_the_last_good_checkpoint(
@@ -149,11 +149,16 @@ def test_gradient_accumulation_must_divide_the_batch() -> None:
         bc.TrainConfig(batch_size=8, accumulate=3)
 
 
-def test_process_whose_end_is_no_noise_is_refused(machine: Any, config: bc.RunConfig, tmp_path: Path) -> None:
+def test_process_that_leaves_an_image_starts_from_blurred_data_and_not_from_noise_alone(
+    machine: Any, config: bc.RunConfig, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     process = bc.BlurringDiffusion(noise=bc.CosineLogSNR(log_snr_min=-1.0))
-    with pytest.raises(ConfigError, match="noise that covers all frequencies"):
-        machine.train(replace(config, process=process), tmp_path / "run")
-    assert not (tmp_path / "run").exists()
+    noise = replace(config, process=process, sample=replace(config.sample, start=bc.Noise()))
+    with pytest.raises(ConfigError, match=r"sample\.start must be BlurredData or Mixture for BlurringDiffusion"):
+        machine.train(noise, tmp_path / "run")
+    machine.train(replace(config, process=process, train=replace(config.train, steps=1)), tmp_path / "run2")
+    assert "start: BlurredData, because" in capfd.readouterr().err
+    assert "prior" in newest_checkpoint(tmp_path / "run2").groups
 
 
 def test_learning_rate_warms_up_and_follows_its_schedule() -> None:

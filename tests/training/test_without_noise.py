@@ -11,7 +11,6 @@ import pytest
 import scipy.fft
 
 import blurcore as bc
-from blurcore.data import load
 from blurcore.engine import draws_of, first_states, fit_prior, restore_prior
 from blurcore.errors import CheckpointError, ConfigError
 from blurcore.runs import newest_checkpoint
@@ -26,8 +25,8 @@ def heat(config: bc.RunConfig) -> bc.RunConfig:
         config,
         process=bc.HeatDissipation(blur=BLUR),
         data=replace(config.data, values="unit"),
-        train=replace(config.train, prediction="residual"),
-        sample=replace(config.sample, sampler="inverse_heat", num_steps=LEVELS),
+        train=replace(config.train, objective=bc.HeatReversal()),
+        sample=replace(config.sample, solver=bc.InverseHeat(), times=bc.Uniform(num_steps=LEVELS)),
     )
 
 
@@ -36,14 +35,14 @@ def cold(config: bc.RunConfig) -> bc.RunConfig:
     return replace(
         config,
         process=bc.ColdDiffusion(blur=BLUR),
-        train=replace(config.train, prediction="x0"),
-        sample=replace(config.sample, sampler="cold_improved", num_steps=LEVELS),
+        train=replace(config.train, objective=bc.Restoration()),
+        sample=replace(config.sample, solver=bc.ColdImproved(), times=bc.Uniform(num_steps=LEVELS), start=bc.Mixture()),
     )
 
 
 def _blurred_training_data(config: bc.RunConfig) -> np.ndarray:
     """Return the coefficients of the blurred training images, by scipy: (n, H, W, C)."""
-    images = load(config.data)[:] / 255.0
+    images = config.data.load()[:] / 255.0
     x = images if config.data.values == "unit" else 2 * images - 1
     wave = (np.pi * np.arange(8) / 8) ** 2
     alpha = np.exp(-(wave[:, None] + wave[None, :]) * BLUR.sigma_blur_max**2 / 2)
@@ -51,7 +50,7 @@ def _blurred_training_data(config: bc.RunConfig) -> np.ndarray:
 
 
 def test_heat_starts_from_blurred_training_images(heat: bc.RunConfig) -> None:
-    prior, data = fit_prior(heat, load(heat.data)), _blurred_training_data(heat)
+    prior, data = fit_prior(heat, heat.data.load()), _blurred_training_data(heat)
     states = first_states(prior, 5, draws_of(replace(heat.sample, num_samples=40), range(40)))
     distances = np.abs(states[:, None] - data[None]).max(axis=(2, 3, 4))
     assert distances.min(axis=1).max() <= 1e-5  # each is one of them, to float32 and a millionth of what is cut off
@@ -60,7 +59,7 @@ def test_heat_starts_from_blurred_training_images(heat: bc.RunConfig) -> None:
 
 def test_cold_diffusion_starts_from_a_mixture_with_the_moments_of_the_blurred_data(cold: bc.RunConfig) -> None:
     """One Gaussian fitted by maximum likelihood has the data's mean and covariance; 4,000 draws have them to 5 standard errors."""
-    prior, data = fit_prior(cold, load(cold.data)), _blurred_training_data(cold)
+    prior, data = fit_prior(cold, cold.data.load()), _blurred_training_data(cold)
     count = 4000
     states = first_states(prior, 0, draws_of(replace(cold.sample, num_samples=count), range(count)))
     kept = data.std(axis=0) > 1e-4
@@ -103,9 +102,9 @@ def test_heat_goes_back_level_by_level_as_a_plain_loop_does(machine: Any, heat: 
     np.testing.assert_allclose(got, scipy.fft.idctn(u, axes=(1, 2), norm="ortho"), rtol=0, atol=2e-5)
 
 
-@pytest.mark.parametrize("sampler", ["cold_naive", "cold_improved"])
+@pytest.mark.parametrize("solver", [bc.ColdNaive(), bc.ColdImproved()], ids=["naive", "improved"])
 def test_cold_diffusion_restores_and_blurs_again_as_a_plain_loop_does(
-    machine: Any, cold: bc.RunConfig, tmp_path: Path, sampler: Any
+    machine: Any, cold: bc.RunConfig, tmp_path: Path, solver: bc.Solver
 ) -> None:
     machine.train(cold, tmp_path / "run")
     network, states = machine.network(tmp_path / "run"), _blurred_training_data(cold)[:2]
@@ -119,8 +118,8 @@ def test_cold_diffusion_restores_and_blurs_again_as_a_plain_loop_does(
         restored = scipy.fft.dctn(
             network(scipy.fft.idctn(u, axes=(1, 2), norm="ortho"), np.full(2, t)), axes=(1, 2), norm="ortho"
         )
-        u = left(s) * restored if sampler == "cold_naive" else u + (left(s) - left(t)) * restored
-    settings = replace(cold.sample, sampler=sampler)
+        u = left(s) * restored if isinstance(solver, bc.ColdNaive) else u + (left(s) - left(t)) * restored
+    settings = replace(cold.sample, solver=solver)
     got = machine.sample_from(
         tmp_path / "run", settings, np.zeros((LEVELS + 1, 2, 8, 8, 1)), states=states.astype(np.float32)
     )
@@ -132,9 +131,9 @@ def test_run_of_one_backend_starts_from_the_same_blurred_images_on_the_other(
 ) -> None:
     first, second = both
     first.train(heat, tmp_path / "run")
-    quiet = replace(heat.sample, delta=0.0)
+    quiet = replace(heat.sample, solver=bc.InverseHeat(delta=0.0))
     noise = np.zeros((LEVELS + 1, 4, 8, 8, 1))
-    prior = restore_prior(heat.process, (8, 8), dict(newest_checkpoint(tmp_path / "run").groups["prior"]))
+    prior = restore_prior(heat, heat.sample, (8, 8, 1), dict(newest_checkpoint(tmp_path / "run").groups["prior"]))
     states = first_states(prior, 0, draws_of(quiet, range(4)))
     ours, theirs = (machine.sample_from(tmp_path / "run", quiet, noise, states=states) for machine in (first, second))
     np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-4)
@@ -153,7 +152,7 @@ def test_samples_share_what_they_are_told_to_share(machine: Any, heat: bc.RunCon
     for samples in (same_start, same_noise, path):
         assert np.abs(samples[0] - own[0]).max() <= 1  # sample 0 is always itself
     assert np.abs(path[-1] - own[1]).max() <= 1
-    quiet = draw("noise", delta=0.0)
+    quiet = draw("noise", solver=bc.InverseHeat(delta=0.0))
     # without noise in the steps, what is left of it is that of the initial state, which is shared too
     assert np.abs(quiet - quiet[:1]).max() <= 1
     assert np.abs(same_start[1] - same_start[0]).max() > 1
@@ -178,11 +177,11 @@ def test_states_on_the_way_can_be_watched(machine: Any, heat: bc.RunConfig, tmp_
 
 
 def test_checkpoint_without_its_blurred_data_is_refused(heat: bc.RunConfig) -> None:
-    with pytest.raises(CheckpointError, match="no blurred data to start HeatDissipation from"):
-        restore_prior(heat.process, (8, 8), None)
-    arrays = fit_prior(heat, load(heat.data)).arrays()
+    with pytest.raises(CheckpointError, match=r"no blurred data for sample\.start BlurredData"):
+        restore_prior(heat, heat.sample, (8, 8, 1), None)
+    arrays = fit_prior(heat, heat.data.load()).arrays()
     with pytest.raises(CheckpointError, match=r"do not fit the grid \(1, 1\)"):
-        restore_prior(heat.process, (1, 1), arrays)
+        restore_prior(heat, heat.sample, (1, 1, 1), arrays)
 
 
 @pytest.mark.parametrize("name", ["frequencies", "values", "weights", "means", "factors"])
@@ -191,8 +190,8 @@ def test_blurred_data_of_another_shape_or_kind_are_refused(
     heat: bc.RunConfig, cold: bc.RunConfig, name: str, harm: str
 ) -> None:
     config = heat if name in ("frequencies", "values") else cold
-    arrays = dict(fit_prior(config, load(config.data)).arrays())
-    restore_prior(config.process, (8, 8), arrays)
+    arrays = dict(fit_prior(config, config.data.load()).arrays())
+    restore_prior(config, config.sample, (8, 8, 1), arrays)
     if harm == "another rank":
         arrays[name] = arrays[name][..., None]
     elif harm == "another length":
@@ -200,27 +199,35 @@ def test_blurred_data_of_another_shape_or_kind_are_refused(
     else:
         arrays[name] = arrays[name].astype(np.complex64)
     with pytest.raises(CheckpointError, match=rf"do not fit the grid \(8, 8\): .*{name}"):
-        restore_prior(config.process, (8, 8), arrays)
+        restore_prior(config, config.sample, (8, 8, 1), arrays)
 
 
 def test_what_does_not_go_together_is_refused_before_any_work(
     machine: Any, heat: bc.RunConfig, cold: bc.RunConfig, tmp_path: Path
 ) -> None:
     wrong = {
-        "sample.num_steps 6": replace(heat, sample=replace(heat.sample, num_steps=5)),
-        "sample.sampler must be inverse_heat": replace(heat, sample=replace(heat.sample, sampler="ddim")),
-        "residual is for HeatDissipation alone": replace(heat, process=bc.BlurringDiffusion()),
-        "process.blur must have num_levels": replace(heat, process=bc.HeatDissipation(blur=bc.SinSquared())),
-        "train.levels must be 0": replace(heat, train=replace(heat.train, levels=3)),
-        "embedding must be time": replace(heat, model=replace(heat.model, embedding="log_snr")),
-        "prediction must be x0 for ColdDiffusion": replace(cold, train=replace(cold.train, prediction="eps")),
-        "cold_improved or cold_naive": replace(cold, sample=replace(cold.sample, sampler="ancestral")),
-        "too many for a Gaussian mixture": replace(
-            cold, process=bc.ColdDiffusion(blur=replace(BLUR, sigma_blur_max=0.6)),
-            data=replace(cold.data, name="photos"),
+        "sample.times Uniform with num_steps 6": replace(
+            heat, sample=replace(heat.sample, times=bc.Uniform(num_steps=5))
         ),
-        "prior_components must be fewer": replace(cold, train=replace(cold.train, prior_components=10**6)),
-    }  # fmt: skip
+        "sample.solver must be InverseHeat": replace(heat, sample=replace(heat.sample, solver=bc.DDIM())),
+        "whose noise changes with time": replace(heat, process=bc.BlurringDiffusion(blur=BLUR)),
+        "process.blur must have num_levels": replace(heat, process=bc.HeatDissipation(blur=bc.SinSquared())),
+        "embedding must be time": replace(heat, model=replace(heat.model, embedding="log_snr")),
+        "objective must be Restoration for ColdDiffusion": replace(
+            cold, train=replace(cold.train, objective=bc.Denoising(prediction="eps"))
+        ),
+        "must be InverseHeat or ColdNaive or ColdImproved": replace(
+            cold, sample=replace(cold.sample, solver=bc.Ancestral())
+        ),
+        "too many for a Gaussian mixture": replace(
+            cold,
+            process=bc.ColdDiffusion(blur=replace(BLUR, sigma_blur_max=0.6)),
+            data=bc.Photos(),
+        ),
+        "sample.start.components must be fewer": replace(
+            cold, sample=replace(cold.sample, start=bc.Mixture(components=10**6))
+        ),
+    }
     for message, config in wrong.items():
         with pytest.raises(ConfigError, match=message):
             machine.train(config, tmp_path / "run")

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import blurcore.registry
-from blurcore.backend import BACKEND
+from blurcore.numpy_backend import BACKEND
 
 WRONG = runpy.run_path(str(Path(__file__).parents[1] / "conformance" / "test_bites.py"))
 """The conformance kit's collection of wrong backends; test folders are no packages, so it is run, not imported."""

@@ -93,12 +93,22 @@ SLIPS = {
     "not divided by N": ("img_dim) / img_dim", "img_dim)"),
     "start at 1": ("np.linspace(0, img_dim - 1, img_dim)", "np.linspace(1, img_dim, img_dim)"),
     "frequencies that are not squared": (
-        "freqs[None, None, :, None] ** 2 + freqs[None, None, None, :] ** 2", "freqs[None, None, :, None] + freqs"),
+        "freqs[None, None, :, None] ** 2 + freqs[None, None, None, :] ** 2",
+        "freqs[None, None, :, None] + freqs",
+    ),
     "root of the sum of squares": ("np.exp(-labda", "np.exp(-np.sqrt(labda)"),
-    "lambda lacks the frequencies of the rows": ("freqs[None, None, :, None] ** 2 + ", "0 * freqs[None, None, :, None] + "),
-    "lambda lacks the frequencies of the columns": (" + freqs[None, None, None, :] ** 2", " + 0 * freqs[None, None, None, :]"),
+    "lambda lacks the frequencies of the rows": (
+        "freqs[None, None, :, None] ** 2 + ",
+        "0 * freqs[None, None, :, None] + ",
+    ),
+    "lambda lacks the frequencies of the columns": (
+        " + freqs[None, None, None, :] ** 2",
+        " + 0 * freqs[None, None, None, :]",
+    ),
     "discrete Laplacian": (
-        "freqs[None, None, :, None] ** 2 + freqs[None, None, None, :] ** 2", "4 - 2 * np.cos(freqs)[:, None] - 2 * np.cos(freqs)"),
+        "freqs[None, None, :, None] ** 2 + freqs[None, None, None, :] ** 2",
+        "4 - 2 * np.cos(freqs)[:, None] - 2 * np.cos(freqs)",
+    ),
     "time is sigma_B,": ("sigma_blur**2 / 2", "sigma_blur"),
     "time is sigma_B^2": ("sigma_blur**2 / 2", "sigma_blur**2"),
     "sigma_B is not squared": ("sigma_blur**2 / 2", "sigma_blur / 2"),
@@ -110,11 +120,17 @@ SLIPS = {
     "without the factor 1 - d_min": (" * (1 - min_scale)", ""),
     "exp(-lambda tau) alone": (" * (1 - min_scale)\n    scaling = scaling + min_scale", ""),
     "d_min is a maximum": (
-        " * (1 - min_scale)\n    scaling = scaling + min_scale", "\n    scaling = np.maximum(scaling, min_scale)"),
+        " * (1 - min_scale)\n    scaling = scaling + min_scale",
+        "\n    scaling = np.maximum(scaling, min_scale)",
+    ),
     "broadcast over columns, not": (
-        "    freq_scaling = get", "    t = np.reshape(t, (1, 1, 1, -1))\n    freq_scaling = get"),
+        "    freq_scaling = get",
+        "    t = np.reshape(t, (1, 1, 1, -1))\n    freq_scaling = get",
+    ),
     "broadcast over columns in the blur": (
-        "    sigma_blur = sigma_blur_max", "    t = np.reshape(t, (1, 1, 1, -1))\n    sigma_blur = sigma_blur_max"),
+        "    sigma_blur = sigma_blur_max",
+        "    t = np.reshape(t, (1, 1, 1, -1))\n    sigma_blur = sigma_blur_max",
+    ),
     "a and sigma are exchanged": ("logsnr = -2", "logsnr = 2"),
     "a and sigma are sigmoids": (NOISE_RETURN, "return sigmoid(logsnr), sigmoid(-logsnr)"),
     "a is a sigmoid": (NOISE_RETURN, "return sigmoid(logsnr), np.sqrt(sigmoid(-logsnr))"),
@@ -135,10 +151,18 @@ SLIPS = {
     "forward DCT is of the last axis": ('return dctn(x, axes=(-2, -1), norm="ortho")', 'return dct(x, norm="ortho")'),
     "inverse DCT is of the last axis": ('return idctn(u, axes=(-2, -1), norm="ortho")', 'return idct(u, norm="ortho")'),
     "the axes of the DCT are swapped": ('norm="ortho")\n\ndef IDCT', 'norm="ortho").swapaxes(-2, -1)\n\ndef IDCT'),
-    "a DCT-III, the inverse,": ('return dctn(x, axes=(-2, -1), norm="ortho")', 'return idctn(x, axes=(-2, -1), norm="ortho")'),
-    "a DCT-II, where its inverse": ('return idctn(u, axes=(-2, -1), norm="ortho")', 'return dctn(u, axes=(-2, -1), norm="ortho")'),
+    "a DCT-III, the inverse,": (
+        'return dctn(x, axes=(-2, -1), norm="ortho")',
+        'return idctn(x, axes=(-2, -1), norm="ortho")',
+    ),
+    "a DCT-II, where its inverse": (
+        'return idctn(u, axes=(-2, -1), norm="ortho")',
+        'return dctn(u, axes=(-2, -1), norm="ortho")',
+    ),
     "its real part, where the forward": (
-        'return dctn(x, axes=(-2, -1), norm="ortho")', 'return np.fft.fft2(x, norm="ortho").real'),
+        'return dctn(x, axes=(-2, -1), norm="ortho")',
+        'return np.fft.fft2(x, norm="ortho").real',
+    ),
     "the noise has the factor sigma^2": ("+ sigma * eps", "+ sigma**2 * eps"),
     "the noise has the factor sqrt(sigma)": ("+ sigma * eps", "+ np.sqrt(sigma) * eps"),
     "the noise lacks its factor sigma": ("+ sigma * eps", "+ eps"),
@@ -156,7 +180,10 @@ SLIPS = {
     "divided by sigma_s, where": ("/ np.maximum(sigma_s**2, delta)\n    hat", "/ sigma_s\n    hat"),
     "first posterior coefficient lacks": ("coeff_term1 = alpha_ts * sigma2", "coeff_term1 = sigma2"),
     "first posterior coefficient has alpha_s": ("coeff_term1 = alpha_ts", "coeff_term1 = alpha_st"),
-    "the parenthesis around": ("coeff_term2 * (u_t - sigma_t * DCT(hat_eps))", "coeff_term2 * u_t - sigma_t * DCT(hat_eps)"),
+    "the parenthesis around": (
+        "coeff_term2 * (u_t - sigma_t * DCT(hat_eps))",
+        "coeff_term2 * u_t - sigma_t * DCT(hat_eps)",
+    ),
     "predicted eps is not transformed": ("sigma_t * DCT(hat_eps)", "sigma_t * hat_eps"),
     "predicted eps has the factor sigma_t^2": ("sigma_t * DCT", "sigma_t**2 * DCT"),
     "predicted eps lacks its factor": ("sigma_t * DCT", "DCT"),
@@ -169,7 +196,7 @@ SLIPS = {
     "the variance as its factor": ("np.sqrt(sigma2_denoise)", "sigma2_denoise"),
     "the step adds no noise": (" + IDCT(np.sqrt(sigma2_denoise) * eps)", ""),
     "added in pixel space": ("IDCT(np.sqrt(sigma2_denoise) * eps)", "np.sqrt(sigma2_denoise) * eps"),
-}  # fmt: skip
+}
 """A slip by a piece of the sentence that names it: what stands in the appendix, and what a copy says."""
 
 
@@ -532,8 +559,12 @@ def against(folder, source, *words):
     Path(folder, "my_diffusion.py").write_text(source, encoding="utf-8")
     return subprocess.run(
         [sys.executable, "-m", "blurcore", "verify", "--against", "my_diffusion.py", *words],
-        capture_output=True, text=True, timeout=120, check=False, cwd=folder,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        cwd=folder,
+    )
 
 
 def test_command_prints_the_diagnosis_as_json(tmp_path):
@@ -553,9 +584,9 @@ def test_command_prints_the_diagnosis_as_json(tmp_path):
         ("while True: pass", ("--timeout", "1"), 1, "ran longer than 1 s"),
         ("import os; os._exit(4)", (), 1, "ended Python, with exit code 4"),
         ("x = 1", (), 2, "nothing that I know by name"),
-        ("def diffuse(x, t):\n    raise OSError('disk on fire')", (), 1, 'line 2, in diffuse'),
+        ("def diffuse(x, t):\n    raise OSError('disk on fire')", (), 1, "line 2, in diffuse"),
     ],
-)  # fmt: skip
+)
 def test_command_shows_exceptions_as_the_files_own(tmp_path, source, words, code, said):
     done = against(tmp_path, source, *words)
     assert done.returncode == code, done.stderr

@@ -20,9 +20,19 @@ from blurcore.verify.runner import cells, installed
 
 ANSI = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
 FIELDS = {
-    "identity", "statement", "source", "backend", "device", "dtype", "shape", "process", "error", "bound", "passed",
+    "identity",
+    "statement",
+    "source",
+    "backend",
+    "device",
+    "dtype",
+    "shape",
+    "process",
+    "error",
+    "bound",
+    "passed",
     "detail",
-}  # fmt: skip
+}
 ISSUE = {
     "blur then noise is a non-isotropic chain": "marginal from composed transitions, random partitions of [0, t]",
     "covariance in pixel space": "pixel-space covariance of the transition against the dense one",
@@ -54,8 +64,12 @@ def command(*words, **environment):
     """Run the command as a user does, into a pipe."""
     return subprocess.run(
         [sys.executable, "-m", "blurcore", "verify", *map(str, words)],
-        capture_output=True, text=True, timeout=300, check=False, env=os.environ | environment,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+        env=os.environ | environment,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -259,11 +273,27 @@ def crowded(report):
     """Return a report with many devices and dtypes, a long process name and a failure, as on a large machine."""
     worst = replace(report, results=report.results[:1]).results[0]
     results = [
-        Result(one, backend, device, dtype, (3, 3, 3), "blurring, absorbing, DDPM betas", 2e-9, 1e-9, one is not IDENTITIES[3])
+        Result(
+            one,
+            backend,
+            device,
+            dtype,
+            (3, 3, 3),
+            "blurring, absorbing, DDPM betas",
+            2e-9,
+            1e-9,
+            one is not IDENTITIES[3],
+        )
         for one in IDENTITIES
-        for backend, device in (("jax", "cpu:0"), ("numpy", "cpu"), ("reference", "cpu"), ("torch", "cpu"), ("torch", "cuda:0"))
+        for backend, device in (
+            ("jax", "cpu:0"),
+            ("numpy", "cpu"),
+            ("reference", "cpu"),
+            ("torch", "cpu"),
+            ("torch", "cuda:0"),
+        )
         for dtype in ("float64", "float32", "bfloat16", "float16")
-    ]  # fmt: skip
+    ]
     return Report(
         (worst, *results), {"jax": "JAX", "numpy": "NumPy", "reference": "-", "torch": "PyTorch"}, 1.0, 0, False
     )

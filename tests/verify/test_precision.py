@@ -24,21 +24,33 @@ from blurcore.verify.precision import (
 )
 
 GRID = (3, 4)
-NOISES = {"cosine": bc.CosineLogSNR(), "betas": bc.LinearBeta(), "constant": bc.ConstantSigma(sigma=0.01)}
+NOISES = {
+    "cosine": bc.CosineLogSNR(),
+    "betas": bc.LinearBeta(),
+    "straight": bc.Rectified(),
+    "geometric": bc.LogSigma(),
+    "constant": bc.ConstantSigma(sigma=0.01),
+}
 BLURS = {"sin2": bc.SinSquared(), "sin": bc.Sin(), "loglinear": bc.LogLinear(), "none": bc.NoBlur()}
 FLOORS = (0.0, 1e-3)
 
 ALL: dict[str, bc.Process] = {
     **{
-        f"blurring-{noise}-{blur}-{floor:g}": bc.BlurringDiffusion(noise=NOISES[noise], blur=BLURS[blur], min_scale=floor)
+        f"blurring-{noise}-{blur}-{floor:g}": bc.BlurringDiffusion(
+            noise=NOISES[noise], blur=BLURS[blur], min_scale=floor
+        )
         for noise in NOISES
         for blur in BLURS
         for floor in FLOORS
     },
     **{f"gaussian-{noise}": bc.GaussianDiffusion(noise=NOISES[noise]) for noise in NOISES},
     **{f"heat-{blur}": bc.HeatDissipation(blur=BLURS[blur]) for blur in BLURS},
-    **{f"cold-{blur}-{floor:g}": bc.ColdDiffusion(blur=BLURS[blur], min_scale=floor) for blur in BLURS for floor in FLOORS},
-}  # fmt: skip
+    **{
+        f"cold-{blur}-{floor:g}": bc.ColdDiffusion(blur=BLURS[blur], min_scale=floor)
+        for blur in BLURS
+        for floor in FLOORS
+    },
+}
 """Every process with every schedule, and with and without a floor of the blur."""
 DEFAULTS = {name: cls() for name, cls in bc.PROCESSES.items() if cls.__module__.startswith("blurcore.")}  # not examples
 BACKENDS = ("numpy", "torch", "jax", "jax in double precision")

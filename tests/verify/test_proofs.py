@@ -1,6 +1,5 @@
 """`blurcore verify --prove`: everything is proven, mistakes are refuted with numbers, and what cannot be decided is said to be so."""
 
-# ruff: noqa: E501 - a mutant is a line, as long as the lines that it changes
 from __future__ import annotations
 
 import html
@@ -42,49 +41,171 @@ def test_claim_is_proven(name):
 
 MUTANTS = [
     ("processes/_affine.py", "alpha = a * _decay(", "alpha = a**2 * _decay(", "marginal"),
-    ("processes/_affine.py", "return xp.exp(-exponent) - min_scale * xp.expm1(-exponent)", "return xp.exp(-exponent) + min_scale", "marginal"),
+    ("processes/_affine.py", "left + min_scale * (1 - left)", "left + min_scale", "marginal"),
     ("processes/_affine.py", "+ 2 * log_d)", "+ log_d)", "marginal"),
-    ("processes/_affine.py", "step + 2 * _log_decay", "step + _log_decay", "differences"),
-    ("processes/_affine.py", "return -xp.log1p(-(1 - min_scale)", "return -xp.log1p(-min_scale", "differences"),
-    ("processes/_affine.py", "alpha = ratio * xp.exp(-heat)", "alpha = ratio * xp.exp(heat)", "transition"),
+    ("processes/_affine.py", "step + 2 * log_d", "step + log_d", "differences"),
+    ("processes/_affine.py", "return -xp.log1p((1 - min_scale)", "return -xp.log1p(min_scale", "differences"),
+    (
+        "processes/_affine.py",
+        "alpha = ratio * spectrum.left(heat)",
+        "alpha = ratio * spectrum.left(-heat)",
+        "transition",
+    ),
     ("processes/_affine.py", "- 2 * variance * log_d_rate", "- variance * log_d_rate", "SDE is the derivative"),
-    ("processes/_affine.py", "share = 1.0 if min_scale == 0 else (1 - min_scale) *", "share = 1.0 if min_scale == 0 else", "SDE is the derivative"),
-    ("diffusion.py", "variance=-(sigma_t**2) * xp.expm1(d.log_snr)", "variance=-sigma_t * xp.expm1(d.log_snr)", "transition"),
-    ("diffusion.py", "z_coef=d.alpha * (m_s.sigma / m_t.sigma) ** 2", "z_coef=d.alpha * (m_s.sigma / m_t.sigma)", "posterior is Bayes'"),
+    ("processes/_affine.py", "((1 - min_scale) * left / _decay", "(left / _decay", "SDE is the derivative"),
+    (
+        "diffusion.py",
+        "variance=-(sigma_t**2) * xp.expm1(d.log_snr)",
+        "variance=-sigma_t * xp.expm1(d.log_snr)",
+        "transition",
+    ),
+    (
+        "diffusion.py",
+        "z_coef=d.alpha * (m_s.sigma / m_t.sigma) ** 2",
+        "z_coef=d.alpha * (m_s.sigma / m_t.sigma)",
+        "posterior is Bayes'",
+    ),
     ("diffusion.py", "x_coef=m_s.alpha * gain", "x_coef=gain", "posterior is Bayes'"),
     ("diffusion.py", "variance=m_s.sigma**2 * gain", "variance=m_t.sigma**2 * gain", "posterior is Bayes'"),
-    ("prediction.py", "return (z - m.sigma * eps) / m.alpha", "return (z - m.sigma**2 * eps) / m.alpha", "parametrisations"),
-    ("prediction.py", "return (m.alpha * z - m.sigma * v) / (m.alpha**2 + m.sigma**2)", "return m.alpha * z - m.sigma * v", "parametrisations"),
-    ("prediction.py", "return (m.sigma * z + m.alpha * v) / (m.alpha**2 + m.sigma**2)", "return m.sigma * z + m.alpha * v", "parametrisations"),
-    ("prediction.py", "return -result / marginal.sigma if", "return result / marginal.sigma if", "parametrisations"),
-    ("likelihood.py", "weight = -xp.exp(process.log_snr(s, shape=shape, like=u0)) * xp.expm1(gap)", "weight = -xp.exp(process.log_snr(t, shape=shape, like=u0)) * xp.expm1(gap)", "step KL is the SNR formula"),
-    ("schedules.py", "return NoiseScales(a=xp.sin(m * (1 - t) + rest)", "return NoiseScales(a=xp.sin(m * (1 - t) + b)", "cosine"),
-    ("schedules.py", "return -2 * xp.log1p(xp.sin(m * (t - s)) / (self.scales(t).a", "return -2 * xp.log1p(xp.sin(m * (t - s)) / (self.scales(s).a", "cosine"),
-    ("schedules.py", "return NoiseRates(log_a=-slope, noise=2 * slope)", "return NoiseRates(log_a=-slope, noise=slope)", "cosine"),
-    ("schedules.py", "return self.sigma_blur_max**2 / 2 * xp.sin(t * (math.pi / 2)) ** 4", "return self.sigma_blur_max**2 * xp.sin(t * (math.pi / 2)) ** 4", "sin^2"),
+    (
+        "prediction.py",
+        "return (z - weight * value) / divisor",
+        "return (z - weight**2 * value) / divisor",
+        "parametrisations",
+    ),
+    (
+        "prediction.py",
+        "return (own.noise * z - at.sigma * y) / own.determinant",
+        "return own.noise * z - at.sigma * y",
+        "parametrisations",
+    ),
+    (
+        "prediction.py",
+        "return (at.alpha * y - own.data * z) / own.determinant",
+        "return at.alpha * y - own.data * z",
+        "parametrisations",
+    ),
+    ("prediction.py", "return -result / at.sigma if", "return result / at.sigma if", "parametrisations"),
+    (
+        "prediction.py",
+        "alpha * sigma_rate - sigma * alpha_rate)",
+        "alpha * sigma_rate + sigma * alpha_rate)",
+        "parametrisations",
+    ),
+    ("prediction.py", "Mixture(sigma / (sigma_data * root),", "Mixture(sigma / root,", "parametrisations"),
+    (
+        "likelihood.py",
+        "weight = -xp.exp(process.log_snr(s, shape=shape, like=u0)) * xp.expm1(gap)",
+        "weight = -xp.exp(process.log_snr(t, shape=shape, like=u0)) * xp.expm1(gap)",
+        "step KL is the SNR formula",
+    ),
+    (
+        "schedules.py",
+        "return NoiseScales(a=xp.sin(m * (1 - t) + rest)",
+        "return NoiseScales(a=xp.sin(m * (1 - t) + b)",
+        "cosine",
+    ),
+    ("schedules.py", "a, sigma = self._scales(xp, t, s)", "a, sigma = self._scales(xp, s, s)", "cosine"),
+    (
+        "schedules.py",
+        "return NoiseRates(log_a=-slope, noise=2 * slope, sigma=m * a)",
+        "return NoiseRates(log_a=-slope, noise=slope, sigma=m * a)",
+        "cosine",
+    ),
+    (
+        "schedules.py",
+        "return self.sigma_blur_max**2 / 2 * xp.sin(t * (math.pi / 2)) ** 4",
+        "return self.sigma_blur_max**2 * xp.sin(t * (math.pi / 2)) ** 4",
+        "sin^2",
+    ),
     ("schedules.py", "reflected = (1 - t) + (1 - s)", "reflected = 1 - t - s", "sin"),
     ("schedules.py", "return math.pi / 2 * self.sigma_blur_max**2", "return math.pi * self.sigma_blur_max**2", "sin"),
-    ("schedules.py", "linear = (self.sigma_blur_min * self.num_levels) ** 2 / 2 *", "linear = (self.sigma_blur_min * self.num_levels) ** 2 *", "log-linear"),
+    (
+        "schedules.py",
+        "linear = (self.sigma_blur_min * self.num_levels) ** 2 / 2 *",
+        "linear = (self.sigma_blur_min * self.num_levels) ** 2 *",
+        "log-linear",
+    ),
     ("schedules.py", "above = 2 * self._growth *", "above = self._growth *", "log-linear"),
     ("schedules.py", "(-1 / 24 + r**2 * (6 * 7 / 5760", "(1 / 24 + r**2 * (6 * 7 / 5760", "linear beta"),
     ("samplers/ddim.py", "kept = (1 - self.eta**2) +", "kept = (1 - self.eta) +", "DDIM keeps the marginal"),
     ("samplers/ddim.py", "noise=self.eta * root(added)", "noise=root(added)", "DDIM keeps the marginal"),
     ("samplers/dpm_solver_pp.py", "h = d.log_snr / -2", "h = -d.log_snr", "DPM-Solver++(1) is DDIM(0)"),
-    ("samplers/dpm_solver_pp.py", "return x0 + ratio / 2 * (x0 - state.last_x0)", "return x0 + ratio * (x0 - state.last_x0)", "DPM-Solver++(2) is of second order"),
-    ("samplers/dpm_solver_pp.py", "square * (step * change)", "square / 2 * (step * change)", "DPM-Solver++(3) integrates parabolas"),
-    ("samplers/euler.py", "eps=sde.diffusion / (2 * sigma)", "eps=sde.diffusion / sigma", "Euler follows the probability flow"),
+    (
+        "samplers/dpm_solver_pp.py",
+        "return x0 + ratio / 2 * (x0 - state.last_x0)",
+        "return x0 + ratio * (x0 - state.last_x0)",
+        "DPM-Solver++(2) is of second order",
+    ),
+    (
+        "samplers/dpm_solver_pp.py",
+        "square * (step * change)",
+        "square / 2 * (step * change)",
+        "DPM-Solver++(3) integrates parabolas",
+    ),
+    (
+        "samplers/euler.py",
+        "eps=sde.diffusion / (2 * sigma)",
+        "eps=sde.diffusion / sigma",
+        "Euler follows the probability flow",
+    ),
     ("samplers/heun.py", "state.last_h / 2 * (", "state.last_h * (", "Heun is of second order"),
-    ("samplers/cold.py", "exact = -after.alpha * xp.expm1(fall / 2)", "exact = -before.alpha * xp.expm1(fall / 2)", "cold's improved rule is DDIM(0)"),
-    ("transforms.py", "return (np.arange(n) * (math.pi / n)) ** 2", "return (np.arange(n) * (math.pi / max(n - 1, 1))) ** 2", "DCT: continuous Laplacian"),
-    ("transforms.py", "return np.where(k == 0, math.sqrt(1 / n), rows", "return np.where(k == 0, math.sqrt(2 / n), rows", "DCT-II is orthonormal"),
-    ("transforms.py", "np.cos(np.arange(4 * n) * (math.pi / (2 * n)))[(2 * i + 1) * k", "np.cos(np.arange(4 * n) * (math.pi / (2 * n)))[(2 * i) * k", "DCT-II is orthonormal"),
-    ("transforms.py", "rows * np.where(k == n, math.sqrt(1 / n)", "rows * np.where(k == n, math.sqrt(2 / n)", "DST-II is orthonormal"),
-    ("samplers/dpm_solver_pp.py", "(h <= LONGEST * last_h)", "(h <= 2 * LONGEST * last_h)", "DPM-Solver++(3) takes long steps at second order"),
-    ("samplers/dpm_solver_pp.py", "& (last_h <= LONGEST * older_h)", "", "DPM-Solver++(3) takes long steps at second order"),
-    ("samplers/dpm_solver_pp.py", "slope - step / long_ago", "slope - step / before", "DPM-Solver++(3) is of third order"),
-    ("samplers/dpm_solver_sde.py", "noise=root(q.variance)", "noise=root(q.variance) * q.z_coef", "SDE-DPM-Solver++(1) is ancestral"),
+    (
+        "samplers/cold_rules.py",
+        "exact = -after.alpha * xp.expm1(fall / 2)",
+        "exact = -before.alpha * xp.expm1(fall / 2)",
+        "cold's improved rule is DDIM(0)",
+    ),
+    (
+        "transforms.py",
+        "return (np.arange(n) * (math.pi / n)) ** 2",
+        "return (np.arange(n) * (math.pi / max(n - 1, 1))) ** 2",
+        "DCT: continuous Laplacian",
+    ),
+    (
+        "transforms.py",
+        "return np.where(k == 0, math.sqrt(1 / n), rows",
+        "return np.where(k == 0, math.sqrt(2 / n), rows",
+        "DCT-II is orthonormal",
+    ),
+    (
+        "transforms.py",
+        "np.cos(np.arange(4 * n) * (math.pi / (2 * n)))[(2 * i + 1) * k",
+        "np.cos(np.arange(4 * n) * (math.pi / (2 * n)))[(2 * i) * k",
+        "DCT-II is orthonormal",
+    ),
+    (
+        "transforms.py",
+        "rows * np.where(k == n, math.sqrt(1 / n)",
+        "rows * np.where(k == n, math.sqrt(2 / n)",
+        "DST-II is orthonormal",
+    ),
+    (
+        "samplers/dpm_solver_pp.py",
+        "(h <= LONGEST * last_h)",
+        "(h <= 2 * LONGEST * last_h)",
+        "DPM-Solver++(3) takes long steps at second order",
+    ),
+    (
+        "samplers/dpm_solver_pp.py",
+        "& (last_h <= LONGEST * older_h)",
+        "",
+        "DPM-Solver++(3) takes long steps at second order",
+    ),
+    (
+        "samplers/dpm_solver_pp.py",
+        "slope - step / long_ago",
+        "slope - step / before",
+        "DPM-Solver++(3) is of third order",
+    ),
+    (
+        "samplers/dpm_solver_sde.py",
+        "noise=root(q.variance)",
+        "noise=root(q.variance) * q.z_coef",
+        "SDE-DPM-Solver++(1) is ancestral",
+    ),
     ("samplers/ancestral.py", 'if self.variance == "posterior"', 'if self.variance == "upper"', "ancestral"),
-]  # fmt: skip
+]
 """(file, text, what stands there instead, the claim that refutes it)."""
 
 
@@ -152,7 +273,7 @@ def test_command_prints_writes_and_refuses(monkeypatch, capsys, tmp_path):
     page = tmp_path / "proofs.html"
     assert main(["--prove", "--html", str(page)]) == 0
     said = capsys.readouterr()
-    parts = "transition", "for all", "0 < r < s < t < 1", "cancel", "rounding", "2 claims, 11 equations: all proven"
+    parts = "transition", "for all", "0 < r < s < t < 1", "cancel", "rounding", "2 claims, 12 equations: all proven"
     assert [part for part in parts if part not in said.out] == []
     assert [part for part in parts if part not in html.unescape(page.read_text(encoding="utf-8"))] == []
     assert "verify: 2/2 claims, done" in said.err
@@ -173,7 +294,18 @@ def test_wrong_equation_is_refuted_and_an_equal_one_proven():
     assert decide.equal(x * (1 + sp.Rational(1, 10**20)), x).verdict == "undecided"
 
 
-@pytest.mark.parametrize(("number", "exact"), [(0.5, "1/2"), (1 / 3, "1/3"), (0.001, "1/1000"), (math.pi / 2, "pi/2"), (2 / math.factorial(21), "1/25545471085854720000"), (0.1234567890123, "1234567890123/10000000000000"), (math.inf, "oo")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("number", "exact"),
+    [
+        (0.5, "1/2"),
+        (1 / 3, "1/3"),
+        (0.001, "1/1000"),
+        (math.pi / 2, "pi/2"),
+        (2 / math.factorial(21), "1/25545471085854720000"),
+        (0.1234567890123, "1234567890123/10000000000000"),
+        (math.inf, "oo"),
+    ],
+)
 def test_float_is_the_simplest_number_that_rounds_to_it(number, exact):
     assert symbolic.exact(number) == sp.sympify(exact)
 

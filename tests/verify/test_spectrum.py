@@ -10,14 +10,19 @@ from blurcore_reference import oracle as reference
 
 import blurcore as bc
 from blurcore.cli import main
-from blurcore.verify.spectrum import entries, natural_spectrum, output_variance, times_of_entry
+from blurcore.verify.sampler_spectrum import entries, natural_spectrum, output_variance, times_of_entry
 
 PROCESS = bc.BlurringDiffusion()
 KINDS = {
-    "ancestral": "ancestral", "ancestral, noise in the last step": "ancestral", "ancestral, upper variance": "ancestral_upper",
-    "DDIM": "ddim", "Euler": "euler", "Heun (two calls a step)": "heun", "DPM-Solver++ 2M": "dpmpp_2m",
+    "ancestral": "ancestral",
+    "ancestral, noise in the last step": "ancestral",
+    "ancestral, upper variance": "ancestral_upper",
+    "DDIM": "ddim",
+    "Euler": "euler",
+    "Heun (two calls a step)": "heun",
+    "DPM-Solver++ 2M": "dpmpp_2m",
     "calibrated ancestral, noise in the last step": "calibrated",
-}  # fmt: skip
+}
 
 
 def test_closed_form_is_that_of_the_reference() -> None:

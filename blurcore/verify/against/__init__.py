@@ -2,6 +2,6 @@
 
 from blurcore.verify.against.adapter import Adapter
 from blurcore.verify.against.check import check_implementation
-from blurcore.verify.against.report import Answer, Failure, Report
+from blurcore.verify.against.findings import Answer, Failure, Report
 
 __all__ = ["Adapter", "Answer", "Failure", "Report", "check_implementation"]

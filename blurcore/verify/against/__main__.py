@@ -17,7 +17,7 @@ _OURS = str(Path(__file__).parents[2])
 
 
 def shown(error: BaseException) -> str:
-    """Return an exception as Python shows it, without the calls that are ours.
+    """Return an exception's traceback without the frames of this package.
 
     Parameters
     ----------
@@ -46,8 +46,10 @@ def outcome(target: str) -> dict[str, Any]:
     except RaisedError as error:
         return {"raised": shown(error.__cause__ or error)}
     return {
-        "report": report.to_dict(), "text": report.render(), "raised": None if raised is None else shown(raised),
-    }  # fmt: skip
+        "report": report.to_dict(),
+        "text": report.render(),
+        "raised": None if raised is None else shown(raised),
+    }
 
 
 def main(target: str, result: str) -> None:

@@ -11,8 +11,16 @@ from blurcore.processes import Process
 Array = np.ndarray[Any, Any]
 
 OPERATIONS = (
-    "transform", "inverse", "frequency_scaling", "noise_scaling", "marginal", "transition", "posterior", "diffuse", "denoise",
-)  # fmt: skip
+    "transform",
+    "inverse",
+    "frequency_scaling",
+    "noise_scaling",
+    "marginal",
+    "transition",
+    "posterior",
+    "diffuse",
+    "denoise",
+)
 """The methods of an adapter, what others are made of first."""
 
 

@@ -17,9 +17,9 @@ from blurcore.schedules import CosineLogSNR, SinSquared
 from blurcore.transforms import DCT
 from blurcore.verify.against.adapter import Adapter
 from blurcore.verify.against.find import find
+from blurcore.verify.against.findings import Answer, Failure, Report
 from blurcore.verify.against.formulas import Formulas
 from blurcore.verify.against.found import Found, RaisedError, UnaskableError
-from blurcore.verify.against.report import Answer, Failure, Report
 from blurcore.verify.against.variants import PARTS, Variant, applicable, combined
 
 Array = np.ndarray[Any, Any]
@@ -95,8 +95,9 @@ class _Checker:
         s = self.settings
         return BlurringDiffusion(
             noise=CosineLogSNR(log_snr_min=s["logsnr_min"], log_snr_max=s["logsnr_max"]),
-            blur=SinSquared(sigma_blur_max=s["sigma_blur_max"]), min_scale=s["min_scale"],
-        )  # fmt: skip
+            blur=SinSquared(sigma_blur_max=s["sigma_blur_max"]),
+            min_scale=s["min_scale"],
+        )
 
     # What is handed in
 
@@ -268,7 +269,7 @@ class _Checker:
             return bool((np.abs(got - right) <= room).all()), room
 
     def bases(self, q: Question) -> list[tuple[Variant, ...]]:
-        """Return what is already known of other functions, with and without what a right step may have."""
+        """Return the known faults of other functions, with and without the choices that a correct step may make."""
         reach = set(PARTS[q.operation])
         known = tuple(v for v in self.known if reach & set(v.part))
         harmless = [v for v in applicable(q.operation) if v.harmless and {"delta", "noise_space"} & v.changes.keys()]
@@ -440,16 +441,26 @@ class _Checker:
             return Answer(q.name, q.statement, "holds", form=form, error=error, precision=level, notes=tuple(notes))
         failure = self._first(q, i, got, right, room)
         return Answer(
-            q.name, q.statement, "fails", form=form, error=error, precision=level, failure=failure,
-            diagnosis=tuple(v.sentence for v in chosen if not v.harmless), notes=tuple(notes),
-        )  # fmt: skip
+            q.name,
+            q.statement,
+            "fails",
+            form=form,
+            error=error,
+            precision=level,
+            failure=failure,
+            diagnosis=tuple(v.sentence for v in chosen if not v.harmless),
+            notes=tuple(notes),
+        )
 
     def _first(self, q: Question, i: Inputs, got: Array, right: Array, room: Array) -> Failure:
         """Return the first number that differs, in order of time and frequency."""
         what: tuple[str, ...] = {
-            "frequency_scaling": ("d_t",), "noise_scaling": ("a_t", "sigma_t"), "marginal": ("alpha_t", "sigma_t"),
-            "transition": ("alpha_t|s", "sigma_t|s^2"), "posterior": ("coefficient of u_t", "coefficient of u_0", "variance"),
-        }.get(q.operation, ("u",))  # fmt: skip
+            "frequency_scaling": ("d_t",),
+            "noise_scaling": ("a_t", "sigma_t"),
+            "marginal": ("alpha_t", "sigma_t"),
+            "transition": ("alpha_t|s", "sigma_t|s^2"),
+            "posterior": ("coefficient of u_t", "coefficient of u_0", "variance"),
+        }.get(q.operation, ("u",))
         if what == ("u",):
             if q.operation != "transform":
                 got, right = np.asarray(_DCT.forward(np.nan_to_num(got, nan=np.inf))), np.asarray(_DCT.forward(right))
@@ -460,9 +471,12 @@ class _Checker:
         b, part, k1, k2 = (int(n) for n in next(iter(np.argwhere(bad)), np.zeros(4, int)))
         time_of = q.operation not in ("transform", "inverse")
         return Failure(
-            what[min(part, len(what) - 1)], (k1, k2), float(i.t[b]) if time_of else None,
-            float(got[b, part, k1, k2]), float(right[b, part, k1, k2]),
-        )  # fmt: skip
+            what[min(part, len(what) - 1)],
+            (k1, k2),
+            float(i.t[b]) if time_of else None,
+            float(got[b, part, k1, k2]),
+            float(right[b, part, k1, k2]),
+        )
 
 
 def _largest(value: Array) -> Array:
@@ -513,7 +527,7 @@ def _clip_note(steps: int | None) -> str:
 
 
 def check(thing: Any) -> tuple[Report, BaseException | None]:
-    """Return what holds and what does not, and the first exception of the implementation's own.
+    """Return the checks that hold, those that fail, and the first exception that the implementation raised.
 
     Parameters
     ----------

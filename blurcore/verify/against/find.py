@@ -14,9 +14,9 @@ from typing import Any
 
 from blurcore.errors import ArgumentError
 from blurcore.verify.against.adapter import OPERATIONS, Adapter
+from blurcore.verify.against.diffusers_scheduler import Scheduler, is_scheduler
 from blurcore.verify.against.found import Found, RaisedError, parameters
 from blurcore.verify.against.names import NAMES, SETTINGS, is_bare_transform, meaning_of, operation_of
-from blurcore.verify.against.scheduler import Scheduler, is_scheduler
 
 
 def _library(functions: Mapping[str, Callable[..., Any]], owner: Any) -> str:

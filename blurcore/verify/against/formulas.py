@@ -195,8 +195,14 @@ class Formulas:
         u = alpha * self.dct(x)
         if self.diffuse_noise == "in frequency space":
             return self.idct(u + sigma * eps).real
-        factor = {"sigma": sigma, "sigma^2": sigma**2, "alpha sigma": alpha * sigma, "one": 1.0, "none": 0.0,
-                  "sqrt(sigma)": np.sqrt(sigma)}  # fmt: skip
+        factor = {
+            "sigma": sigma,
+            "sigma^2": sigma**2,
+            "alpha sigma": alpha * sigma,
+            "one": 1.0,
+            "none": 0.0,
+            "sqrt(sigma)": np.sqrt(sigma),
+        }
         return np.asarray(self.idct(u).real + factor[self.diffuse_noise] * eps)
 
     def step_to(self, t: Array, steps: int) -> Array:
@@ -245,8 +251,12 @@ class Formulas:
         (alpha_t, sigma_t), (alpha_s, sigma_s) = self.marginal(t, n), self.marginal(s, n)
         ts = self.rounded(alpha_t / alpha_s)
         vs, vt = sigma_s**2, sigma_t**2
-        var = {"right": vt - self.rounded(ts**2 * vs), "alpha not squared": vt - ts * vs, "no alpha": vt - vs,
-               "sigma": sigma_t - ts**2 * sigma_s}[self.step_variance]  # fmt: skip
+        var = {
+            "right": vt - self.rounded(ts**2 * vs),
+            "alpha not squared": vt - ts * vs,
+            "no alpha": vt - vs,
+            "sigma": sigma_t - ts**2 * sigma_s,
+        }[self.step_variance]
         return ts, np.broadcast_to(var, ts.shape)
 
     def denoise(self, z: Array, t: Array, s: Array, eps_hat: Array, noise: Array) -> Array:

@@ -13,14 +13,14 @@ from unittest.mock import patch
 import numpy as np
 
 from blurcore.verify.against.adapter import Adapter
-from blurcore.verify.against.draws import held
 from blurcore.verify.against.names import NEEDED, SETTINGS, WEAK, is_bare_transform, meaning_of
+from blurcore.verify.against.probes import held
 
 Array = np.ndarray[Any, Any]
 
 
 class UnaskableError(Exception):
-    """A function is there and cannot be called: the sentence says why."""
+    """A function was found but cannot be called; the message says why."""
 
 
 class RaisedError(Exception):
@@ -109,7 +109,7 @@ class Found(Adapter):
         return found
 
     def _literal_steps(self) -> int | None:
-        """Return T where `denoise` says 1 / 1000 or 0.001."""
+        """Return T if `denoise` contains the step 1 / T as a literal, such as 1 / 1000 or 0.001."""
         if "s" in self._meanings("denoise").values():
             return None
         code = getattr(getattr(self.functions["denoise"], "__func__", self.functions["denoise"]), "__code__", None)
@@ -121,7 +121,7 @@ class Found(Adapter):
         return None
 
     def _size_of_result(self) -> int | None:
-        """Return N where neither a parameter nor data say it."""
+        """Return the grid size N where neither a parameter nor the data determine it."""
         for operation in ("frequency_scaling", "marginal"):
             if operation in self.functions and not {"n", "shape"} & set(self._meanings(operation).values()):
                 for time in ("float", "0-d", "[B]"):
@@ -329,8 +329,12 @@ class Found(Adapter):
         """Return what each parameter of a function means; what is needed and has no known name goes by its place."""
         names = parameters(self.functions[operation])
         meanings = {name: meaning for name in names if (meaning := meaning_of(name)) is not None}
-        aliases = {"transform": {"z": "x", "u": "x"}, "inverse": {"x": "u", "z": "u"}, "diffuse": {"z": "x", "u": "x"},
-                   "denoise": {"x": "z", "u": "z"}}  # fmt: skip
+        aliases = {
+            "transform": {"z": "x", "u": "x"},
+            "inverse": {"x": "u", "z": "u"},
+            "diffuse": {"z": "x", "u": "x"},
+            "denoise": {"x": "z", "u": "z"},
+        }
         for old, new in aliases.get(operation, {}).items():
             if new not in meanings.values():
                 meanings = {name: new if meaning == old else meaning for name, meaning in meanings.items()}
@@ -505,7 +509,7 @@ def _grid(value: Array, batch: int, n: int) -> Array:
 
 
 def parameters(function: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
-    """Return the parameters of a function or a class; none where Python cannot tell."""
+    """Return the parameters of a function or a class; empty if they cannot be inspected."""
     try:
         return inspect.signature(function).parameters
     except (TypeError, ValueError):

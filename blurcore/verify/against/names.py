@@ -1,4 +1,3 @@
-# ruff: noqa: E501 (tables, one entry a line)
 """The names under which functions, parameters and attributes of an implementation are known."""
 
 from __future__ import annotations
@@ -25,9 +24,33 @@ _PARAMETERS: dict[str, tuple[str, ...]] = {
     "eps": ("eps", "noise", "epsilon"),
     "eps_hat": ("hat_eps", "eps_hat", "eps_pred", "pred_eps", "noise_pred", "pred_noise", "model_output", "u_eps"),
     "net": ("neural_net", "net", "network", "model", "denoiser", "denoise_fn", "model_fn", "nn", "unet", "eps_model"),
-    "n": ("img_dim", "image_size", "img_size", "imsize", "size", "n", "dim", "res", "resolution", "height", "width", "h", "w", "img_height", "img_width"),
+    "n": (
+        "img_dim",
+        "image_size",
+        "img_size",
+        "imsize",
+        "size",
+        "n",
+        "dim",
+        "res",
+        "resolution",
+        "height",
+        "width",
+        "h",
+        "w",
+        "img_height",
+        "img_width",
+    ),
     "shape": ("shape", "grid"),
-    "steps": ("num_steps", "steps", "n_steps", "num_timesteps", "n_timesteps", "num_diffusion_timesteps", "timesteps_total"),
+    "steps": (
+        "num_steps",
+        "steps",
+        "n_steps",
+        "num_timesteps",
+        "n_timesteps",
+        "num_diffusion_timesteps",
+        "timesteps_total",
+    ),
     "sigma_blur_max": ("sigma_blur_max", "sigma_b_max", "blur_sigma_max", "sigma_max", "max_blur", "sigma_blur"),
     "min_scale": ("min_scale", "d_min"),
     "logsnr_min": ("logsnr_min", "log_snr_min"),
@@ -39,12 +62,19 @@ _PARAMETERS: dict[str, tuple[str, ...]] = {
     "key": ("key", "rng", "rng_key", "generator"),
     "none": ("cond", "condition", "y", "labels", "label", "class_labels", "context", "mask", "model_kwargs"),
     "norm": ("norm",),
-}  # fmt: skip
+}
 """What parameters and attributes are called."""
 NEEDED = {
-    "transform": ("x",), "inverse": ("u",), "frequency_scaling": ("t",), "noise_scaling": ("t",), "marginal": ("t",),
-    "transition": ("t", "s"), "posterior": ("t", "s"), "diffuse": ("x", "t"), "denoise": ("z", "t"),
-}  # fmt: skip
+    "transform": ("x",),
+    "inverse": ("u",),
+    "frequency_scaling": ("t",),
+    "noise_scaling": ("t",),
+    "marginal": ("t",),
+    "transition": ("t", "s"),
+    "posterior": ("t", "s"),
+    "diffuse": ("x", "t"),
+    "denoise": ("z", "t"),
+}
 WEAK = ("dim", "size", "height", "width")
 """Names that mean N as parameters, and anything as attributes."""
 SETTINGS = ("sigma_blur_max", "min_scale", "logsnr_min", "logsnr_max")

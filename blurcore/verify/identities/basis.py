@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from blurcore.verify import definitions
+from blurcore.verify import reference
 from blurcore.verify.cases import Case
 from blurcore.verify.identity import Comparison, absolute, identity, relative
 from blurcore.verify.rounding import transform_error
@@ -39,7 +39,7 @@ def dense_inverse(case: Case, u: Values, axes: tuple[int, ...]) -> Values:
 def _apply(case: Case, x: Values, axes: tuple[int, ...], *, transpose: bool) -> Values:
     name = type(case.process.basis).__name__
     for axis in axes:
-        matrix = definitions.basis_matrix(name, x.shape[axis])
+        matrix = reference.basis_matrix(name, x.shape[axis])
         x = np.moveaxis(np.tensordot(matrix.T if transpose else matrix, x, axes=(1, axis)), 0, axis)
     return x
 
@@ -115,7 +115,23 @@ def eigenvalues(case: Case) -> Iterator[Comparison]:
     """
     lam = case.on_grid(case.ops.eigenvalues(case.process.basis, case.shape, like=case.like))
     name = type(case.process.basis).__name__
-    yield relative(lam, definitions.eigenvalues(name, case.shape), 12 * case.eps)
+    yield relative(lam, reference.eigenvalues(name, case.shape), 12 * case.eps)
+
+
+def laplacian_matrix(name: str, n: int) -> Values:
+    """Return minus the second difference of one axis with the boundary that the basis implies, (n, n).
+
+    Reflecting (DCT): the sample outside equals the one inside; absorbing (DST): its negative; periodic: the far end.
+    """
+    matrix = 2 * np.eye(n) - np.eye(n, k=1) - np.eye(n, k=-1)
+    if name == "RealFourier":
+        matrix[0, -1] -= 1
+        matrix[-1, 0] -= 1
+    else:
+        outside = {"DCT": -1.0, "DST": 1.0}[name]
+        matrix[0, 0] += outside
+        matrix[-1, -1] += outside
+    return matrix
 
 
 @identity("Laplacian", "L V = V 4 sin^2(sqrt(lambda) / 2), L with the basis' boundary", "SPEC 1", wants=one_per_basis)
@@ -132,7 +148,7 @@ def laplacian(case: Case) -> Iterator[Comparison]:
         lam = case.numpy(case.ops.eigenvalues(case.process.basis, (n,), like=case.like))
         # On 1 or 2 points the far neighbour of the periodic boundary is also the near one; the formula counts both.
         bound = 8 * transform_error((n,), case.eps, 0.0) + 16 * case.eps
-        yield absolute(definitions.reflecting_laplacian(name, n) @ v, v * (4 * np.sin(np.sqrt(lam) / 2) ** 2), bound)
+        yield absolute(laplacian_matrix(name, n) @ v, v * (4 * np.sin(np.sqrt(lam) / 2) ** 2), bound)
 
 
 REFINEMENT = 33
@@ -144,7 +160,7 @@ def _heat_propagator(n: int, tau: float) -> Values:
     """Return exp(-tau L / h^2) of n refined cells with reflecting ends, by SciPy's matrix exponential."""
     from scipy import linalg  # which the checks of other people's code do without: it is no dependency of the core
 
-    fine = definitions.reflecting_laplacian("DCT", n * REFINEMENT) * REFINEMENT**2
+    fine = laplacian_matrix("DCT", n * REFINEMENT) * REFINEMENT**2
     return np.asarray(linalg.expm(-tau * fine))
 
 
@@ -166,25 +182,25 @@ def heat_equation(case: Case) -> Iterator[Comparison]:
     (sqrt(2 / N) for each axis); plus rounding: the transforms, and expm's 1e-13 of its norm.
     """
     t = 0.7
-    tau = definitions.blur_width(case.process, t) ** 2 / 2
+    tau = reference.tau(case.process, t)
     x = case.rounded(case.rng("heat").standard_normal((1, *case.shape)))
     axes = tuple(range(1, 1 + len(case.shape)))
     z = case.numpy(case.ops.diffuse(case.process, case.array(x), t, case.array(np.zeros_like(x)), axes=axes))
     solution, error, waves = x, np.zeros(case.shape), 1.0
     h = 1 / REFINEMENT
     for axis, n in zip(axes, case.shape, strict=True):
-        series = definitions.basis_matrix("DCT", n)
+        series = reference.basis_matrix("DCT", n)
         centres = (np.arange(n * REFINEMENT) + 0.5) * h  # of the fine cells, in coarse pixels from the edge
         waves_fine = (
             np.cos(np.pi * np.outer(centres, np.arange(n)) / n) * np.where(np.arange(n) == 0, 1, 2**0.5) / n**0.5
         )
         solver = _heat_propagator(n, tau)[REFINEMENT // 2 :: REFINEMENT] @ waves_fine @ series.T
         solution = np.moveaxis(np.tensordot(solver, solution, axes=(1, axis)), 0, axis)
-        lam = definitions.axis_eigenvalues("DCT", n)
+        lam = reference.eigenvalues("DCT", (n,))
         off = tau * lam**2 * h**2 / 12
         error = error + off.reshape([n if a == axis else 1 for a in axes])
         waves *= (2 / n) ** 0.5
-    mu = definitions.eigenvalues("DCT", case.shape) - error / tau
+    mu = reference.eigenvalues("DCT", case.shape) - error / tau
     u = np.abs(dense_forward(case, x, axes)[0])
     discrete = waves * np.sum(u * error * np.exp(-tau * mu))
     rounding = 3 * transform_error(case.shape, case.eps, 0.0) + 1e-13

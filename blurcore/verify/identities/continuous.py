@@ -8,26 +8,28 @@ from typing import Any
 import numpy as np
 
 from blurcore._typing import Array
-from blurcore.verify import definitions
+from blurcore.verify import reference
 from blurcore.verify.cases import Case
 from blurcore.verify.identity import Comparison, absolute, identity, relative
-from blurcore.verify.rounding import EXPONENT, ROUNDINGS, alpha_condition, gain_condition, ratio_condition
+from blurcore.verify.rounding import EXPONENT, ROUNDINGS, alpha_condition, gain_condition, live_share, ratio_condition
 
 Values = np.ndarray[Any, Any]
 
 
 def rate_condition(case: Case, t: float) -> Values:
     """Return the condition of drift and diffusion: sums of terms of one sign, in which e^-x / d stands once."""
-    x, share = definitions.exponent(case.process, t, case.shape), definitions.live_share(case.process, t, case.shape)
+    x, share = reference.exponent(case.process, t, case.shape), live_share(case.process, t, case.shape)
     return np.asarray(2 * alpha_condition(case.process, t, case.shape) + EXPONENT * x * (1 - share))
 
 
 @identity(
-    "SDE by automatic differentiation", "f = d log alpha / dt, g2 = d sigma^2 / dt - 2 f sigma^2", "SPEC 6; Song et al. 2021",
+    "SDE by automatic differentiation",
+    "f = d log alpha / dt, g2 = d sigma^2 / dt - 2 f sigma^2",
+    "SPEC 6; Song et al. 2021",
     needs=("derivative",),
     every_grid=False,
     quick=False,
-)  # fmt: skip
+)
 def autodiff(case: Case) -> Iterator[Comparison]:
     """Drift and diffusion are the derivatives that the library itself takes of the marginal.
 
@@ -119,7 +121,7 @@ def probability_flow(case: Case) -> Iterator[Comparison]:
     Bound: the quadrature's, and the conditions of rates and marginals, times the integral of the moduli.
     """
     s, t = 0.3, 0.7
-    lam = definitions.eigenvalues(type(case.process.basis).__name__, case.shape)
+    lam = reference.eigenvalues(type(case.process.basis).__name__, case.shape)
     c = 0.01 / (lam + 0.01)
 
     def variance(alpha: Values, sigma: Values) -> Values:

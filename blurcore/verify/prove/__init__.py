@@ -9,17 +9,21 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from blurcore.verify.prove import basis_claims, process_claims, schedule_claims, solver_claims
+from blurcore.verify.prove import basis_claims, process_claims, restriction_claims, schedule_claims, solver_claims
 from blurcore.verify.prove.abstract import ORDERED, AnyMarginals, symbolic_process
 from blurcore.verify.prove.claim import Claim, Pair, Proof, claim, prove_claim
-from blurcore.verify.prove.report import ProofReport
+from blurcore.verify.prove.summary import ProofReport
 from blurcore.verify.prove.symbolic import assuming
 
 __all__ = ["CLAIMS", "Claim", "Pair", "Proof", "ProofReport", "claim", "prove", "prove_process"]
 
 CLAIMS: tuple[Claim, ...] = (
-    *basis_claims.CLAIMS, *process_claims.CLAIMS, *schedule_claims.CLAIMS, *solver_claims.CLAIMS,
-)  # fmt: skip
+    *basis_claims.CLAIMS,
+    *process_claims.CLAIMS,
+    *schedule_claims.CLAIMS,
+    *solver_claims.CLAIMS,
+    *restriction_claims.CLAIMS,
+)
 """Everything that is claimed of the package, in the order of the specification."""
 
 
@@ -76,8 +80,12 @@ def prove_process(process: Any) -> ProofReport:
 
     return prove(
         Claim(
-            name=f"{type(process).__name__}: {name}", statement=statement, source=source, for_all="all r, s, t, lambda",
-            assumptions="0 < r < s < t < 1, lambda > 0" + ("" if own else ", and the differences"), sides=stated(of, own),
+            name=f"{type(process).__name__}: {name}",
+            statement=statement,
+            source=source,
+            for_all="all r, s, t, lambda",
+            assumptions="0 < r < s < t < 1, lambda > 0" + ("" if own else ", and the differences"),
+            sides=stated(of, own),
         )
         for name, statement, source, of, own in _OF_PROCESS
-    )  # fmt: skip
+    )

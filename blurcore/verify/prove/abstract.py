@@ -53,7 +53,8 @@ class AnyNoise:
     def rates(self, t: Symbols) -> NoiseRates:
         """Return their derivatives."""
         slope = apply(lambda v: -(SIGMA(v) ** 2) * sp.diff(2 * sp.log(A(v) / SIGMA(v)), v), t)
-        return NoiseRates(log_a=apply(lambda v: sp.diff(sp.log(A(v)), v), t), noise=slope)
+        rises = apply(lambda v: sp.diff(SIGMA(v), v), t)
+        return NoiseRates(log_a=apply(lambda v: sp.diff(sp.log(A(v)), v), t), noise=slope, sigma=rises)
 
 
 @dataclass(frozen=True)
@@ -75,9 +76,9 @@ class Constant:
         return self.log_snr(t) - self.log_snr(s)
 
     def rates(self, t: Symbols) -> NoiseRates:
-        """Return 0, 0."""
+        """Return 0, 0, 0."""
         zero = apply(lambda _: sp.S(0), t)
-        return NoiseRates(log_a=zero, noise=zero)
+        return NoiseRates(log_a=zero, noise=zero, sigma=zero)
 
 
 class AnyBlur:
@@ -151,10 +152,14 @@ def _exactly_of(function: Any) -> Any:
 
 
 _MATH = SimpleNamespace(
-    pi=sp.pi, e=sp.E, inf=sp.oo, factorial=sp.factorial,
-    expm1=lambda x: sp.exp(exact(x)) - 1, log1p=lambda x: sp.log(1 + exact(x)),
+    pi=sp.pi,
+    e=sp.E,
+    inf=sp.oo,
+    factorial=sp.factorial,
+    expm1=lambda x: sp.exp(exact(x)) - 1,
+    log1p=lambda x: sp.log(1 + exact(x)),
     **{name: _exactly_of(getattr(sp, name)) for name in ("exp", "log", "sqrt", "sin", "cos", "tan", "atan")},
-)  # fmt: skip
+)
 """Python's `math`, as SymPy has it."""
 
 

@@ -96,9 +96,11 @@ def _orthonormal(kind: type, what: str) -> Claim:
         return of_orthonormality(kind)
 
     return claim(
-        f"{what} is orthonormal", "sum over i of V_ki V_li is 1 for k = l, else 0", "SPEC 1",
+        f"{what} is orthonormal",
+        "sum over i of V_ki V_li is 1 for k = l, else 0",
+        "SPEC 1",
         for_all=f"every N to {SIZES[-1]}, all rows k, l",
-    )(sides)  # fmt: skip
+    )(sides)
 
 
 def of_eigenvalues(kind: type, wave: Callable[[int, int], Any], boundary: Callable[[Any, int], Any]) -> Iterator[Pair]:
@@ -112,9 +114,11 @@ def of_eigenvalues(kind: type, wave: Callable[[int, int], Any], boundary: Callab
 
 
 @claim(
-    "DCT: continuous Laplacian", "-(d/dx)^2 cos(pi k x / N) = lambda_k cos(pi k x / N), reflecting ends", "SPEC 1",
+    "DCT: continuous Laplacian",
+    "-(d/dx)^2 cos(pi k x / N) = lambda_k cos(pi k x / N), reflecting ends",
+    "SPEC 1",
     for_all=f"every N to {SIZES[-1]}, all k, x",
-)  # fmt: skip
+)
 def dct_eigenvalues() -> Iterator[Pair]:
     """The derivative is 0 at both ends."""
 
@@ -126,9 +130,11 @@ def dct_eigenvalues() -> Iterator[Pair]:
 
 
 @claim(
-    "DST: continuous Laplacian", "-(d/dx)^2 sin(pi (k + 1) x / N) = lambda_k sin(pi (k + 1) x / N), absorbing ends", "SPEC 1",
+    "DST: continuous Laplacian",
+    "-(d/dx)^2 sin(pi (k + 1) x / N) = lambda_k sin(pi (k + 1) x / N), absorbing ends",
+    "SPEC 1",
     for_all=f"every N to {SIZES[-1]}, all k, x",
-)  # fmt: skip
+)
 def dst_eigenvalues() -> Iterator[Pair]:
     """The value is 0 at both ends."""
     return of_eigenvalues(
@@ -139,9 +145,11 @@ def dst_eigenvalues() -> Iterator[Pair]:
 
 
 @claim(
-    "RealFourier: continuous Laplacian", "-(d/dx)^2 of cos, sin(2 pi f x / N) by turns is lambda times it, periodic", "SPEC 1",
+    "RealFourier: continuous Laplacian",
+    "-(d/dx)^2 of cos, sin(2 pi f x / N) by turns is lambda times it, periodic",
+    "SPEC 1",
     for_all=f"every N to {SIZES[-1]}, all f, x",
-)  # fmt: skip
+)
 def fourier_eigenvalues() -> Iterator[Pair]:
     """The value at N is that at 0."""
 
@@ -153,6 +161,10 @@ def fourier_eigenvalues() -> Iterator[Pair]:
 
 
 CLAIMS: tuple[Claim, ...] = (
-    _orthonormal(DCT, "DCT-II"), _orthonormal(DST, "DST-II"), _orthonormal(RealFourier, "real Fourier"),
-    dct_eigenvalues, dst_eigenvalues, fourier_eigenvalues,
-)  # fmt: skip
+    _orthonormal(DCT, "DCT-II"),
+    _orthonormal(DST, "DST-II"),
+    _orthonormal(RealFourier, "real Fourier"),
+    dct_eigenvalues,
+    dst_eigenvalues,
+    fourier_eigenvalues,
+)

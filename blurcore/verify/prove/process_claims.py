@@ -9,7 +9,7 @@ from typing import Any
 import sympy as sp
 
 from blurcore import diffusion, likelihood, prediction
-from blurcore.processes import Marginal
+from blurcore.prediction import PathScales
 from blurcore.schedules import NoBlur
 from blurcore.verify.prove.abstract import (
     FLOOR,
@@ -137,9 +137,12 @@ def of_sde(process: Any, label: str = "") -> Iterator[Pair]:
 
 
 @claim(
-    "marginal", "alpha_t = a_t ((1 - d_min) e^(-lambda tau_t) + d_min), e^(l_t) = alpha_t^2 / sigma_t^2", "SPEC 2",
-    for_all=ANY, assumptions=RANGE,
-)  # fmt: skip
+    "marginal",
+    "alpha_t = a_t ((1 - d_min) e^(-lambda tau_t) + d_min), e^(l_t) = alpha_t^2 / sigma_t^2",
+    "SPEC 2",
+    for_all=ANY,
+    assumptions=RANGE,
+)
 def marginals() -> Iterator[Pair]:
     """The marginal is what the specification writes."""
     for label, process in processes():
@@ -170,9 +173,12 @@ def transitions() -> Iterator[Pair]:
 
 
 @claim(
-    "Chapman-Kolmogorov", "the step from r to t is that from r to s and then that from s to t", "SPEC 3",
-    for_all=ANY, assumptions=RANGE,
-)  # fmt: skip
+    "Chapman-Kolmogorov",
+    "the step from r to t is that from r to s and then that from s to t",
+    "SPEC 3",
+    for_all=ANY,
+    assumptions=RANGE,
+)
 def semigroup() -> Iterator[Pair]:
     """Two steps are one."""
     for label, process in processes():
@@ -180,9 +186,12 @@ def semigroup() -> Iterator[Pair]:
 
 
 @claim(
-    "posterior is Bayes'", "1 / var = 1 / sigma_s^2 + alpha_{t|s}^2 / sigma_{t|s}^2, and both coefficients of the mean",
-    "SPEC 4", for_all=ANY, assumptions=RANGE,
-)  # fmt: skip
+    "posterior is Bayes'",
+    "1 / var = 1 / sigma_s^2 + alpha_{t|s}^2 / sigma_{t|s}^2, and both coefficients of the mean",
+    "SPEC 4",
+    for_all=ANY,
+    assumptions=RANGE,
+)
 def posteriors() -> Iterator[Pair]:
     """The step back by precisions."""
     for label, process in processes():
@@ -190,9 +199,12 @@ def posteriors() -> Iterator[Pair]:
 
 
 @claim(
-    "SDE is the derivative", "f = d log alpha / dt, g^2 = d sigma^2 / dt - 2 f sigma^2", "SPEC 6",
-    for_all=ANY, assumptions="differentiable " + RANGE,
-)  # fmt: skip
+    "SDE is the derivative",
+    "f = d log alpha / dt, g^2 = d sigma^2 / dt - 2 f sigma^2",
+    "SPEC 6",
+    for_all=ANY,
+    assumptions="differentiable " + RANGE,
+)
 def sdes() -> Iterator[Pair]:
     """Drift and diffusion are derivatives."""
     for label, process in processes():
@@ -200,23 +212,54 @@ def sdes() -> Iterator[Pair]:
 
 
 @claim(
-    "parametrisations", "x0, eps, v and score of one u_t = alpha x0 + sigma eps, each from each", "SPEC 5",
-    for_all="all alpha, sigma > 0, x0, eps",
-)  # fmt: skip
+    "velocity is the derivative",
+    "alpha_t' = a' d + a d', sigma_t', and alpha' x0 + sigma' eps = f u_t - g^2 / 2 score",
+    "SPEC 5, 6",
+    for_all=ANY + ", x0, eps",
+    assumptions="differentiable " + RANGE,
+)
+def velocities() -> Iterator[Pair]:
+    """The slope of the path between data and noise, which is that of the probability-flow ODE."""
+    x0, eps = (sp.Symbol(name, real=True) for name in ("x0", "eps"))
+    for label, process in processes():
+        alpha, sigma = marginal(process, T)
+        along, sde = process.velocity(array(T), shape=SHAPE), process.sde(array(T), shape=SHAPE)
+        yield Pair(f"{label} alpha'", value(along.alpha), sp.diff(alpha, T))
+        yield Pair(f"{label} sigma'", value(along.sigma), sp.diff(sigma, T))
+        path = value(along.alpha) * x0 + value(along.sigma) * eps
+        flow = value(sde.drift) * (alpha * x0 + sigma * eps) + value(sde.diffusion) / 2 * eps / sigma
+        yield Pair(f"{label} ODE", path, flow)
+
+
+@claim(
+    "parametrisations",
+    "x0, eps, v, score, velocity and F of one u_t = alpha x0 + sigma eps, each from each",
+    "SPEC 5",
+    for_all="all alpha, sigma, sigma_data > 0, alpha', sigma', x0, eps",
+    assumptions="alpha' < 0 < sigma'",
+)
 def parametrisations() -> Iterator[Pair]:
     """All pairs of conversions."""
     alpha, sigma = (sp.Symbol(name, positive=True) for name in ("alpha", "sigma"))
     x0, eps = (sp.Symbol(name, real=True) for name in ("x0", "eps"))
-    z, m = array(alpha * x0 + sigma * eps), Marginal(array(alpha), array(sigma))
-    forms = {"x0": x0, "eps": eps, "v": alpha * eps - sigma * x0, "score": -eps / sigma}
+    falls, rises, data = (sp.Symbol(name, positive=True) for name in ("fall", "rise", "sigma_data"))
+    z, m = array(alpha * x0 + sigma * eps), PathScales(*(array(v) for v in (alpha, sigma, -falls, rises, data)))
+    skip = alpha * data**2 / (alpha**2 * data**2 + sigma**2)
+    out = data * sigma / sp.sqrt(alpha**2 * data**2 + sigma**2)
+    forms = {
+        "x0": x0,
+        "eps": eps,
+        "v": alpha * eps - sigma * x0,
+        "score": -eps / sigma,
+        "velocity": -falls * x0 + rises * eps,
+        "F": (x0 - skip * (alpha * x0 + sigma * eps)) / out,
+    }
     for source, target in permutations(forms, 2):
         got = prediction.convert(array(forms[source]), source, target, z=z, marginal=m)  # type: ignore[arg-type]
         yield Pair(f"{source} to {target}", value(got), forms[target])
 
 
-@claim(
-    "noisy data", "z_t = alpha_t u_0 + sigma_t eps, and its step", "SPEC 2", for_all=ANY, assumptions=RANGE
-)  # fmt: skip
+@claim("noisy data", "z_t = alpha_t u_0 + sigma_t eps, and its step", "SPEC 2", for_all=ANY, assumptions=RANGE)
 def noisy_data() -> Iterator[Pair]:
     """Diffusing data is the marginal."""
     x, eps = (sp.Symbol(name, real=True) for name in ("x", "eps"))
@@ -234,8 +277,10 @@ def step_divergence(process: Any, t: Any, s: Any, x: Any, guess: Any) -> Any:
 @claim(
     "step KL is the SNR formula",
     "KL(q(u_s | u_t, u_0) || q(u_s | u_t, x)) = (SNR_s - SNR_t) (u_0 - x)^2 / 2, and steps add up",
-    "SPEC 8", for_all=ANY + ", u_0, x", assumptions=RANGE,
-)  # fmt: skip
+    "SPEC 8",
+    for_all=ANY + ", u_0, x",
+    assumptions=RANGE,
+)
 def step_kl() -> Iterator[Pair]:
     """The divergence of two normal distributions of one variance, the SNR formula, and its telescoping."""
     x, guess = (sp.Symbol(name, real=True) for name in ("u_0", "x"))
@@ -250,9 +295,12 @@ def step_kl() -> Iterator[Pair]:
 
 
 @claim(
-    "heat dissipation is a limit", "a = 1, sigma constant, d_min -> 0: alpha_t = e^(-lambda tau_t), and its steps", "SPEC 2",
-    for_all="all tau, lambda > 0, sigma > 0", assumptions="0 < s < t < 1",
-)  # fmt: skip
+    "heat dissipation is a limit",
+    "a = 1, sigma constant, d_min -> 0: alpha_t = e^(-lambda tau_t), and its steps",
+    "SPEC 2",
+    for_all="all tau, lambda > 0, sigma > 0",
+    assumptions="0 < s < t < 1",
+)
 def heat_limit() -> Iterator[Pair]:
     """The formulas with a floor have the formulas without one as their limit."""
     with assuming(*ORDERED, 1 - FLOOR):
@@ -269,9 +317,12 @@ def heat_limit() -> Iterator[Pair]:
 
 
 @claim(
-    "no blur is Gaussian diffusion", "sigma_B -> 0: alpha_t = a_t, sigma_{t|s}^2 = sigma_t^2 - (a_t / a_s)^2 sigma_s^2",
-    "SPEC 2", for_all="all a, sigma, lambda > 0, d_min", assumptions="a, sigma > 0, 0 < d_min < 1, and d_min = 0",
-)  # fmt: skip
+    "no blur is Gaussian diffusion",
+    "sigma_B -> 0: alpha_t = a_t, sigma_{t|s}^2 = sigma_t^2 - (a_t / a_s)^2 sigma_s^2",
+    "SPEC 2",
+    for_all="all a, sigma, lambda > 0, d_min",
+    assumptions="a, sigma > 0, 0 < d_min < 1, and d_min = 0",
+)
 def gaussian_limit() -> Iterator[Pair]:
     """Without a blur nothing depends on the frequency."""
     with assuming(*ORDERED, 1 - FLOOR):
@@ -284,6 +335,16 @@ def gaussian_limit() -> Iterator[Pair]:
 
 
 CLAIMS: tuple[Claim, ...] = (
-    marginals, noisy_data, heat_limit, gaussian_limit, transitions, semigroup, differences, posteriors, parametrisations,
-    sdes, step_kl,
-)  # fmt: skip
+    marginals,
+    noisy_data,
+    heat_limit,
+    gaussian_limit,
+    transitions,
+    semigroup,
+    differences,
+    posteriors,
+    parametrisations,
+    sdes,
+    velocities,
+    step_kl,
+)

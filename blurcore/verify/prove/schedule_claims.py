@@ -7,7 +7,16 @@ from typing import Any
 
 import sympy as sp
 
-from blurcore.schedules import ConstantSigma, CosineLogSNR, LinearBeta, LogLinear, Sin, SinSquared
+from blurcore.schedules import (
+    ConstantSigma,
+    CosineLogSNR,
+    LinearBeta,
+    LogLinear,
+    LogSigma,
+    Rectified,
+    Sin,
+    SinSquared,
+)
 from blurcore.verify.prove.abstract import S, T, array, value, with_settings
 from blurcore.verify.prove.claim import Claim, Pair, claim
 from blurcore.verify.prove.symbolic import Symbols, apply, assuming, log1p
@@ -38,6 +47,7 @@ def of_noise(schedule: Any, label: str = "") -> Iterator[Pair]:
     yield Pair(
         f"{label} -sigma^2 dg/dt", value(rates.noise), -2 * sigma**2 * (sp.diff(a, T) / a - sp.diff(sigma, T) / sigma)
     )
+    yield Pair(f"{label} d sigma / dt", value(rates.sigma), sp.diff(sigma, T))
 
 
 def of_blur(schedule: Any, label: str = "") -> Iterator[Pair]:
@@ -48,9 +58,12 @@ def of_blur(schedule: Any, label: str = "") -> Iterator[Pair]:
 
 
 @claim(
-    "cosine", "a^2 + sigma^2 = 1, g = log(a^2 / sigma^2) from g_max to g_min, its difference and derivatives", "SPEC 2, 4, 6",
-    for_all="all g_min < g_max, t, s", assumptions="0 < s < t < 1",
-)  # fmt: skip
+    "cosine",
+    "a^2 + sigma^2 = 1, g = log(a^2 / sigma^2) from g_max to g_min, its difference and derivatives",
+    "SPEC 2, 4, 6",
+    for_all="all g_min < g_max, t, s",
+    assumptions="0 < s < t < 1",
+)
 def cosine() -> Iterator[Pair]:
     """The clipped cosine with bounds that are symbols."""
     schedule = with_settings(CosineLogSNR, log_snr_min=LOW, log_snr_max=HIGH)
@@ -68,9 +81,12 @@ def _halves() -> Iterator[tuple[str, tuple[Any, ...]]]:
 
 
 @claim(
-    "sin^2", "tau = sigma_max^2 / 2 sin^4(pi t / 2), its difference and derivative", "SPEC 2, 4, 6",
-    for_all="all sigma_max, t, s", assumptions="0 < s < t < 1; t + s < 1, and t + s > 1",
-)  # fmt: skip
+    "sin^2",
+    "tau = sigma_max^2 / 2 sin^4(pi t / 2), its difference and derivative",
+    "SPEC 2, 4, 6",
+    for_all="all sigma_max, t, s",
+    assumptions="0 < s < t < 1; t + s < 1, and t + s > 1",
+)
 def sin_squared() -> Iterator[Pair]:
     """The paper's blur."""
     schedule = with_settings(SinSquared, sigma_blur_max=WIDTH)
@@ -81,9 +97,12 @@ def sin_squared() -> Iterator[Pair]:
 
 
 @claim(
-    "sin", "tau = sigma_max^2 / 2 sin^2(pi t / 2), its difference and derivative", "SPEC 2, 4, 6",
-    for_all="all sigma_max, t, s", assumptions="0 < s < t < 1; t + s < 1, and t + s > 1",
-)  # fmt: skip
+    "sin",
+    "tau = sigma_max^2 / 2 sin^2(pi t / 2), its difference and derivative",
+    "SPEC 2, 4, 6",
+    for_all="all sigma_max, t, s",
+    assumptions="0 < s < t < 1; t + s < 1, and t + s > 1",
+)
 def sin() -> Iterator[Pair]:
     """The paper's other blur."""
     schedule = with_settings(Sin, sigma_blur_max=WIDTH)
@@ -94,10 +113,12 @@ def sin() -> Iterator[Pair]:
 
 
 @claim(
-    "log-linear", "sigma_B = 0 at t = 0, sigma_min at 1 / K, sigma_max at 1, log sigma_B linear between; difference, derivative",
-    "SPEC 2, 4, 6", for_all="all sigma_min < sigma_max, K, t, s",
+    "log-linear",
+    "sigma_B = 0 at t = 0, sigma_min at 1 / K, sigma_max at 1, log sigma_B linear between; difference, derivative",
+    "SPEC 2, 4, 6",
+    for_all="all sigma_min < sigma_max, K, t, s",
     assumptions="K > 1; t < 1 / K, s < 1 / K < t, and 1 / K < s",
-)  # fmt: skip
+)
 def log_linear() -> Iterator[Pair]:
     """Inverse heat dissipation's blur, on both of its stretches."""
     schedule = with_settings(LogLinear, sigma_blur_min=NARROW, sigma_blur_max=WIDTH, num_levels=LEVELS)
@@ -115,10 +136,12 @@ def log_linear() -> Iterator[Pair]:
 
 
 @claim(
-    "linear beta", "a^2 = e^-S, sigma^2 = 1 - e^-S, g, its difference; S' is that of the integral of -log(1 - beta) and its correction",
-    "SPEC 2, 4, 6", for_all="all decays S (functions of time), betas, t, s",
+    "linear beta",
+    "a^2 = e^-S, sigma^2 = 1 - e^-S, g, its difference; S' is that of the integral of -log(1 - beta) and its correction",
+    "SPEC 2, 4, 6",
+    for_all="all decays S (functions of time), betas, t, s",
     assumptions="0 < S_s < S_t, S_0 = 0; S itself is an interpolant",
-)  # fmt: skip
+)
 def linear_beta() -> Iterator[Pair]:
     """DDPM's schedule around its decay, which is an interpolant of the product over the steps."""
 
@@ -130,13 +153,15 @@ def linear_beta() -> Iterator[Pair]:
     schedule = with_settings(LinearBeta, beta_start=first, beta_end=first + gap * (steps - 1), num_steps=steps)
     yield Pair("slope of beta", sp.diff(value(schedule._beta(array(T))), T), gap * steps)
     object.__setattr__(schedule, "_beta", lambda t: apply(lambda _: high, t))
+    object.__setattr__(schedule, "_decay", decay)
     with assuming(1 - high, 1 - low):
         correction = schedule._correction_difference(array(high), array(low), array(high - low))
         rates = schedule.rates(array(T))
         slope = value(-log1p(-array(high))) + gap * sp.diff(value(correction), high)
         yield Pair("S'", value(rates.noise), steps * slope)
         yield Pair("d log a / dt", value(rates.log_a), -value(rates.noise) / 2)
-    object.__setattr__(schedule, "_decay", decay)
+        twice = 2 * value(schedule.scales(array(T)).sigma) * value(rates.sigma)
+        yield Pair("d sigma^2 / dt", twice, sp.exp(-DECAY(T)) * value(rates.noise))
     with assuming(*TIMES, DECAY(T) - DECAY(S)):
         a, sigma = (value(v) for v in schedule.scales(array(T)))
         yield Pair("a^2", a**2, sp.exp(-DECAY(T)))
@@ -153,4 +178,36 @@ def constant() -> Iterator[Pair]:
     yield from of_noise(schedule)
 
 
-CLAIMS: tuple[Claim, ...] = (cosine, linear_beta, constant, sin_squared, sin, log_linear)
+@claim(
+    "rectified",
+    "a = 1 - t + alpha_min t, sigma = t + sigma_min (1 - t), g, its difference and derivatives",
+    "SPEC 2, 4, 6",
+    for_all="all alpha_min, sigma_min, t, s",
+    assumptions="0 < s < t < 1; 0 < alpha_min, sigma_min < 1",
+)
+def rectified() -> Iterator[Pair]:
+    """The straight line."""
+    schedule = with_settings(Rectified, alpha_min=NARROW, sigma_min=WIDTH)
+    with assuming(*TIMES, 1 - NARROW, 1 - WIDTH):
+        a, sigma = (value(v) for v in schedule.scales(array(T)))
+        yield Pair("a", a, 1 - (1 - NARROW) * T)
+        yield Pair("sigma", sigma, WIDTH + (1 - WIDTH) * T)
+        yield from of_noise(schedule)
+
+
+@claim(
+    "log sigma",
+    "a = 1, log sigma linear from sigma_min to sigma_max, g, its difference and derivatives",
+    "SPEC 2, 4, 6",
+    for_all="all sigma_min < sigma_max, t, s",
+    assumptions="0 < s < t < 1",
+)
+def log_sigma() -> Iterator[Pair]:
+    """The geometric growth."""
+    schedule = with_settings(LogSigma, sigma_min=NARROW, sigma_max=WIDTH)
+    with assuming(*TIMES, WIDTH - NARROW):
+        yield Pair("sigma", value(schedule.scales(array(T)).sigma), NARROW * sp.exp(sp.log(WIDTH / NARROW) * T))
+        yield from of_noise(schedule)
+
+
+CLAIMS: tuple[Claim, ...] = (cosine, linear_beta, rectified, log_sigma, constant, sin_squared, sin, log_linear)

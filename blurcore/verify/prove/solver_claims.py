@@ -71,7 +71,7 @@ def without_eps(c: dict[str, Any], process: Any) -> tuple[Any, Any]:
 
 
 def predicted(gain: Any) -> Any:
-    """Return what the network says where half the log-SNR has grown by gain since the start of the step."""
+    """Return the prediction at the point where half the log-SNR has grown by gain since the start of the step."""
     return X[0] + X[1] * gain + X[2] * gain**2 / 2
 
 
@@ -101,9 +101,12 @@ def ddim_ancestral() -> Iterator[Pair]:
 
 
 @claim(
-    "DDIM keeps the marginal", "weights^2 of eps and noise add up to sigma_s^2, noise = eta sigma_{t->s}", "SPEC 7",
-    for_all=ANY + ", eta", assumptions=FALLS + ", 0 < eta < 1",
-)  # fmt: skip
+    "DDIM keeps the marginal",
+    "weights^2 of eps and noise add up to sigma_s^2, noise = eta sigma_{t->s}",
+    "SPEC 7",
+    for_all=ANY + ", eta",
+    assumptions=FALLS + ", 0 < eta < 1",
+)
 def ddim_marginal() -> Iterator[Pair]:
     """For any eta the step leads to the marginal at s."""
     for label, process in falling():
@@ -162,7 +165,7 @@ def step(solver: Any, c: Any, **memory: Any) -> Any:
 
 
 def dpm_step(order: int, last: Any = RATIO, older: Any = OLDER) -> Any:
-    """Return where DPM-Solver++ leads, of whom two predictions are remembered, after steps of lengths p h and then q h."""
+    """Return the state of DPM-Solver++ with two remembered predictions, after steps of lengths p h and q h."""
     linear, square = (None, None)
     if order == 3:
         linear, square = parabola_weights(array(H))
@@ -183,17 +186,24 @@ BENDS = (LIMIT * RATIO - 1, LIMIT * OLDER - RATIO)
 
 
 @claim(
-    "DPM-Solver++(2) is of second order", EXACT + ", to h^2", "SPEC 7", for_all=PARABOLA, assumptions="h > 0, as a series",
-)  # fmt: skip
+    "DPM-Solver++(2) is of second order",
+    EXACT + ", to h^2",
+    "SPEC 7",
+    for_all=PARABOLA,
+    assumptions="h > 0, as a series",
+)
 def dpm_second_order() -> Iterator[Pair]:
     """The local error begins with h^3."""
     yield from orders("2M", dpm_step(2), integral(1), 2)
 
 
 @claim(
-    "DPM-Solver++(3) is of third order", EXACT + ", to h^3", "SPEC 7", for_all=PARABOLA,
+    "DPM-Solver++(3) is of third order",
+    EXACT + ", to h^3",
+    "SPEC 7",
+    for_all=PARABOLA,
     assumptions="0 < h < 1, as a series; " + SHORT,
-)  # fmt: skip
+)
 def dpm_third_order() -> Iterator[Pair]:
     """The local error begins with h^4."""
     with assuming(1 - H, *BENDS):
@@ -210,9 +220,12 @@ def dpm_parabola() -> Iterator[Pair]:
 
 
 @claim(
-    "DPM-Solver++(3) takes long steps at second order", "the step is that of DPM-Solver++(2)", "SPEC 7", for_all=PARABOLA,
+    "DPM-Solver++(3) takes long steps at second order",
+    "the step is that of DPM-Solver++(2)",
+    "SPEC 7",
+    for_all=PARABOLA,
     assumptions="h > 1, and 0 < h < 1; h > 1.5 h_prev, and h <= 1.5 h_prev with h_prev > 1.5 h_before",
-)  # fmt: skip
+)
 def dpm_long_step() -> Iterator[Pair]:
     """A step much longer than the one before it, or after such a one."""
     short, before = BENDS
@@ -224,9 +237,12 @@ def dpm_long_step() -> Iterator[Pair]:
 
 
 @claim(
-    "weights of the parabola", "int_0^1 h e^(-h (1 - theta)) theta^n d theta, n = 1, 2: closed form, and series to h^10",
-    "SPEC 7", for_all="all h", assumptions="h > 1: closed form; 0 < h < 1: series",
-)  # fmt: skip
+    "weights of the parabola",
+    "int_0^1 h e^(-h (1 - theta)) theta^n d theta, n = 1, 2: closed form, and series to h^10",
+    "SPEC 7",
+    for_all="all h",
+    assumptions="h > 1: closed form; 0 < h < 1: series",
+)
 def weights() -> Iterator[Pair]:
     """Both branches of the weights."""
     integrals = [sp.integrate(H * sp.exp(-H * (1 - THETA)) * THETA**n, (THETA, 0, 1)) for n in (1, 2)]
@@ -239,9 +255,12 @@ def weights() -> Iterator[Pair]:
 
 
 @claim(
-    "SDE-DPM-Solver++(2) is of second order", "its mean: int_0^1 2 h e^(-2 h (1 - theta)) x(theta) d theta, to h^2", "SPEC 7",
-    for_all=PARABOLA, assumptions="h > 0, as a series",
-)  # fmt: skip
+    "SDE-DPM-Solver++(2) is of second order",
+    "its mean: int_0^1 2 h e^(-2 h (1 - theta)) x(theta) d theta, to h^2",
+    "SPEC 7",
+    for_all=PARABOLA,
+    assumptions="h > 0, as a series",
+)
 def dpm_sde_second_order() -> Iterator[Pair]:
     """The local error of the mean begins with h^3."""
     one = array(sp.S(1))
@@ -252,9 +271,12 @@ def dpm_sde_second_order() -> Iterator[Pair]:
 
 
 @claim(
-    "Euler follows the probability flow", "1 + (s - t) f and (s - t) g^2 / (2 sigma), the tangent of DDIM(0) at s = t",
-    "SPEC 6, 7", for_all=ANY, assumptions="differentiable " + RANGE,
-)  # fmt: skip
+    "Euler follows the probability flow",
+    "1 + (s - t) f and (s - t) g^2 / (2 sigma), the tangent of DDIM(0) at s = t",
+    "SPEC 6, 7",
+    for_all=ANY,
+    assumptions="differentiable " + RANGE,
+)
 def euler() -> Iterator[Pair]:
     """Euler's step is the derivative of the deterministic step."""
     for label, process in processes():
@@ -267,9 +289,12 @@ def euler() -> Iterator[Pair]:
 
 
 @claim(
-    "Heun is of second order", "u + (s - t) / 2 (F(u, t) + F(u + (s - t) F(u, t), s)); exact to h^2 for u' = (x_1 + x_2 t) u",
-    "SPEC 7", for_all="all slopes", assumptions="h > 0, as a series",
-)  # fmt: skip
+    "Heun is of second order",
+    "u + (s - t) / 2 (F(u, t) + F(u + (s - t) F(u, t), s)); exact to h^2 for u' = (x_1 + x_2 t) u",
+    "SPEC 7",
+    for_all="all slopes",
+    assumptions="h > 0, as a series",
+)
 def heun() -> Iterator[Pair]:
     """Both stages, and the order for an equation that is solved in closed form."""
     solver = Heun(process=AnyProcess(), axes=AXES)
@@ -286,9 +311,12 @@ def heun() -> Iterator[Pair]:
 
 
 @claim(
-    "cold's improved rule is DDIM(0)", "u_s = u_t + (alpha_s - alpha_t) x0 at constant sigma", "SPEC 7",
-    for_all="all tau, lambda > 0, sigma > 0, d_min", assumptions="sigma constant, 0 < d_min < 1, and d_min = 0; 0 < s < t < 1",
-)  # fmt: skip
+    "cold's improved rule is DDIM(0)",
+    "u_s = u_t + (alpha_s - alpha_t) x0 at constant sigma",
+    "SPEC 7",
+    for_all="all tau, lambda > 0, sigma > 0, d_min",
+    assumptions="sigma constant, 0 < d_min < 1, and d_min = 0; 0 < s < t < 1",
+)
 def cold() -> Iterator[Pair]:
     """Both of its forms, and the deterministic DDIM."""
     with assuming(*ORDERED, 1 - FLOOR):
@@ -314,7 +342,19 @@ def inverse_heat() -> Iterator[Pair]:
 
 
 CLAIMS: tuple[Claim, ...] = (
-    ancestral_steps, ddim_ancestral, ddim_marginal, dpm_ddim, dpm_second_order, dpm_third_order, dpm_parabola,
-    dpm_long_step, weights,
-    dpm_sde_ancestral, dpm_sde_second_order, euler, heun, cold, inverse_heat,
-)  # fmt: skip
+    ancestral_steps,
+    ddim_ancestral,
+    ddim_marginal,
+    dpm_ddim,
+    dpm_second_order,
+    dpm_third_order,
+    dpm_parabola,
+    dpm_long_step,
+    weights,
+    dpm_sde_ancestral,
+    dpm_sde_second_order,
+    euler,
+    heun,
+    cold,
+    inverse_heat,
+)

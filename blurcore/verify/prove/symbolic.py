@@ -24,7 +24,7 @@ _Values = np.ndarray[Any, Any]
 
 
 class Undecided(Exception):
-    """What was stated does not say which branch a formula takes: `expression` is what has no known sign."""
+    """The assumptions do not determine a branch: the sign of `expression` is unknown."""
 
     def __init__(self, expression: Any) -> None:
         super().__init__(f"the sign of {expression} is not known")
@@ -51,7 +51,7 @@ def facts() -> tuple[Any, ...]:
 
 
 def sign(expression: Any) -> int:
-    """Return the sign of an expression, if its symbols tell it, or a factor > 0 between it and what is stated.
+    """Return the sign of an expression, from its symbols or through a positive factor that relates it to an assumption.
 
     Raises
     ------
@@ -202,9 +202,15 @@ def _binary(name: str, function: Callable[[Any, Any], Any]) -> None:
 
 
 for _name, _function in {
-    "add": operator.add, "sub": operator.sub, "mul": operator.mul, "truediv": operator.truediv, "pow": operator.pow,
-    "matmul": operator.matmul, "and": operator.and_, "or": operator.or_,
-}.items():  # fmt: skip
+    "add": operator.add,
+    "sub": operator.sub,
+    "mul": operator.mul,
+    "truediv": operator.truediv,
+    "pow": operator.pow,
+    "matmul": operator.matmul,
+    "and": operator.and_,
+    "or": operator.or_,
+}.items():
     _binary(_name, _function)
 
 

@@ -1,0 +1,219 @@
+"""The list of what is done, in the order of the protocol: seed, question, process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from benchmarks.evidence import exact, sampling
+from benchmarks.evidence.ledger import Ledger
+from benchmarks.evidence.rows import CANDIDATES, COLD, HEAT, REVERSE_VARIANCES, ROWS, Row, needs_error
+from benchmarks.evidence.training import train
+from benchmarks.evidence.trials import CHOOSING_SEED, LEVELS, NOISY, PROCESSES, SEEDS, ScaleName, Trial, process_of
+
+CALLS = (5, 10, 20, 50, 100)
+LONG = 1_000
+PREDICTIONS = ("eps", "v", "x0")
+FEW_STEPS = ("standard", "blur20")
+"""Processes of question 4."""
+TRAINED_ROWS = tuple(row for row in (*ROWS, *CANDIDATES) if row.grid != "quadratic")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One line of the ledger to be: its name, its question, what describes it, and how it is done."""
+
+    name: str
+    question: int
+    settings: dict[str, Any]
+    do: Callable[[], dict[str, Any]]
+
+
+def jobs(
+    scale: ScaleName,
+    data: Sequence[str],
+    questions: Sequence[int],
+    *,
+    folder: Path,
+    seeds: Sequence[int] = SEEDS,
+    ledger: Ledger,
+    path: str | None = None,
+) -> Iterator[Job]:
+    """Return the jobs of a scale, each once: questions 2 and 4 share some.
+
+    Parameters
+    ----------
+    scale
+        Of the trained networks.
+    data
+        Some of digits and photos, or cifar10.
+    questions
+        Some of 1, 2, 3, 4.
+    folder
+        Where the runs are.
+    seeds
+        Some of 1, 2, 3.
+    ledger
+        What is done: predictions are chosen by it, when it is their turn.
+    path
+        The file of `cifar10`.
+    """
+    seen: set[str] = set()
+    for job in _all(scale, data, questions, folder, seeds, ledger, path):
+        if job.name not in seen:
+            seen.add(job.name)
+            yield job
+
+
+def _all(
+    scale: ScaleName,
+    data: Sequence[str],
+    questions: Sequence[int],
+    folder: Path,
+    seeds: Sequence[int],
+    ledger: Ledger,
+    path: str | None,
+) -> Iterator[Job]:
+    if scale != "hour" and 1 in questions:
+        for name in data:
+            yield from _choices(scale, name, folder, path)
+    if 3 in questions:
+        for name in data:
+            if name in exact.COUNTS:
+                yield from exact_jobs(name)
+    for seed in seeds:
+        for name in data:
+            trials = [
+                Trial(
+                    data=name,
+                    process=process,
+                    seed=seed,
+                    scale=scale,
+                    prediction=chosen(ledger, scale, name, process),
+                    path=path,
+                )
+                for process in PROCESSES
+            ]
+            if set(questions) & {1, 2, 4}:
+                for trial in trials:
+                    yield from _first(trial, folder)
+            for trial in trials:
+                if 2 in questions and trial.process in NOISY:
+                    for row in REVERSE_VARIANCES:
+                        yield _sample(2, trial, folder, row, 50, 256)
+                        yield _sample(2, trial, folder, row, LONG, 128)
+                if 4 in questions and trial.process in FEW_STEPS:
+                    for row in TRAINED_ROWS:
+                        for calls in CALLS:
+                            yield _sample(4, trial, folder, row, calls, 256)
+
+
+def chosen(ledger: Ledger, scale: ScaleName, data: str, process: str) -> str:
+    """Return the prediction that a process is trained with: the best of the runs that were made to choose it."""
+    if scale == "hour" or process not in NOISY:
+        return "v"
+    found = {
+        line["trial"]["prediction"]: line["found"].get(f"frechet_distance_{sampling.PRIMARY[data]}", float("inf"))
+        for line in ledger.lines()
+        if line["kind"] == "sample"
+        and (line["trial"]["scale"], line["trial"]["data"], line["trial"]["process"]) == (scale, data, process)
+        and line["trial"]["seed"] == CHOOSING_SEED
+    }
+    return min(found, key=found.__getitem__) if len(found) == len(PREDICTIONS) else "v"
+
+
+def main_row(trial: Trial) -> tuple[Row, int]:
+    """Return the sampler of question 1, and its calls."""
+    if trial.process == "heat":
+        return HEAT, LEVELS
+    if trial.process == "cold":
+        return COLD, LEVELS
+    return Row("ancestral"), 50
+
+
+def _first(trial: Trial, folder: Path) -> Iterator[Job]:
+    """Train, sample, and take the likelihood where there is one."""
+    count = 50_000 if trial.scale == "gpu" else 1024
+    yield _trained(1, trial, folder)
+    row, calls = main_row(trial)
+    yield _sample(1, trial, folder, row, calls, count)
+    if trial.process != "cold":
+        place = folder / trial.name
+        settings = {"kind": "bits", "trial": asdict(trial)}
+        yield Job(name=f"bits {trial.name}", question=1, settings=settings, do=lambda: sampling.bits(trial, place))
+    if trial.process == "standard" and trial.seed == SEEDS[0]:
+        yield Job(
+            name=f"held out {trial.scale}-{trial.data}",
+            question=1,
+            settings={"kind": "held out", "trial": asdict(trial)},
+            do=lambda: sampling.held_out(trial, count),
+        )
+
+
+def _choices(scale: ScaleName, data: str, folder: Path, path: str | None) -> Iterator[Job]:
+    for process in NOISY:
+        for prediction in PREDICTIONS:
+            trial = Trial(
+                data=data,
+                process=process,
+                seed=CHOOSING_SEED,
+                scale=scale,
+                prediction=prediction,
+                share=0.25,
+                path=path,
+            )
+            yield _trained(1, trial, folder)
+            yield _sample(1, trial, folder, Row("ancestral"), 50, 1024)
+
+
+def _trained(question: int, trial: Trial, folder: Path) -> Job:
+    return Job(
+        name=f"train {trial.name}",
+        question=question,
+        settings={"kind": "train", "trial": asdict(trial)},
+        do=lambda: train(trial, folder / trial.name),
+    )
+
+
+def _sample(question: int, trial: Trial, folder: Path, row: Row, calls: int, count: int) -> Job:
+    return Job(
+        name=f"sample {trial.name} | {row.name} | {calls} calls | {count}",
+        question=question,
+        settings={"kind": "sample", "trial": asdict(trial), "row": row._asdict(), "calls": calls},
+        do=lambda: sampling.sample(trial, folder / trial.name, row, calls, count=count),
+    )
+
+
+def exact_jobs(data: str) -> Iterator[Job]:
+    """Return the jobs of question 3, the long ones last."""
+    full, short = (128, 64) if data == "digits" else (64, 32)
+    for calls_of, count in ((CALLS, full), ((LONG,), short)):
+        for process in ("blur20", "standard", "blur10", "blur1"):
+            for row in (*ROWS, *CANDIDATES):
+                for calls in calls_of:
+                    yield exact_job(data, process, row, calls, count)
+
+
+def exact_job(data: str, process: str, row: Row, calls: int, count: int) -> Job:
+    """Return one job of question 3."""
+
+    def do() -> dict[str, Any]:
+        error = exact_error(data, process) if needs_error(row) else None
+        return exact.run(data, process, row, calls, count=count, error=error)
+
+    return Job(
+        name=f"exact {data} {process} | {row.name} | {calls} calls | {count}",
+        question=3,
+        settings={"kind": "exact", "data": data, "process": process, "row": row._asdict(), "calls": calls},
+        do=do,
+    )
+
+
+@lru_cache(maxsize=4)
+def exact_error(data: str, process: str) -> Any:
+    """Return the exact denoiser's error, measured once."""
+    known = exact.image_set(data)
+    return known.x0_error(process_of(process, known.shape[-1]))
