@@ -115,8 +115,8 @@ def lint(session: nox.Session) -> None:
 
 @nox.session(tags=["full", "quick"])
 def types(session: nox.Session) -> None:
-    """Check the types of the core: mypy in strict mode, pyright beside it."""
-    install(session, "dev")
+    """Check the types of the core and of the backends: mypy in strict mode, pyright beside it."""
+    install(session, "jax", "dev")  # PyTorch is not looked into, JAX is
     session.run("mypy")
     session.run("pyright")
 
