@@ -20,7 +20,9 @@ def config() -> bc.RunConfig:
         seed=3,
         device="cpu",
         data=bc.Digits(),
-        model=bc.MODEL_PRESETS["tiny"],
+        model=bc.ModelConfig(  # few kernels; tests/training/test_survival.py compiles the same, and finds it in the cache
+            base_channels=8, channel_multipliers=(1,), num_res_blocks=1, attention_levels=(), dropout=0.0, norm_groups=4
+        ),
         train=bc.TrainConfig(
             objective=bc.Denoising(prediction="v"),
             steps=3,

@@ -158,6 +158,7 @@ def test_signals_while_compiling_and_sampling_leave_a_checkpoint_and_no_tracebac
     config = replace(
         config,
         backend=machine.name,
+        model=replace(config.model, dropout=0.0),  # what tests/torch/test_trainer.py compiles too, and caches
         train=replace(config.train, steps=4, sample_every=2, compile=compiled),
         sample=replace(config.sample, times=bc.Uniform(num_steps=20_000)),
     )
