@@ -84,6 +84,22 @@ class Exact:
         return oracle.gaussian_variance(variance=SPECTRUM.variance, marginal=self.marginal(t))
 
 
+def restored(method, process, observation, y, noise, steps):
+    """Return the output of a method with the exact denoiser, (batch, SIZE), in frequency space."""
+    exact = Exact(process)
+    return rs.restore(
+        process,
+        method,
+        rs.Problem(observation, y, VARIANCE),
+        exact.ask,
+        noise,
+        times=bc.uniform_times(steps),
+        covariance=exact.covariance,
+        prior=SPECTRUM,
+        axes=AXES,
+    ).reshape(len(y), SIZE)
+
+
 def affine(method, process, observation, picture, steps):
     """Return mean and covariance of the output: that of silence, and the squares of the answers to each noise alone."""
     y = observation.read(picture)
@@ -100,18 +116,7 @@ def affine(method, process, observation, picture, steps):
             first += size
         return rs.Noise(*parts)
 
-    exact = Exact(process)
-    result = rs.restore(
-        process,
-        method,
-        rs.Problem(observation, np.repeat(y, count, axis=0), VARIANCE),
-        exact.ask,
-        noise,
-        times=bc.uniform_times(steps),
-        covariance=exact.covariance,
-        prior=SPECTRUM,
-        axes=AXES,
-    ).reshape(count, SIZE)
+    result = restored(method, process, observation, np.repeat(y, count, axis=0), noise, steps)
     away = result[1:] - result[0]
     return result[0], away.T @ away
 
@@ -132,18 +137,7 @@ def spectrum_after(method, process, observation, y, steps):
             parts[i, 1 + 3 * k + i] = 1
         return rs.Noise(*parts)
 
-    exact = Exact(process)
-    result = rs.restore(
-        process,
-        method,
-        rs.Problem(observation, np.repeat(y, count, axis=0), VARIANCE),
-        exact.ask,
-        noise,
-        times=bc.uniform_times(steps),
-        covariance=exact.covariance,
-        prior=SPECTRUM,
-        axes=AXES,
-    ).reshape(count, SIZE)
+    result = restored(method, process, observation, np.repeat(y, count, axis=0), noise, steps)
     return result[0], np.sum((result[1:] - result[0]) ** 2, axis=0)
 
 
