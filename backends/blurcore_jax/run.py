@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -16,14 +15,12 @@ from blurcore.data.values import Samples, to_samples
 from blurcore.engine import (
     SamplingPlan,
     condition,
+    read_run,
     restore_prior,
-    restore_sizes,
 )
 from blurcore.measure import read_calibration
 from blurcore.protocols import RunNetwork, Watcher
 from blurcore.resolution import restrict
-from blurcore.runs import newest_checkpoint, read_config
-from blurcore.runs.checkpoint import SAMPLING
 from blurcore_jax.devices import pick_devices, processes
 from blurcore_jax.layout import from_layout
 from blurcore_jax.model import abstract_model
@@ -38,9 +35,7 @@ def load_run(folder: StrPath) -> tuple[RunConfig, Any, Any, tuple[int, ...], Any
     ConfigError, CheckpointError
         The folder holds no run, no complete checkpoint, or one that does not fit the configuration.
     """
-    config = read_config(Path(folder) / "config.toml")
-    checkpoint = newest_checkpoint(folder, groups=SAMPLING)
-    config = restore_sizes(config, checkpoint.state)
+    config, checkpoint = read_run(folder)
     image_shape = tuple(checkpoint.state["image_shape"])
     graphdef, shapes = abstract_model(config, image_shape)
     params = from_layout(shapes, checkpoint.groups["ema"], what="averaged weights")

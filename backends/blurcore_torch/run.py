@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,14 +14,12 @@ from blurcore.data.values import Samples, to_samples
 from blurcore.engine import (
     SamplingPlan,
     condition,
+    read_run,
     restore_prior,
-    restore_sizes,
 )
 from blurcore.measure import read_calibration
 from blurcore.protocols import RunNetwork, Watcher
 from blurcore.resolution import restrict
-from blurcore.runs import newest_checkpoint, read_config
-from blurcore.runs.checkpoint import SAMPLING
 from blurcore_torch.checkpoints import load_module
 from blurcore_torch.devices import memory_format
 from blurcore_torch.distributed import own_device, processes
@@ -38,9 +35,7 @@ def load_run(folder: StrPath, device: torch.device) -> tuple[RunConfig, nn.Modul
     ConfigError, CheckpointError
         The folder holds no run, no complete checkpoint, or one that does not fit the configuration.
     """
-    config = read_config(Path(folder) / "config.toml")
-    checkpoint = newest_checkpoint(folder, groups=SAMPLING)
-    config = restore_sizes(config, checkpoint.state)
+    config, checkpoint = read_run(folder)
     image_shape = tuple(checkpoint.state["image_shape"])
     model = build_model(config, image_shape)
     load_module(model, checkpoint.groups["ema"], what="averaged weights")

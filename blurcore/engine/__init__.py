@@ -6,7 +6,7 @@ A backend brings a :class:`Trainer` (one step, its state as arrays, samples) and
 from blurcore.engine.draws import Draw, draws_of, first_states, sample_labels
 from blurcore.engine.log import Totals
 from blurcore.engine.loop import Trainer, check_config, run_training
-from blurcore.engine.nesting import restore_sizes
+from blurcore.engine.nesting import read_run, restore_sizes
 from blurcore.engine.plan import ALONE, Batch, SamplingPlan, walk
 from blurcore.engine.priors import fit_prior, restore_prior, start_of
 from blurcore.engine.sampling import (
@@ -42,6 +42,7 @@ __all__ = [
     "fit_prior",
     "learning_rate",
     "objective_of",
+    "read_run",
     "restore_prior",
     "restore_sizes",
     "run_training",

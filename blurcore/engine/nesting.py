@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+from blurcore._typing import StrPath
 from blurcore.config import RunConfig, SampleConfig
 from blurcore.data import Dataset
 from blurcore.engine.unet import size_multiple
 from blurcore.errors import ArgumentError, CheckpointError, ConfigError
 from blurcore.resolution import Resolutions, Rung, mean_power
+from blurcore.runs import Checkpoint, newest_checkpoint, read_config
+from blurcore.runs.checkpoint import SAMPLING
 from blurcore.serial import from_dict, to_dict
 
 STATE = "resolutions"
@@ -61,6 +65,19 @@ def restore_sizes(config: RunConfig, state: Mapping[str, Any]) -> RunConfig:
             f"the checkpoint's state must have the sizes of the run under {STATE!r}: {error}"
         ) from None
     return replace(config, resolution=resolution)
+
+
+def read_run(folder: StrPath) -> tuple[RunConfig, Checkpoint]:
+    """Return a run's configuration, with its sizes, and what sampling needs of its newest checkpoint.
+
+    Raises
+    ------
+    ConfigError, CheckpointError
+        The folder holds no run, no complete checkpoint, or one without the sizes that the configuration asks for.
+    """
+    config = read_config(Path(folder) / "config.toml")
+    checkpoint = newest_checkpoint(folder, groups=SAMPLING)
+    return restore_sizes(config, checkpoint.state), checkpoint
 
 
 def beyond_training(config: RunConfig, rungs: Sequence[Rung]) -> str:
