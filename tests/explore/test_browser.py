@@ -266,7 +266,7 @@ def test_page_fits_a_phone_and_knows_the_dark(browser, client):
 def test_run_is_stepped_through(browser, torch, serve):
     with serve(Stepper(RUN, bc.get_backend("torch"), device="cpu")) as client:
         browser.open(client.address)
-        assert "format_1: blurring diffusion on digits, step 2" in browser.find("#run-about").text
+        assert "format_1: blurring diffusion on Digits, step 2" in browser.find("#run-about").text
         browser.type("#run-steps", "0")
         browser.find("#run-draw").click()
         browser.wait(lambda: browser.errors() == ["num_steps must be a whole number from 1 to 1000; got 0"])
