@@ -52,6 +52,20 @@ def keep_stars(app, what, name, obj, options, lines):
         lines[i] = "``".join(parts)
 
 
+def mend_links_back(app, pagename, templatename, context, doctree):
+    """Let a module's source link to where its names are documented: viewcode takes the first name's prefix for all of them."""
+    objects = app.env.get_domain("py").objects
+
+    def mended(link):
+        first, *rest = link[1].split(".")
+        names = (".".join((first, *rest[cut:])) for cut in range(len(rest)))
+        return f'#{next((name for name in names if name in objects), link[1])}"'
+
+    if pagename.startswith("_modules/"):
+        context["body"] = re.sub(r'#(blurcore[\w.]+)"', mended, context["body"])
+
+
 def setup(app):
-    """Connect it."""
+    """Connect them."""
     app.connect("autodoc-process-docstring", keep_stars, priority=900)
+    app.connect("html-page-context", mend_links_back)
