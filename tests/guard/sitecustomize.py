@@ -29,5 +29,6 @@ guard = os.environ.get("BLURCORE_GUARD")
 if guard == "network":
     sys.addaudithook(refuse_the_network)
 elif guard == "warnings":
-    warnings.filterwarnings("ignore", category=EncodingWarning)  # of other packages, which would stand in what commands print
+    # those of other packages would stand in what commands print
+    warnings.filterwarnings("ignore", category=EncodingWarning)
     warnings.filterwarnings("error", module=r"blurcore(_torch|_jax|_reference)?(\.|$)")
