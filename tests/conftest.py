@@ -157,7 +157,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if (
         os.environ.get("BLURCORE_HYPOTHESIS") != "nightly"
     ):  # most of JAX's time here goes into optimising what runs once
-        os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+        os.environ.setdefault("XLA_FLAGS", " ".join(COMPILE_QUICKLY))
     if os.environ.get("BLURCORE_TEST_JIT"):
         _trace_the_core()
     for name in _requested() or ():
@@ -210,6 +210,14 @@ def default_backend() -> str:
         return choose_backend()
     except BackendError as error:
         pytest.skip(str(error))
+
+
+COMPILE_QUICKLY = (
+    "--xla_backend_optimization_level=0",
+    "--xla_cpu_use_fusion_emitters=false",
+    "--xla_llvm_disable_expensive_passes=true",
+)
+"""What XLA leaves out where most programs run a few times."""
 
 
 _MOST_MEMORY = 2**31
