@@ -146,17 +146,14 @@ def pytest_configure(config: pytest.Config) -> None:
     workers = getattr(config.option, "numprocesses", None)
     if workers:  # threads of one worker would spin where those of another could compute
         os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // workers)))
-    if (
-        "JAX_COMPILATION_CACHE_DIR" not in os.environ
-    ):  # workers and the commands that tests start compile a program once
+    # workers, and the commands that tests start, compile a program once; `nox` gives all its cells one folder
+    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
         cache = tempfile.TemporaryDirectory(prefix="blurcore-jax-")
         config.add_cleanup(cache.cleanup)
         os.environ["JAX_COMPILATION_CACHE_DIR"] = cache.name
-        os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
-        os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
-    if (
-        os.environ.get("BLURCORE_HYPOTHESIS") != "nightly"
-    ):  # most of JAX's time here goes into optimising what runs once
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
+    if os.environ.get("BLURCORE_HYPOTHESIS") != "nightly":
         os.environ.setdefault("XLA_FLAGS", " ".join(COMPILE_QUICKLY))
     if os.environ.get("BLURCORE_TEST_JIT"):
         _trace_the_core()
@@ -217,8 +214,7 @@ COMPILE_QUICKLY = (
     "--xla_cpu_use_fusion_emitters=false",
     "--xla_llvm_disable_expensive_passes=true",
 )
-"""What XLA leaves out where most programs run a few times."""
-
+"""Most of JAX's time in tests goes into optimising what runs a few times: this is left out."""
 
 _MOST_MEMORY = 2**31
 """Bytes that a process may take before JAX's compiled programs are let go of; over a whole run they come to gigabytes."""
