@@ -77,7 +77,7 @@ def watch_signals(*, ends: bool) -> Iterator[Watch]:
     watched = list(_URGENT)
     if _HANG_UP is not None and signal.getsignal(_HANG_UP) != signal.SIG_IGN:
         watched.append(_HANG_UP)
-    with _second_leaves(already=int(watch.number in _URGENT)):
+    with _second_leaves(already=int(watch.number in _URGENT)) as count, _raised_again(watch, count):
         before = {number: signal.signal(number, watch.note) for number in watched}
         _watches.append(watch)
         try:
@@ -89,15 +89,55 @@ def watch_signals(*, ends: bool) -> Iterator[Watch]:
                     signal.signal(number, handler)
 
 
+class _Count:
+    """How many signals have come that ask to end."""
+
+    def __init__(self, urgent: int) -> None:
+        self.urgent = urgent
+
+
 @contextmanager
-def _second_leaves(already: int) -> Iterator[None]:
+def _raised_again(watch: Watch, count: _Count) -> Iterator[None]:
+    """Send a signal once more whose exception a destructor, or a callback of the garbage collector, has swallowed.
+
+    Python reports such an exception to `sys.unraisablehook`, with a traceback, and goes on.
+    """
+    before, timers = sys.unraisablehook, []
+
+    def send() -> None:
+        number = watch.number
+        if number is not None and _watches[-1:] == [watch]:  # one within has the number, and its own count
+            count.urgent -= number in _URGENT
+            watch.number = None
+            signal.raise_signal(number)
+
+    def hook(unraisable: sys.UnraisableHookArgs) -> None:
+        if not issubclass(unraisable.exc_type, Interrupted):
+            before(unraisable)
+            return
+        timers.append(threading.Timer(0.1, send))  # sent from here, it would be swallowed again
+        timers[-1].start()
+
+    sys.unraisablehook = hook
+    try:
+        yield
+    finally:
+        sys.unraisablehook = before
+        for timer in timers:
+            timer.cancel()
+            timer.join()
+
+
+@contextmanager
+def _second_leaves(already: int) -> Iterator[_Count]:
+    count = _Count(already)
     reader, writer = socket.socketpair()
     writer.setblocking(False)
     before = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
-    thread = threading.Thread(target=_leave_at_second, args=(reader, already), name="blurcore-signals", daemon=True)
+    thread = threading.Thread(target=_leave_at_second, args=(reader, count), name="blurcore-signals", daemon=True)
     thread.start()
     try:
-        yield
+        yield count
     finally:
         signal.set_wakeup_fd(before)
         writer.close()  # which ends the thread
@@ -105,10 +145,10 @@ def _second_leaves(already: int) -> Iterator[None]:
         reader.close()
 
 
-def _leave_at_second(reader: socket.socket, count: int) -> None:
+def _leave_at_second(reader: socket.socket, count: _Count) -> None:
     while received := reader.recv(1):
-        count += received[0] in _URGENT
-        if count == 2 and received[0] in _URGENT:
+        count.urgent += received[0] in _URGENT
+        if count.urgent == 2 and received[0] in _URGENT:
             with suppress(OSError):  # the terminal may have gone
                 if sys.stderr.isatty():
                     os.write(2, b"\x1b[?25h\n")  # a progress bar hides the cursor

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -106,13 +108,44 @@ def test_signal_that_has_come_ends_what_may_end_as_soon_as_it_begins() -> None:
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-def test_signal_that_a_library_swallows_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Swallows:
-        def __del__(self) -> None:  # Python drops what is raised here
-            signal.raise_signal(signal.SIGINT)
+class _Swallows:
+    def __del__(self) -> None:  # Python drops what is raised here
+        signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr("sys.unraisablehook", lambda unraisable: None)
+
+def _in_a_destructor() -> None:
+    _Swallows()
+
+
+def _in_a_callback_of_the_garbage_collector() -> None:
+    def callback(phase: str, info: dict[str, int]) -> None:
+        gc.callbacks.remove(callback)
+        signal.raise_signal(signal.SIGINT)
+
+    gc.callbacks.append(callback)
+    gc.collect()
+
+
+def _swallow_and_go_on(swallow: Callable[[], None], seconds: float) -> None:
+    swallow()
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        time.sleep(0.001)
+
+
+@pytest.mark.parametrize("swallow", [_in_a_destructor, _in_a_callback_of_the_garbage_collector])
+def test_signal_that_is_swallowed_is_raised_again_and_shows_no_traceback(
+    swallow: Callable[[], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with watch_signals(ends=False) as watch, watch.ending(), pytest.raises(Interrupted):
+        _swallow_and_go_on(swallow, seconds=60.0)
+    assert watch.number == signal.SIGINT
+    assert capsys.readouterr().err == ""
+
+
+def test_signal_that_is_swallowed_is_known_to_what_watches_next() -> None:
     with watch_signals(ends=True) as setup:
-        Swallows()
+        with suppress(Interrupted):  # as a library does in a bare `except`
+            signal.raise_signal(signal.SIGINT)
         with watch_signals(ends=False) as training:
             assert (setup.number, training.number) == (signal.SIGINT, signal.SIGINT)
