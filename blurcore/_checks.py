@@ -37,6 +37,6 @@ def make_plain(settings: Any) -> None:
 
 
 def require_finite(name: str, value: Any, expected: str = "a finite number") -> None:
-    """Refuse NaN, infinity and what is no real number."""
+    """Raise for NaN, infinity and values that are not real numbers."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
         raise ArgumentError(f"{name} must be {expected}; got {value!r}")

@@ -278,7 +278,7 @@ def _require_fall(log_snr: Any, s: Time, t: Time, shape: tuple[int, ...]) -> Non
 
 
 def surely_falls(process: Process, t: Array, s: Array) -> bool:
-    """Whether a process can tell without looking at frequencies that the log-SNR rises in none between host times s <= t."""
+    """Whether the schedules alone show that the log-SNR rises in no frequency between host times s <= t."""
     told: Callable[[Array, Array], bool] | None = getattr(process, "surely_falls", None)
     return told is not None and told(t, s)
 

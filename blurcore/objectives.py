@@ -175,7 +175,7 @@ class _AtLevels(_OverTimes):
 @final
 @dataclass(frozen=True, kw_only=True)
 class Denoising(_AtLevels):
-    """Tell noise from data (paper, section 4.2): mean squared error of eps, v, x0, the path's velocity or EDM's F.
+    """Denoising score matching (paper, section 4.2): mean squared error of eps, v, x0, the path's velocity or EDM's F.
 
     Parameters
     ----------

@@ -185,7 +185,7 @@ def dataset_denoiser(u: Array, *, data: Array, marginal: Marginal[Array]) -> Arr
 
 
 def exact_prediction(x0: Array, u: Array, marginal: Marginal[Array]) -> Prediction[Array]:
-    """Return what an exact denoiser said as a solver wants it: x0 and the eps that goes with it.
+    """Return an exact denoiser's x0 and the corresponding eps, as solvers take them.
 
     Raises
     ------

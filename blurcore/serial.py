@@ -104,7 +104,7 @@ def _kind_in(data: dict[str, Any], name: str) -> type[Any]:
 
 
 def _coerce(value: Any, hint: Any, path: str) -> Any:
-    """Return `value` as the annotated type, allowing what JSON and TOML cannot tell apart (1 for 1.0, list for tuple)."""
+    """Return `value` as the annotated type, allowing the conversions that JSON and TOML need (1 for 1.0, list for tuple)."""
     origin, args, value = typing.get_origin(hint), typing.get_args(hint), plain(value)
     if dataclasses.is_dataclass(hint):
         return from_dict(value, typing.cast("type[Any]", hint), name=path)

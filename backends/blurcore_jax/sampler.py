@@ -193,7 +193,7 @@ def sample_batch(plan: SamplingPlan, network: Network, noise: Any, batch: Batch 
         Keys (:class:`Blend`), or standard normal numbers in frequency space, (calls + 1, batch, *grid, C): the start, then
         the noise of each network call (num_steps of them; heun: 2 num_steps - 1).
     batch
-        First states, labels, and whom to tell of the steps.
+        First states, labels and callbacks.
 
     Returns
     -------

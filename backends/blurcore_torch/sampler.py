@@ -154,7 +154,7 @@ def sample_batch(plan: SamplingPlan, network: nn.Module, noise: Noise, batch: Ba
         noise(k) is standard normal, (batch, C, *grid), in frequency space, where white noise is white too: the start for
         k = 0, then that of step k; called once for each k in order, but for the steps that add none.
     batch
-        First states, labels, and whom to tell of the steps.
+        First states, labels and callbacks.
 
     Returns
     -------

@@ -87,7 +87,7 @@ def recipe(name: str) -> Callable[[Recipe], Recipe]:
 
 
 def constant(name: str, sizes: tuple[int, ...], xp: Namespace, dtype: DType, device: Device) -> Array:
-    """Return a constant by the name of its recipe. It is shared: whoever hands it to a user copies it."""
+    """Return a constant by the name of its recipe. It is shared: copy it before it is returned to a user."""
     if compat.is_jax_namespace(
         xp
     ):  # what JAX makes within a trace must not outlive it, so that it gets the host's array

@@ -110,7 +110,7 @@ def to_host(array: Array) -> np.ndarray[Any, Any]:
 
 
 def require_floating(name: str, array: Array) -> Namespace:
-    """Return the namespace of one array; refuse what is no array, or is not of a real floating dtype."""
+    """Return the namespace of one array; raise for another type and for a dtype that is not real floating."""
     xp = namespace_of(name, array)
     if not xp.isdtype(array.dtype, "real floating"):
         raise ArgumentError(f"{name} must be real floating; got dtype {array.dtype}")

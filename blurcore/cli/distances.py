@@ -157,7 +157,7 @@ def _open(option: str, path: Path, dims: int) -> Dataset:
 
 
 def _features(args: argparse.Namespace, image_shape: tuple[int, ...]) -> Features:
-    """Return the features that are asked for; those of one's own may be a module in the working folder."""
+    """Return the features named by the settings; a user's may be a module in the working folder."""
     if args.inception_weights is not None:
         if args.features not in (None, "inception"):
             raise ConfigError(f"--inception-weights are for the features inception; got --features {args.features}")

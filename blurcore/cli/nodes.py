@@ -151,7 +151,7 @@ def parse(root: Node, words: list[str], *, prog: str) -> Any:
 
 
 def help_of(cls: type[Any]) -> dict[str, str]:
-    """Return what is said of each setting: the string below it, or its entry under Parameters."""
+    """Return the documentation of each setting: the string below it, or its entry under Parameters."""
     found = dict(_parameters(inspect.cleandoc(cls.__doc__ or "")))
     for base in reversed(cls.__mro__):
         try:

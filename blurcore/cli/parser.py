@@ -1,4 +1,4 @@
-"""What can be said on the command line. Built without importing anything heavy, so that `--help` is quick."""
+"""The parser of the command line. Built without importing anything heavy, so that `--help` is quick."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ _ANY = sys.maxsize
 
 
 def parse(words: list[str]) -> tuple[argparse.Namespace, list[str]]:
-    """Return a command with its own options and operands, and the words that are left: its settings, and what nothing takes.
+    """Return a command with its own options and operands, and the remaining words: its settings and unknown words.
 
     Parameters
     ----------

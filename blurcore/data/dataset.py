@@ -51,7 +51,7 @@ class Dataset(Protocol):
 
     @property
     def files(self) -> Mapping[str, str]:
-        """A hash of the contents of each image file, by its path in the folder; empty for what is no folder."""
+        """A hash of the contents of each image file, by its path in the folder; empty if the data are not a folder."""
         ...
 
     def labels(self) -> npt.NDArray[np.int64] | None:

@@ -18,7 +18,7 @@ _WHITE_IS_ZERO, _SIGNED = 0, 2
 
 
 class Stored(NamedTuple):
-    """How a file stores its pixels, where Pillow's mode does not tell."""
+    """How a file stores its pixels, for modes of Pillow that leave it open."""
 
     bits: int
     """Of a sample."""

@@ -1,4 +1,4 @@
-"""Which pictures Pillow is asked to read, and what is said of those that it cannot."""
+"""The image formats that Pillow is asked to read, and the messages for files that it cannot."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ def choose_sizes(config: RunConfig, data: Dataset) -> RunConfig:
 
 
 def kept_sizes(config: RunConfig, grid: tuple[int, ...]) -> dict[str, Any]:
-    """Return what a checkpoint's state says of the sizes."""
+    """Return the sizes stored in a checkpoint's state."""
     return {STATE: to_dict(config.resolution.resolutions(grid))}
 
 

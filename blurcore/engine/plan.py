@@ -53,11 +53,11 @@ class Batch(NamedTuple):
 
 
 ALONE = Batch()
-"""A batch without first states, labels, or anybody to tell."""
+"""A batch with no first states, labels or callbacks."""
 
 
 class Block(NamedTuple):
-    """Some steps that follow one another: how one is taken, what the network is shown, which draw noise, and their weights.
+    """Consecutive steps: how one is taken, the network's conditions, which steps draw noise, and their weights.
 
     `first` is the number of its first step; `scales` is what states are divided by for the network's view of them, (steps,).
     """
@@ -414,7 +414,7 @@ def walk(
     noise
         noise(k) is that of step k; called for the steps that have some, in order.
     batch
-        Whom to tell of the steps.
+        Its callbacks are called after the steps.
     move, show
         Bring a host array to where `u` is, and data to the host.
     add

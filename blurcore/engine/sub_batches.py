@@ -77,7 +77,7 @@ class SubBatch:
         assert isinstance(self.objective, OverSizes)  # who has looked at it before
         units = self.objective.units(t, like=x)
         xp = namespace(x=x)
-        by_z, by_target = (xp.reshape(c, (-1, *[1] * (x.ndim - 1))) for c in (units.shown, units.said))
+        by_z, by_target = (xp.reshape(c, (-1, *[1] * (x.ndim - 1))) for c in (units.input_scale, units.target_scale))
         return Example(pair.z / by_z, pair.target / by_target, shown, weight * units.weight)
 
 

@@ -1,4 +1,4 @@
-"""What the page lets its reader choose: processes and their settings, read off the classes, those of one's own among them."""
+"""The controls of the page: processes and their settings, read off the classes, registered ones included."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ def band_curves(found: SpectralLoss) -> tuple[tuple[str, ...], Array, Array]:
 
 @in_style
 def draw_losses(found: SpectralLoss, path: StrPath, *, title: str, prediction: str) -> None:
-    """Draw the loss of each band over time: as it is, and as a share of the power of what should have been said.
+    """Draw the loss of each band over time: as it is, and as a share of the target's power.
 
     Parameters
     ----------

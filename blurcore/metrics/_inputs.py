@@ -1,4 +1,4 @@
-"""What every metric asks of its arrays."""
+"""Checks of the arrays that metrics take."""
 
 from __future__ import annotations
 

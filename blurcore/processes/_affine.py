@@ -120,7 +120,7 @@ class AffineProcess:
         return ready, _Spectrum(f.xp, terms)
 
     def surely_falls(self, t: Array, s: Array) -> bool:
-        """Whether the schedules alone tell, of host times s <= t, that the log-SNR rises in no frequency between them."""
+        """Whether the schedules alone show that the log-SNR rises in no frequency between host times s <= t."""
         noise, blur, _, _ = self._parts()
         steps, heat = noise.log_snr_difference(t, s), blur.tau_difference(t, s)
         return bool(np.all(np.asarray(steps) <= 0) and np.all(np.asarray(heat) >= 0))

@@ -1,4 +1,4 @@
-r"""A process of one's own: the schedule of each frequency, from which everything else follows.
+r"""A user's process from the schedule of each frequency; everything else follows.
 
 What is written is :math:`\log \alpha_t(\lambda)` and :math:`l_t(\lambda)`, and the drift and diffusion of the same in
 continuous time. The marginal, transitions, posteriors, losses and every sampler need nothing more (SPEC 2-4, 6, 7), so that

@@ -1,4 +1,4 @@
-"""What the choice of sizes wants to know of the data: the mean square of each frequency (SPEC 11)."""
+"""The data's mean power per frequency, from which the sizes are chosen (SPEC 11)."""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ class Resolution(Protocol):
         ...
 
     def words(self, grid: tuple[int, ...]) -> str:
-        """Return what is to be said of the sizes; nothing where nobody has asked for more than one."""
+        """Return the sizes and their times in words; empty for one size."""
         ...
 
 

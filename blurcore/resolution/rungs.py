@@ -52,7 +52,7 @@ def memory_of(solver: Solver) -> int:
 
 
 def restrict_solver(solver: Solver, shape: tuple[int, ...], to: tuple[int, ...]) -> Solver:
-    """Return a solver for smaller images: of the restricted process, and with what else it knows of sizes brought to theirs.
+    """Return a solver for smaller images: of the restricted process, with every setting that depends on the size restricted too.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-r"""What a method of restoration is asked, and what it is told: one step from t to s < t that knows of the observation."""
+r"""The interface of a restoration method: one step from t to s < t, given the observation."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Stage(NamedTuple, Generic[A]):
 
 
 class Guess(NamedTuple, Generic[A]):
-    """What the network says of u_0 at a state u_t: E[u_0 | u_t], and `pull`, the product with its Jacobian.
+    """The network's estimate E[u_0 | u_t] at a state u_t, and `pull`, the product with its Jacobian.
 
     `pull(v)` is :math:`(\\partial \\hat u_0 / \\partial u_t)^T v`, for v of the shape of the state.
     """

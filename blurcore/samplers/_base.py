@@ -1,4 +1,4 @@
-"""What every solver shares: its state, what it is told, and the coefficients laid out over the data."""
+"""The base of every solver: its state, its inputs, and coefficients broadcast over the data."""
 
 from __future__ import annotations
 
@@ -307,7 +307,7 @@ def predict(
     clip: Clip | None = None,
     sigma_data: SigmaData = SIGMA_DATA,
 ) -> Prediction[Array]:
-    """Turn what the network said, in data space, into a :class:`Prediction` for a solver.
+    """Convert the network's output, in data space, to a :class:`Prediction` for a solver.
 
     Parameters
     ----------

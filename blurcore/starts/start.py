@@ -1,4 +1,4 @@
-"""What a start is, and which one a process wants."""
+"""The interface of starts, and the default start of a process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Shipped with the package for those who extend it: checks of a process, a solver, a backend or a copy of one's own."""
+"""Checks for users' own processes, solvers, backends and implementations."""
 
 from blurcore.testing.process import check_process
 from blurcore.testing.proof import prove_process

@@ -39,7 +39,7 @@ def pytest_report_header() -> str:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run what asks for a backend on each of them."""
+    """Parametrise tests that take a backend over all backends."""
     if "blurcore_backend" in metafunc.fixturenames:
         metafunc.parametrize("blurcore_backend", chosen(), indirect=True)
 

@@ -1,4 +1,4 @@
-"""Is a process of one's own consistent with itself? The identities of SPEC 2, 3 and 6 that need no reference."""
+"""Check that a process is consistent with itself: the identities of SPEC 2, 3 and 6 that need no reference."""
 
 from __future__ import annotations
 

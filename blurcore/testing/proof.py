@@ -1,4 +1,4 @@
-"""Is a process of one's own consistent for all times and eigenvalues? Proven by SymPy, which is loaded when it is asked for."""
+"""Prove that a process is consistent for all times and eigenvalues, with SymPy, imported on the first call."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Train, kill, resume, again and again, and end with the weights of a run that nobody touched.
+"""Train, kill and resume repeatedly, and compare the weights with those of an uninterrupted run.
 
 ::
 

@@ -1,4 +1,4 @@
-r"""Is a solver of one's own a solver? What SPEC 7 and 9 ask of every one, on Gaussian data, whose best denoiser is known.
+r"""Check a solver against SPEC 7 and 9 on Gaussian data, whose best denoiser is known.
 
 A step is linear in state, prediction and noise, so that the variance of each frequency of the output follows from the solver's
 own steps (:mod:`blurcore.verify.sampler_spectrum`): no random number is drawn.

@@ -1,4 +1,4 @@
-"""A process whose coefficients and transforms are a backend's operations: what the core builds from it, the backend is held to."""
+"""A process whose coefficients and transforms are a backend's operations, so that what the core builds from it tests the backend."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from blurcore.transforms import Basis
 @final
 @dataclass(frozen=True)
 class AskingBasis:
-    """A basis that asks a backend."""
+    """A basis whose transforms are a backend's operations."""
 
     basis: Basis
     operations: CoreOperations
@@ -42,7 +42,7 @@ class AskingBasis:
 @final
 @dataclass(frozen=True)
 class AskingProcess:
-    """A process that asks a backend, but for checks on the host, which name no array."""
+    """A process whose coefficients are a backend's operations, except for checks on the host."""
 
     process: Process
     operations: CoreOperations

@@ -1,4 +1,4 @@
-"""What an identity is: a name, a line of mathematics, where it stands, and a check that carries its own bound."""
+"""Identities: a name, a formula, its section in the specification, and a check with its own bound."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Values = np.ndarray[Any, Any]
 
 
 class Comparison(NamedTuple):
-    """Two sides of an identity, and how far apart rounding may carry them, element by element."""
+    """The two sides of an identity, and the rounding error allowed for each element."""
 
     actual: Values
     expected: Values

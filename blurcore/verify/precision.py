@@ -1,4 +1,4 @@
-r"""How many digits the coefficients have: float32 against 50-digit arithmetic, and the paper's clipped pseudo-code beside it.
+r"""Errors of float32 coefficients against 50-digit arithmetic, beside those of the paper's clipped pseudo-code.
 
 SPEC 4's target: every coefficient of the marginal, the transition and the posterior within 1e-6, relative, at any number
 of steps T up to 10^6, in float32, on every backend. The pseudo-code of the paper takes differences of float32 variances
@@ -63,7 +63,7 @@ def _exact(process: Any, operation: str, times: tuple[float, ...], shape: tuple[
 
 
 def relative_error(actual: Values, expected: Values) -> float:
-    """Return the worst relative error; where float32 has no normal number, being below the smallest one is right."""
+    """Return the worst relative error; a value below float32's smallest normal number counts as correct if the exact one is too."""
     actual, expected = np.broadcast_arrays(np.asarray(actual, dtype=np.float64), expected)
     tiny = np.abs(expected) < SMALLEST
     if not np.all(np.abs(actual[tiny]) <= SMALLEST):

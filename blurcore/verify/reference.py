@@ -1,4 +1,4 @@
-"""What the identities are held against: the reference's text of SPEC 1-2, asked about an object of the core.
+"""The expected values of the identities: the reference's formulas of SPEC 1-2, for an object of the core.
 
 A process is described to the reference by its public fields, so that one of somebody's own with the same fields is served
 too; a schedule that the reference does not know defines itself.

@@ -1,4 +1,4 @@
-"""What a verification found: one result for each identity in each cell, and their summary."""
+"""The results of a verification: one for each identity in each cell, and their summary."""
 
 from __future__ import annotations
 

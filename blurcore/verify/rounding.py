@@ -1,4 +1,4 @@
-r"""How far rounding alone may carry a result: the bounds that `blurcore verify` holds every identity to.
+r"""Bounds on the rounding error of each identity of `blurcore verify`.
 
 Let :math:`\epsilon` be the spacing of the dtype at 1 (twice the unit roundoff, so every count below has a factor 2 in
 hand). A formula of n rounded operations whose intermediate results have condition numbers :math:`\kappa_i` is off by at

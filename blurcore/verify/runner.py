@@ -1,4 +1,4 @@
-"""Going through the matrix: backends x devices x dtypes x grids x processes x identities."""
+"""Run the matrix: backends x devices x dtypes x grids x processes x identities."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def verify_backends(
 def verify(
     backends: Iterable[str] | None = None, quick: bool = False, seed: int = 0, progress: Progress | None = None
 ) -> Report:
-    """Hold backends to every identity of the specification.
+    """Check every identity of the specification on backends.
 
     Parameters
     ----------

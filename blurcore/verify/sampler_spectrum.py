@@ -1,4 +1,4 @@
-r"""How far a sampler's output is from the truth, as numbers: the exact denoiser of Gaussian data, in closed form (SPEC 9).
+r"""The spectral error of samplers with the exact denoiser of Gaussian data, in closed form (SPEC 9).
 
 A solver's step is linear in state, prediction and noise, and the exact prediction is linear in the state. The output is
 then Gaussian, and its variance in each frequency follows from the solver's own steps on unit states: no random number
@@ -127,7 +127,7 @@ class Entry(NamedTuple):
 
 
 def exact_calibration(process: Process, times: Sequence[float], spectrum: Array) -> X0Error:
-    """Return the exact denoiser's own error at the times of a grid, as calibrated sampling wants it."""
+    """Return the exact denoiser's mean squared error at the times of a grid, as calibrated sampling takes it."""
     knots = tuple(times)[::-1]
     values = [
         oracle.gaussian_variance(variance=spectrum, marginal=process.marginal(t, shape=spectrum.shape)) for t in knots

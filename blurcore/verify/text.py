@@ -1,4 +1,4 @@
-"""The report for people: what was held, how close it came, and where; a matrix of backends and dtypes; failures in full."""
+"""The report as text: each identity's worst error over its bound, a matrix of backends and dtypes, failures in full."""
 
 from __future__ import annotations
 

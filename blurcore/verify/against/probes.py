@@ -14,7 +14,7 @@ Array = np.ndarray[Any, Any]
 
 
 class _Source:
-    """Gives the same noise to whoever draws as many numbers, and other noise to the rest."""
+    """A noise source: the same noise for draws of the same size, other noise for other sizes."""
 
     def __init__(self, noise: Array) -> None:
         self.noise = noise

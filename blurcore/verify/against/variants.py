@@ -1,4 +1,4 @@
-"""What goes wrong in copies of the paper's appendix, each as a change of the right formulas, with the sentence that says so.
+"""Mistakes in implementations of the paper's appendix, each as a change of the correct formulas with its diagnosis.
 
 They are the traps of SPEC 10 and what was seen in public copies. A diagnosis is the change, or the two changes, that give
 the numbers of an implementation to rounding.

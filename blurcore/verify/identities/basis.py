@@ -1,4 +1,4 @@
-"""The basis: orthonormal, invertible, what its definition says, and diagonal for the Laplacian of its boundary (SPEC 1)."""
+"""The basis: orthonormal, invertible, equal to its definition, and diagonal for the Laplacian of its boundary (SPEC 1)."""
 
 from __future__ import annotations
 

@@ -176,7 +176,7 @@ def _rebound(function: Any, names: dict[str, Any]) -> Any:
 
 
 def _names_of(own: dict[str, Any], replace: dict[str, Any]) -> dict[str, Any]:
-    """Return what a module knows, with SymPy's `math` and what else is replaced, for its own functions too."""
+    """Return a module's globals with `math` and other names replaced by SymPy's, in its functions too."""
     names = own | replace
     if getattr(names.get("math"), "__name__", "") == "math":
         names["math"] = _MATH

@@ -1,4 +1,4 @@
-"""What is claimed, and what became of it."""
+"""Claims and their verdicts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from blurcore.verify.prove.symbolic import Undecided, assuming
 
 
 class Pair(NamedTuple):
-    """Two formulas that are to be equal, and what they are."""
+    """Two formulas that must be equal, and their name."""
 
     label: str
     left: Any
@@ -61,7 +61,7 @@ def claim(name: str, statement: str, source: str, *, for_all: str, assumptions: 
 
 @dataclass(frozen=True)
 class Proof:
-    """What became of a claim: "proven", "refuted" or "undecided".
+    """The verdict on a claim: "proven", "refuted" or "undecided".
 
     Attributes
     ----------

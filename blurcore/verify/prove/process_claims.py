@@ -38,14 +38,14 @@ SIGMA_0 = sp.Symbol("sigma_0", positive=True)
 
 
 def processes() -> Iterator[tuple[str, Any]]:
-    """Return the abstract process with a floor and without, and state what is known of times and floor."""
+    """Return the abstract process with and without a floor, and assume the ranges of times and floor."""
     with assuming(*ORDERED, 1 - FLOOR):
         yield "d_min > 0", AnyProcess()
         yield "d_min = 0", AnyProcess(min_scale=0)
 
 
 def falling() -> Iterator[tuple[str, Any]]:
-    """Return the same, and state that the log-SNR falls from s to t."""
+    """Return the same, and assume that the log-SNR falls from s to t."""
     for label, process in processes():
         with assuming(1 - sp.exp(difference(process, T, S)[1])):
             yield label, process
@@ -270,7 +270,7 @@ def noisy_data() -> Iterator[Pair]:
 
 
 def step_divergence(process: Any, t: Any, s: Any, x: Any, guess: Any) -> Any:
-    """Return what the likelihood takes for the divergence of a step."""
+    """Return the likelihood's divergence of a step."""
     return value(likelihood.diffusion_step(process, Symbols([[x]]), Symbols([[guess]]), array(t), array(s), axes=(1,)))
 
 

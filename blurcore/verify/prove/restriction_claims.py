@@ -1,4 +1,4 @@
-"""Smaller images: everything that a process and a solver do commutes with the restriction (SPEC 11)."""
+"""Smaller images: processes and solver steps commute with the restriction (SPEC 11)."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SCALE = sp.Symbol("r", positive=True)
 
 
 def restricted(process: Any) -> Any:
-    """Return the restriction of an abstract process, as it ships, with a scale of which nothing is known."""
+    """Return the shipped restriction of an abstract process, with an arbitrary scale."""
     return with_settings(RestrictedProcess, process=process, basis=AnyBasis(), scale=SCALE, _inner=process)
 
 

@@ -1,4 +1,4 @@
-"""The solvers: which is which at special settings, and of what order (SPEC 7)."""
+"""The solvers: equalities at special settings, and their orders (SPEC 7)."""
 
 from __future__ import annotations
 
@@ -159,7 +159,7 @@ def dpm_sde_ancestral() -> Iterator[Pair]:
 
 
 def step(solver: Any, c: Any, **memory: Any) -> Any:
-    """Return where a step leads from u = 0, given what the network said before; alpha_s is 1."""
+    """Return the state after a step from u = 0, given earlier predictions; alpha_s is 1."""
     state = SamplerState(array(sp.S(0)), **{name: array(v) for name, v in memory.items()})
     return value(solver.apply(c, state, Prediction(x0=array(X[0]))).u)
 

@@ -1,4 +1,4 @@
-"""What was proven, as text, JSON and a page."""
+"""The report of all proofs, as text, JSON and a page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An Array API namespace whose numbers are SymPy expressions: the core runs on it unchanged, and what comes out are formulas.
+"""An Array API namespace whose numbers are SymPy expressions: the core runs on it unchanged and returns formulas.
 
 The module is the namespace. What a formula's sign decides (`where`, comparisons) is decided by what is stated
 (:func:`assuming`), never by a guess. A floating-point constant in the code stands for the simplest fraction, or multiple
@@ -329,12 +329,12 @@ def where(condition: Any, a: Any, b: Any) -> Symbols:
 
 
 def isfinite(x: Any) -> Symbols:
-    """Whether an element is no infinity; a symbol is none."""
+    """Whether an element is finite; symbols are."""
     return _each(lambda v: not v.has(sp.oo, sp.zoo, sp.nan), x)
 
 
 def isnan(x: Any) -> Symbols:
-    """Whether an element is no number; a symbol is one."""
+    """Whether an element is NaN; symbols are not."""
     return _each(lambda v: v.has(sp.nan), x)
 
 
