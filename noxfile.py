@@ -127,7 +127,7 @@ def types(session: nox.Session) -> None:
 def libraries(session: nox.Session) -> None:
     """Install PyTorch, JAX and the test tools into the environment that the next sessions share."""
     install(session, "torch", "jax", "dev")
-    tools(session, "pytest-randomly", "wandb")  # whose own test runs nowhere else
+    tools(session, "pytest-randomly", "wandb", "onnxscript", "onnxruntime")  # whose own tests run nowhere else
     # azula's metadata ask for torchvision, which PyPI has for CUDA alone.
     session.install("--no-deps", "azula", "einops")
 

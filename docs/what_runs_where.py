@@ -20,6 +20,8 @@ ROWS = {
     "several devices, several processes": ("torch/test_distributed", "training/test_shards", "jax/test_devices"),
     "processes, transition, posterior, conversions, losses, solvers, likelihoods": (
         "core/",
+        "resolution/",
+        "restoration/",
         "properties/",
         "samplers/",
         "reference/",
