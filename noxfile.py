@@ -40,7 +40,6 @@ CELLS = {
 DECLARED = [(cell, python) for cell in CELLS for python in PYTHONS if cell in ("core", "jax") or python != "3.14"]
 REPORTS = Path("reports")
 QUICK = ("core", "properties", "samplers", "reference", "statistics", "conformance", "data")
-JAX_PROGRAMS = str(Path(".nox/jax-programs").resolve())  # compiled by one cell, found by the others
 LIBRARIES = Path(".nox/libraries/bin/python")  # of the session `libraries`, whose environment several sessions share
 
 
@@ -103,7 +102,6 @@ def tools(session: nox.Session, *names: str) -> None:
 def pytest(session: nox.Session, cell: str, *arguments: str, python: str = "python", **env: str) -> None:
     """Run pytest on all cores and leave the report of this cell; arguments after -- narrow it."""
     report = ("-p", "blurcore.testing.matrix_report", "--report", str(REPORTS / f"{cell}.json"))
-    env.setdefault("JAX_COMPILATION_CACHE_DIR", JAX_PROGRAMS)
     session.run(python, "-m", "pytest", *report, "-n", WORKERS, *arguments, *session.posargs, env=env, external=True)
 
 

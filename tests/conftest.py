@@ -146,15 +146,18 @@ def pytest_configure(config: pytest.Config) -> None:
     workers = getattr(config.option, "numprocesses", None)
     if workers:  # threads of one worker would spin where those of another could compute
         os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // workers)))
-    # workers, and the commands that tests start, compile a program once; `nox` gives all its cells one folder
-    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+    if (
+        "JAX_COMPILATION_CACHE_DIR" not in os.environ
+    ):  # workers and the commands that tests start compile a program once
         cache = tempfile.TemporaryDirectory(prefix="blurcore-jax-")
         config.add_cleanup(cache.cleanup)
         os.environ["JAX_COMPILATION_CACHE_DIR"] = cache.name
-    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
-    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
-    if os.environ.get("BLURCORE_HYPOTHESIS") != "nightly":
-        os.environ.setdefault("XLA_FLAGS", " ".join(COMPILE_QUICKLY))
+        os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+        os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
+    if (
+        os.environ.get("BLURCORE_HYPOTHESIS") != "nightly"
+    ):  # most of JAX's time here goes into optimising what runs once
+        os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
     if os.environ.get("BLURCORE_TEST_JIT"):
         _trace_the_core()
     for name in _requested() or ():
@@ -208,13 +211,6 @@ def default_backend() -> str:
     except BackendError as error:
         pytest.skip(str(error))
 
-
-COMPILE_QUICKLY = (
-    "--xla_backend_optimization_level=0",
-    "--xla_cpu_use_fusion_emitters=false",
-    "--xla_llvm_disable_expensive_passes=true",
-)
-"""Most of JAX's time in tests goes into optimising what runs a few times: this is left out."""
 
 _MOST_MEMORY = 2**31
 """Bytes that a process may take before JAX's compiled programs are let go of; over a whole run they come to gigabytes."""
