@@ -29,8 +29,10 @@ class Interrupted(BaseException):
 class Watch:
     """Which signal has come (`number`, None before), and whether it may end what is going on."""
 
-    def __init__(self, *, ends: bool) -> None:
-        self.number: int | None = None
+    def __init__(self, *, ends: bool, number: int | None) -> None:
+        self.number = number
+        self.urgent = int(number in _URGENT)
+        """How many have come that ask to end."""
         self._ends = ends
 
     @contextmanager
@@ -66,18 +68,15 @@ def watch_signals(*, ends: bool) -> Iterator[Watch]:
     ends
         Whether the first one raises :class:`Interrupted`, anywhere; otherwise it is only noted.
     """
-    watch = Watch(ends=ends)
-    if (
-        _watches
-    ):  # what the one around this one raised, a library may have swallowed: in a destructor, in a bare `except`
-        watch.number = _watches[-1].number
+    # what the one around this one raised, a library may have swallowed in a bare `except`
+    watch = Watch(ends=ends, number=_watches[-1].number if _watches else None)
     if threading.current_thread() is not threading.main_thread():  # only the main thread may set handlers
         yield watch
         return
     watched = list(_URGENT)
     if _HANG_UP is not None and signal.getsignal(_HANG_UP) != signal.SIG_IGN:
         watched.append(_HANG_UP)
-    with _second_leaves(already=int(watch.number in _URGENT)) as count, _raised_again(watch, count):
+    with _second_leaves(watch), _raised_again(watch):
         before = {number: signal.signal(number, watch.note) for number in watched}
         _watches.append(watch)
         try:
@@ -89,16 +88,9 @@ def watch_signals(*, ends: bool) -> Iterator[Watch]:
                     signal.signal(number, handler)
 
 
-class _Count:
-    """How many signals have come that ask to end."""
-
-    def __init__(self, urgent: int) -> None:
-        self.urgent = urgent
-
-
 @contextmanager
-def _raised_again(watch: Watch, count: _Count) -> Iterator[None]:
-    """Send a signal once more whose exception a destructor, or a callback of the garbage collector, has swallowed.
+def _raised_again(watch: Watch) -> Iterator[None]:
+    """Raise a signal again if a destructor or a callback of the garbage collector has swallowed its exception.
 
     Python reports such an exception to `sys.unraisablehook`, with a traceback, and goes on.
     """
@@ -106,8 +98,8 @@ def _raised_again(watch: Watch, count: _Count) -> Iterator[None]:
 
     def send() -> None:
         number = watch.number
-        if number is not None and _watches[-1:] == [watch]:  # one within has the number, and its own count
-            count.urgent -= number in _URGENT
+        if number is not None and _watches[-1:] == [watch]:  # an inner watch has copied the number
+            watch.urgent -= number in _URGENT
             watch.number = None
             signal.raise_signal(number)
 
@@ -129,15 +121,14 @@ def _raised_again(watch: Watch, count: _Count) -> Iterator[None]:
 
 
 @contextmanager
-def _second_leaves(already: int) -> Iterator[_Count]:
-    count = _Count(already)
+def _second_leaves(watch: Watch) -> Iterator[None]:
     reader, writer = socket.socketpair()
     writer.setblocking(False)
     before = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
-    thread = threading.Thread(target=_leave_at_second, args=(reader, count), name="blurcore-signals", daemon=True)
+    thread = threading.Thread(target=_leave_at_second, args=(reader, watch), name="blurcore-signals", daemon=True)
     thread.start()
     try:
-        yield count
+        yield
     finally:
         signal.set_wakeup_fd(before)
         writer.close()  # which ends the thread
@@ -145,10 +136,10 @@ def _second_leaves(already: int) -> Iterator[_Count]:
         reader.close()
 
 
-def _leave_at_second(reader: socket.socket, count: _Count) -> None:
+def _leave_at_second(reader: socket.socket, watch: Watch) -> None:
     while received := reader.recv(1):
-        count.urgent += received[0] in _URGENT
-        if count.urgent == 2 and received[0] in _URGENT:
+        watch.urgent += received[0] in _URGENT
+        if watch.urgent == 2 and received[0] in _URGENT:
             with suppress(OSError):  # the terminal may have gone
                 if sys.stderr.isatty():
                     os.write(2, b"\x1b[?25h\n")  # a progress bar hides the cursor

@@ -37,7 +37,7 @@ def as_images(samples: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.uint8], in
 
 
 def save_samples(samples: npt.NDArray[np.uint8], path: str | os.PathLike[str], *, scale: int = 1) -> bool:
-    """Save samples of any number of axes as one PNG, as many as fit, log how many are left out, and return whether a file was written.
+    """Save samples of any number of axes as one PNG, as many as fit, warn of those left out, and return whether a file was written.
 
     Parameters
     ----------

@@ -44,7 +44,7 @@ def choose_sizes(config: RunConfig, data: Dataset) -> RunConfig:
 
 
 def kept_sizes(config: RunConfig, grid: tuple[int, ...]) -> dict[str, Any]:
-    """Return the sizes stored in a checkpoint's state."""
+    """Return the entry of a checkpoint's state that holds the sizes."""
     return {STATE: to_dict(config.resolution.resolutions(grid))}
 
 

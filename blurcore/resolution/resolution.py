@@ -60,7 +60,7 @@ class Resolution(Protocol):
         ...
 
     def words(self, grid: tuple[int, ...]) -> str:
-        """Return the sizes and their times in words; empty for one size."""
+        """Return the sizes and their times in words; empty for :class:`Full`."""
         ...
 
 

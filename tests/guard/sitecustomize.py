@@ -29,6 +29,6 @@ guard = os.environ.get("BLURCORE_GUARD")
 if guard == "network":
     sys.addaudithook(refuse_the_network)
 elif guard == "warnings":
-    # those of other packages would stand in what commands print
+    # warnings of other packages would appear in the output of commands
     warnings.filterwarnings("ignore", category=EncodingWarning)
     warnings.filterwarnings("error", module=r"blurcore(_torch|_jax|_reference)?(\.|$)")

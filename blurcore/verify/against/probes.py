@@ -14,7 +14,7 @@ Array = np.ndarray[Any, Any]
 
 
 class _Source:
-    """A noise source: the same noise for draws of the same size, other noise for other sizes."""
+    """A noise source: the given noise for draws of its size, other noise, or zeros if it is zero, for the rest."""
 
     def __init__(self, noise: Array) -> None:
         self.noise = noise

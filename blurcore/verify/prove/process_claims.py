@@ -270,7 +270,7 @@ def noisy_data() -> Iterator[Pair]:
 
 
 def step_divergence(process: Any, t: Any, s: Any, x: Any, guess: Any) -> Any:
-    """Return the likelihood's divergence of a step."""
+    """Return the divergence of a step, computed by the likelihood's code."""
     return value(likelihood.diffusion_step(process, Symbols([[x]]), Symbols([[guess]]), array(t), array(s), axes=(1,)))
 
 
