@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
-from functools import lru_cache
+from dataclasses import asdict, dataclass, replace
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
 from benchmarks.evidence import exact, sampling
+from benchmarks.evidence.cost import cost
 from benchmarks.evidence.ledger import Ledger
-from benchmarks.evidence.rows import CANDIDATES, COLD, HEAT, REVERSE_VARIANCES, ROWS, Row, needs_error
+from benchmarks.evidence.rows import CANDIDATES, REVERSE_VARIANCES, ROWS, Row, main_row, needs_error
 from benchmarks.evidence.training import train
-from benchmarks.evidence.trials import CHOOSING_SEED, LEVELS, NOISY, PROCESSES, SEEDS, ScaleName, Trial, process_of
+from benchmarks.evidence.trials import (
+    CHOOSING_SEED,
+    NOISY,
+    PROCESSES,
+    SEEDS,
+    SHARE_OF_CHOICE,
+    ScaleName,
+    Trial,
+    process_of,
+)
 
 CALLS = (5, 10, 20, 50, 100)
 LONG = 1_000
+LEVEL = 0.05
+"""Seconds that differ by less than this share are equal."""
 PREDICTIONS = ("eps", "v", "x0")
 FEW_STEPS = ("standard", "blur20")
 """Processes of question 4."""
@@ -77,9 +89,10 @@ def _all(
     ledger: Ledger,
     path: str | None,
 ) -> Iterator[Job]:
-    if scale != "hour" and 1 in questions:
+    if 1 in questions:
         for name in data:
             yield from _choices(scale, name, folder, path)
+            yield from _costs(scale, name, path)
     if 3 in questions:
         for name in data:
             if name in exact.COUNTS:
@@ -98,7 +111,7 @@ def _all(
                 for process in PROCESSES
             ]
             if set(questions) & {1, 2, 4}:
-                for trial in trials:
+                for trial in (*trials, *_as_long(trials, ledger)):
                     yield from _first(trial, folder)
             for trial in trials:
                 if 2 in questions and trial.process in NOISY:
@@ -113,7 +126,8 @@ def _all(
 
 def chosen(ledger: Ledger, scale: ScaleName, data: str, process: str) -> str:
     """Return the prediction that a process is trained with: the best of the runs that were made to choose it."""
-    if scale == "hour" or process not in NOISY:
+    process = "blur20" if process == "nested" else process
+    if process not in NOISY:
         return "v"
     found = {
         line["trial"]["prediction"]: line["found"].get(f"frechet_distance_{sampling.PRIMARY[data]}", float("inf"))
@@ -123,15 +137,6 @@ def chosen(ledger: Ledger, scale: ScaleName, data: str, process: str) -> str:
         and line["trial"]["seed"] == CHOOSING_SEED
     }
     return min(found, key=found.__getitem__) if len(found) == len(PREDICTIONS) else "v"
-
-
-def main_row(trial: Trial) -> tuple[Row, int]:
-    """Return the sampler of question 1, and its calls."""
-    if trial.process == "heat":
-        return HEAT, LEVELS
-    if trial.process == "cold":
-        return COLD, LEVELS
-    return Row("ancestral"), 50
 
 
 def _first(trial: Trial, folder: Path) -> Iterator[Job]:
@@ -153,6 +158,30 @@ def _first(trial: Trial, folder: Path) -> Iterator[Job]:
         )
 
 
+def _costs(scale: ScaleName, data: str, path: str | None) -> Iterator[Job]:
+    for process in PROCESSES[1:]:
+        trial = Trial(data=data, process=process, seed=CHOOSING_SEED, scale=scale, path=path)
+        yield Job(
+            name=f"cost {scale}-{data}-{process}",
+            question=5,
+            settings={"kind": "cost", "trial": asdict(trial)},
+            do=partial(cost, trial),
+        )
+
+
+def _as_long(trials: Sequence[Trial], ledger: Ledger) -> Iterator[Trial]:
+    """Return the trials that see as many images as take as long as those of standard diffusion, where the seconds differ."""
+    ratios = {
+        (line["trial"]["scale"], line["trial"]["data"], line["trial"]["process"]): line["found"]["training"]
+        for line in ledger.lines()
+        if line["kind"] == "cost"
+    }
+    for trial in trials:
+        ratio = ratios.get((trial.scale, trial.data, trial.process), 1.0)
+        if abs(ratio - 1) > LEVEL:
+            yield replace(trial, share=round(1 / ratio, 2))
+
+
 def _choices(scale: ScaleName, data: str, folder: Path, path: str | None) -> Iterator[Job]:
     for process in NOISY:
         for prediction in PREDICTIONS:
@@ -162,11 +191,11 @@ def _choices(scale: ScaleName, data: str, folder: Path, path: str | None) -> Ite
                 seed=CHOOSING_SEED,
                 scale=scale,
                 prediction=prediction,
-                share=0.25,
+                share=SHARE_OF_CHOICE[scale],
                 path=path,
             )
             yield _trained(1, trial, folder)
-            yield _sample(1, trial, folder, Row("ancestral"), 50, 1024)
+            yield _sample(1, trial, folder, Row("ancestral"), 50, 512)
 
 
 def _trained(question: int, trial: Trial, folder: Path) -> Job:
@@ -179,11 +208,15 @@ def _trained(question: int, trial: Trial, folder: Path) -> Job:
 
 
 def _sample(question: int, trial: Trial, folder: Path, row: Row, calls: int, count: int) -> Job:
+    def do() -> dict[str, Any]:
+        train(trial, folder / trial.name)  # the line of a run may be there without its folder, on another machine
+        return sampling.sample(trial, folder / trial.name, row, calls, count=count)
+
     return Job(
         name=f"sample {trial.name} | {row.name} | {calls} calls | {count}",
         question=question,
         settings={"kind": "sample", "trial": asdict(trial), "row": row._asdict(), "calls": calls},
-        do=lambda: sampling.sample(trial, folder / trial.name, row, calls, count=count),
+        do=do,
     )
 
 

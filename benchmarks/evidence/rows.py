@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import blurcore as bc
 from benchmarks.evidence.candidates import CalibratedMultistep, measured_times
+from benchmarks.evidence.trials import LEVELS, Trial
 from blurcore.config import SampleConfig
 from blurcore.kinds import find_kind
 from blurcore.samplers import Given, Times
@@ -55,6 +56,15 @@ CANDIDATES = (
 REVERSE_VARIANCES = (Row("ancestral"), Row("ancestral", options=UPPER), Row("calibrated", last_noise=True))
 """Of question 2."""
 HEAT, COLD = Row("inverse_heat"), Row("cold_improved")
+
+
+def main_row(trial: Trial) -> tuple[Row, int]:
+    """Return the sampler of question 1, and its calls."""
+    if trial.process == "heat":
+        return HEAT, LEVELS
+    if trial.process == "cold":
+        return COLD, LEVELS
+    return Row("ancestral"), 50
 
 
 def steps_for(row: Row, calls: int) -> int:

@@ -30,17 +30,16 @@ def train(trial: Trial, folder: Path) -> dict[str, Any]:
     write_config(config, file)
     costs = folder.with_suffix(".seconds.json")
     if steps_done(folder) < config.train.steps:
-        before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-        from_step = steps_done(folder)
+        start, from_step = time.perf_counter(), steps_done(folder)
         command = [sys.executable, "-m", "blurcore", "train", str(file), "--out", str(folder)]
         command += ["--resume"] if from_step >= 0 else []
-        code = _wait(subprocess.Popen(command, env={"OMP_NUM_THREADS": "1", **os.environ}))
-        after, to_step = resource.getrusage(resource.RUSAGE_CHILDREN), steps_done(folder)
+        code, used = _wait(subprocess.Popen(command, env={"OMP_NUM_THREADS": "1", **os.environ}))
         part = {
             "from": max(0, from_step),
-            "to": to_step,
+            "to": steps_done(folder),
             "wall_s": round(time.perf_counter() - start, 1),
-            "processor_s": round(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, 1),
+            "processor_s": round(used.ru_utime + used.ru_stime, 1),
+            "peak_mib": round(used.ru_maxrss / 1024),
         }
         parts = [*_read(costs), part]
         costs.write_text(json.dumps(parts), encoding="utf-8")
@@ -56,17 +55,20 @@ def train(trial: Trial, folder: Path) -> dict[str, Any]:
         "processor_s_per_image": _ratio(sum(part["processor_s"] for part in parts), steps * config.train.batch_size),
         "wall_s": sum(part["wall_s"] for part in parts),
         "parts": len(parts),
+        "peak_mib": max((part["peak_mib"] for part in parts), default=None),
         "loss": [[line["step"], round(line["loss"], 5)] for line in metrics if "loss" in line],
     }
 
 
-def _wait(process: subprocess.Popen[bytes]) -> int:
-    """Return the exit code of a process; one that is interrupted is given the time to leave its checkpoint."""
+def _wait(process: subprocess.Popen[bytes]) -> tuple[int, resource.struct_rusage]:
+    """Return the exit code of a process and what it used; one that is interrupted is given the time to leave its checkpoint."""
     try:
-        return process.wait()
+        _, status, used = os.wait4(process.pid, 0)
     except KeyboardInterrupt:
         process.terminate()
-        return process.wait()
+        _, status, used = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    return process.returncode, used
 
 
 def steps_done(folder: Path) -> int:

@@ -9,13 +9,16 @@ import blurcore as bc
 from blurcore.config import MODEL_PRESETS, ModelConfig, RunConfig, SampleConfig, TrainConfig
 from blurcore.data import Source
 from blurcore.objectives import Denoising, HeatReversal, Restoration
+from blurcore.resolution import Full, Nested
 from blurcore.samplers import DDIM, ColdImproved, InverseHeat, Solver, Uniform
 from blurcore.starts import Mixture
 
 ScaleName = Literal["hour", "day", "gpu"]
 NOISY = ("standard", "blur1", "blur10", "blur20")
 """The processes that end in noise."""
-PROCESSES = (*NOISY, "heat", "cold")
+PROCESSES = (*NOISY, "heat", "cold", "nested")
+SHARE_OF_CHOICE: dict[ScaleName, float] = {"hour": 0.5, "day": 0.25, "gpu": 0.25}
+"""How much of the budget the runs have that choose the prediction."""
 SEEDS = (1, 2, 3)
 CHOOSING_SEED = 0
 """Seed of the runs that choose the prediction, and count for nothing else."""
@@ -55,7 +58,7 @@ def process_of(name: str, side: int) -> bc.Process:
         return bc.HeatDissipation(sigma=0.01, blur=_levels(unit))
     if name == "cold":
         return bc.ColdDiffusion(blur=_levels(unit))
-    widest = {"blur1": 1.0, "blur10": 10.0, "blur20": 20.0}[name]
+    widest = {"blur1": 1.0, "blur10": 10.0, "blur20": 20.0, "nested": 20.0}[name]
     return bc.BlurringDiffusion(blur=bc.SinSquared(sigma_blur_max=widest * unit))
 
 
@@ -134,4 +137,5 @@ def config_of(trial: Trial) -> RunConfig:
         model=model_of(trial),
         train=train,
         sample=sample,
+        resolution=Nested() if trial.process == "nested" else Full(),
     )

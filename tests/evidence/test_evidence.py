@@ -12,7 +12,7 @@ from benchmarks.evidence import exact
 from benchmarks.evidence.jobs import chosen, jobs
 from benchmarks.evidence.ledger import Ledger
 from benchmarks.evidence.rows import Row, times_for
-from benchmarks.evidence.trials import NOISY, PROCESSES, SEEDS, Trial, config_of, process_of
+from benchmarks.evidence.trials import CHOOSING_SEED, NOISY, PROCESSES, SEEDS, Trial, config_of, process_of
 from blurcore.oracle import dataset_denoiser
 from blurcore.serial import from_dict, to_dict
 
@@ -71,10 +71,29 @@ def test_list_has_every_run_once_and_its_seeds_in_order(tmp_path):
     names = [job.name for job in found]
     assert len(set(names)) == len(names)
     trained = [job.settings["trial"] for job in found if job.settings["kind"] == "train"]
+    choosing = [trial for trial in trained if trial["seed"] == CHOOSING_SEED]
+    trained = trained[len(choosing) :]
+    assert {(trial["data"], trial["process"], trial["prediction"]) for trial in choosing} == {
+        (data, process, prediction)
+        for data in ("digits", "photos")
+        for process in NOISY
+        for prediction in ("eps", "v", "x0")
+    }
     assert {(trial["data"], trial["process"], trial["seed"]) for trial in trained} == {
         (data, process, seed) for data in ("digits", "photos") for process in PROCESSES for seed in SEEDS
     }
     assert [trial["seed"] for trial in trained] == sorted(trial["seed"] for trial in trained)
+
+
+def test_process_whose_step_takes_other_seconds_is_trained_for_as_long_too(tmp_path):
+    ledger = Ledger(tmp_path / "ledger.jsonl")
+    for process, ratio in {"nested": 0.4, "blur20": 1.04, "cold": 0.5}.items():
+        trial = {"scale": "hour", "data": "digits", "process": process}
+        ledger.add(process, kind="cost", trial=trial, found={"training": ratio})
+    found = jobs("hour", ["digits"], [1], folder=tmp_path, seeds=[1], ledger=ledger)
+    trained = [job.settings["trial"] for job in found if job.settings["kind"] == "train"]
+    again = [trial for trial in trained if trial["seed"] == 1 and trial["share"] != 1]
+    assert {(trial["process"], trial["share"]) for trial in again} == {("nested", 2.5), ("cold", 2.0)}
 
 
 def test_prediction_is_the_best_of_the_runs_that_choose_it(tmp_path):
