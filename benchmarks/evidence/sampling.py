@@ -66,8 +66,9 @@ def sample(trial: Trial, folder: Path, row: Row, calls: int, *, count: int) -> d
     if row.solver == CANDIDATE:
         drawn = draw_by_hand(folder, row, calls, count=count, seed=trial.seed, error=error)
     else:
-        process = read_config(folder / "config.toml").process
-        settings = settings_for(row, process, calls, count=count, seed=trial.seed, error=error)
+        config = read_config(folder / "config.toml")
+        settings = settings_for(row, config.process, calls, count=count, seed=trial.seed, error=error)
+        settings = replace(settings, start=config.sample.start)  # the one that the run keeps
         drawn = bc.get_backend("torch").sample(folder, settings, progress=False)
     seconds = process_time() - start
     images = drawn.images[drawn.finite]
