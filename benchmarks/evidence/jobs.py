@@ -28,6 +28,8 @@ CALLS = (5, 10, 20, 50, 100)
 LONG = 1_000
 LEVEL = 0.05
 """Seconds that differ by less than this share are equal."""
+CLOSE = 1.2
+"""A prediction whose distance is so many times the best one's is trained too."""
 PREDICTIONS = ("eps", "v", "x0")
 FEW_STEPS = ("standard", "blur20")
 """Processes of question 4."""
@@ -91,7 +93,7 @@ def _all(
 ) -> Iterator[Job]:
     if 1 in questions:
         for name in data:
-            yield from _choices(scale, name, folder, path)
+            yield from _choices(scale, name, folder, ledger, path)
             yield from _costs(scale, name, path)
     if 3 in questions:
         for name in data:
@@ -111,7 +113,7 @@ def _all(
                 for process in PROCESSES
             ]
             if set(questions) & {1, 2, 4}:
-                for trial in (*trials, *_as_long(trials, ledger)):
+                for trial in (*trials, *_as_long(trials, ledger), *_second(trials, ledger)):
                     yield from _first(trial, folder)
             for trial in trials:
                 if 2 in questions and trial.process in NOISY:
@@ -126,17 +128,35 @@ def _all(
 
 def chosen(ledger: Ledger, scale: ScaleName, data: str, process: str) -> str:
     """Return the prediction that a process is trained with: the best of the runs that were made to choose it."""
+    return close(ledger, scale, data, process)[0]
+
+
+def close(ledger: Ledger, scale: ScaleName, data: str, process: str) -> list[str]:
+    """Return the predictions that were as good as the best when it was chosen, but for a fifth; the best is the first.
+
+    Where there are several, the best is the one that is the best with the whole budget, once that is known.
+    """
     process = "blur20" if process == "nested" else process
     if process not in NOISY:
-        return "v"
-    found = {
-        line["trial"]["prediction"]: line["found"].get(f"frechet_distance_{sampling.PRIMARY[data]}", float("inf"))
-        for line in ledger.lines()
-        if line["kind"] == "sample"
-        and (line["trial"]["scale"], line["trial"]["data"], line["trial"]["process"]) == (scale, data, process)
-        and line["trial"]["seed"] == CHOOSING_SEED
-    }
-    return min(found, key=found.__getitem__) if len(found) == len(PREDICTIONS) else "v"
+        return ["v"]
+    part, whole = _distances(ledger, scale, data, process)
+    if len(part) < len(PREDICTIONS):
+        return ["v"]
+    near = [name for name in part if part[name] <= CLOSE * min(part.values())]
+    return sorted(near, key=(whole if set(whole) >= set(near) else part).__getitem__)
+
+
+def _distances(ledger: Ledger, scale: ScaleName, data: str, process: str) -> tuple[dict[str, float], dict[str, float]]:
+    """Return the primary distance of each prediction on the choosing seed, with a part of the budget and with all of it."""
+    found: tuple[dict[str, float], dict[str, float]] = {}, {}
+    for line in ledger.lines():
+        if line["kind"] == "sample":
+            trial = line["trial"]
+            about = trial["scale"], trial["data"], trial["process"], trial["seed"]
+            if about == (scale, data, process, CHOOSING_SEED):
+                distance = line["found"].get(f"frechet_distance_{sampling.PRIMARY[data]}", float("inf"))
+                found[trial["share"] == 1][trial["prediction"]] = distance
+    return found
 
 
 def _first(trial: Trial, folder: Path) -> Iterator[Job]:
@@ -182,20 +202,27 @@ def _as_long(trials: Sequence[Trial], ledger: Ledger) -> Iterator[Trial]:
             yield replace(trial, share=round(1 / ratio, 2))
 
 
-def _choices(scale: ScaleName, data: str, folder: Path, path: str | None) -> Iterator[Job]:
+def _second(trials: Sequence[Trial], ledger: Ledger) -> Iterator[Trial]:
+    """Return the trials with the predictions that were nearly chosen."""
+    for trial in trials:
+        for prediction in close(ledger, trial.scale, trial.data, trial.process)[1:]:
+            yield replace(trial, prediction=prediction)
+
+
+def _choices(scale: ScaleName, data: str, folder: Path, ledger: Ledger, path: str | None) -> Iterator[Job]:
     for process in NOISY:
+        trial = Trial(data=data, process=process, seed=CHOOSING_SEED, scale=scale, path=path)
+        part = SHARE_OF_CHOICE[scale]
         for prediction in PREDICTIONS:
-            trial = Trial(
-                data=data,
-                process=process,
-                seed=CHOOSING_SEED,
-                scale=scale,
-                prediction=prediction,
-                share=SHARE_OF_CHOICE[scale],
-                path=path,
-            )
-            yield _trained(1, trial, folder)
-            yield _sample(1, trial, folder, Row("ancestral"), 50, 512)
+            yield from _choice(replace(trial, prediction=prediction, share=part), folder)
+        near = close(ledger, scale, data, process)
+        for prediction in near if len(near) > 1 else ():
+            yield from _choice(replace(trial, prediction=prediction), folder)
+
+
+def _choice(trial: Trial, folder: Path) -> Iterator[Job]:
+    yield _trained(1, trial, folder)
+    yield _sample(1, trial, folder, Row("ancestral"), 50, 512)
 
 
 def _trained(question: int, trial: Trial, folder: Path) -> Job:

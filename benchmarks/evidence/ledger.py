@@ -6,7 +6,9 @@ import json
 import os
 import platform
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
+from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -23,13 +25,8 @@ class Ledger:
 
     def lines(self) -> Iterator[Line]:
         """Return the lines that are whole: one that was cut off in the middle is not there."""
-        if not self.path.is_file():
-            return
-        for text in self.path.read_text(encoding="utf-8").splitlines():
-            try:
-                yield json.loads(text)
-            except ValueError:
-                continue
+        if self.path.is_file():
+            yield from _whole_lines(self.path.read_text(encoding="utf-8"))
 
     def done(self) -> set[str]:
         """Return the names of the jobs that have a line."""
@@ -45,6 +42,15 @@ class Ledger:
             file.flush()
             os.fsync(file.fileno())
         return line
+
+
+@lru_cache(maxsize=1)
+def _whole_lines(text: str) -> tuple[Line, ...]:
+    found = []
+    for line in text.splitlines():
+        with suppress(ValueError):
+            found.append(json.loads(line))
+    return tuple(found)
 
 
 def about() -> dict[str, Any]:

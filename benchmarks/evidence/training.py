@@ -25,10 +25,9 @@ def train(trial: Trial, folder: Path) -> dict[str, Any]:
         `blurcore train` failed.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
-    file = folder.with_suffix(".toml")
+    file, costs = (folder.parent / f"{folder.name}{end}" for end in (".toml", ".seconds.json"))  # a name may have dots
     config = config_of(trial)
     write_config(config, file)
-    costs = folder.with_suffix(".seconds.json")
     if steps_done(folder) < config.train.steps:
         start, from_step = time.perf_counter(), steps_done(folder)
         command = [sys.executable, "-m", "blurcore", "train", str(file), "--out", str(folder)]

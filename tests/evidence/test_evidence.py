@@ -9,7 +9,7 @@ import pytest
 
 import blurcore as bc
 from benchmarks.evidence import exact
-from benchmarks.evidence.jobs import chosen, jobs
+from benchmarks.evidence.jobs import chosen, close, jobs
 from benchmarks.evidence.ledger import Ledger
 from benchmarks.evidence.rows import Row, times_for
 from benchmarks.evidence.trials import CHOOSING_SEED, NOISY, PROCESSES, SEEDS, Trial, config_of, process_of
@@ -96,14 +96,40 @@ def test_process_whose_step_takes_other_seconds_is_trained_for_as_long_too(tmp_p
     assert {(trial["process"], trial["share"]) for trial in again} == {("nested", 2.5), ("cold", 2.0)}
 
 
+def choose(ledger, process, share, **distances):
+    """Add the lines of the runs that choose a prediction."""
+    for prediction, distance in distances.items():
+        trial = {
+            "scale": "day",
+            "data": "digits",
+            "process": process,
+            "seed": 0,
+            "prediction": prediction,
+            "share": share,
+        }
+        ledger.add(f"{prediction} {share}", kind="sample", trial=trial, found={"frechet_distance_digits": distance})
+
+
 def test_prediction_is_the_best_of_the_runs_that_choose_it(tmp_path):
     ledger = Ledger(tmp_path / "ledger.jsonl")
     for prediction, distance in {"eps": 3.0, "v": 2.0, "x0": 1.0}.items():
         assert chosen(ledger, "day", "digits", "blur20") == "v"  # as long as they are not all there
-        trial = {"scale": "day", "data": "digits", "process": "blur20", "seed": 0, "prediction": prediction}
-        ledger.add(prediction, kind="sample", trial=trial, found={"frechet_distance_digits": distance})
-    assert chosen(ledger, "day", "digits", "blur20") == "x0"
+        choose(ledger, "blur20", 0.25, **{prediction: distance})
+    assert chosen(ledger, "day", "digits", "blur20") == chosen(ledger, "day", "digits", "nested") == "x0"
     assert chosen(ledger, "day", "digits", "standard") == "v"
+
+
+def test_choice_that_is_close_is_made_with_the_whole_budget(tmp_path):
+    ledger = Ledger(tmp_path / "ledger.jsonl")
+    choose(ledger, "blur20", 0.25, eps=1.0, v=2.0, x0=1.1)
+    assert close(ledger, "day", "digits", "blur20") == ["eps", "x0"]
+    found = list(jobs("day", ["digits"], [1], folder=tmp_path, seeds=[1], ledger=ledger))
+    whole = [job.settings["trial"] for job in found if job.settings["kind"] == "train"]
+    asked = {(t["process"], t["prediction"]) for t in whole if t["seed"] == CHOOSING_SEED and t["share"] == 1}
+    assert asked == {("blur20", "eps"), ("blur20", "x0")}
+    assert {t["prediction"] for t in whole if t["seed"] == 1 and t["process"] == "blur20"} == {"eps", "x0"}
+    choose(ledger, "blur20", 1.0, eps=3.0, x0=1.0)
+    assert close(ledger, "day", "digits", "blur20") == ["x0", "eps"]
 
 
 @pytest.mark.parametrize("process", PROCESSES)
