@@ -282,7 +282,8 @@ def sections(ledger: Ledger) -> Iterator[str]:
                 yield f"## Question 1: {title}\n\n{table(rows)}"
                 yield "Ratios of geometric means over the seeds, with Holm's intervals of 95 % for each family:"
                 yield "\n\n".join(table(family) for family in comparisons(asked.answers()))
-                yield f"The choice of the prediction, Frechet distance on seed {CHOOSING_SEED}, with a part of the budget and, where that was close, with all of it:\n\n{table(asked.choice())}"
+                yield "The choice of the prediction: Frechet distances with a part of the budget, and with all of it where that was close:"
+                yield table(asked.choice())
                 if others := asked.others():
                     yield f"Runs with other predictions, which no ratio takes:\n\n{table(others)}"
                 if costs := asked.costs():
