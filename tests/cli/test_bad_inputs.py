@@ -56,9 +56,7 @@ def train(config: bc.RunConfig, folder: Path, *words: str) -> int:
 
 
 class TestFolders:
-    def test_files_that_cannot_be_read_are_counted_and_listed_and_the_run_goes_on(
-        self, config, tmp_path, capsys, caplog
-    ):
+    def test_unreadable_files_are_counted_and_listed_and_training_continues(self, config, tmp_path, capsys, caplog):
         assert train(config, tmp_path) == 0
         assert "2 of 4 image files" in caplog.text
         assert (

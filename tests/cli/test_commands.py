@@ -250,7 +250,7 @@ class TestFigures:
 
 class TestCompletion:
     @pytest.mark.parametrize("shell", ["bash", "zsh", "tcsh"])
-    def test_script_knows_the_commands(self, shell, capsys):
+    def test_script_lists_the_commands(self, shell, capsys):
         assert main(["completion", shell]) == 0
         script = capsys.readouterr().out
         assert all(command in script for command in ("demo", "train", "sample", "figure", "explore", "verify"))
@@ -286,7 +286,7 @@ class TestRuns:
         np.testing.assert_array_equal(*drawn)
         assert "--num-stepz" in refused_after(capsys, [*words, "--num-stepz", "3"])
 
-    def test_run_goes_on_where_it_was_and_takes_no_other_settings(self, config_file, default_backend, tmp_path, capsys):
+    def test_run_resumes_at_its_step_and_refuses_other_settings(self, config_file, default_backend, tmp_path, capsys):
         run = tmp_path / "run"
         start = ["train", str(config_file), "--out", str(run)]
         assert main(start) == 0

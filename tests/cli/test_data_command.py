@@ -36,7 +36,7 @@ def pictures(tmp_path: Path) -> Path:
     return tmp_path / "pictures"
 
 
-def test_folder_is_shown_with_what_a_configuration_says(pictures, capsys):
+def test_folder_is_shown_with_the_settings_of_a_configuration(pictures, capsys):
     assert main(["data", "pictures", "--data.channels", "1", "--out", "grid.png", "--num-images", "3"]) == 0
     text = capsys.readouterr().out
     for said in (

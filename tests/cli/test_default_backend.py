@@ -196,7 +196,7 @@ def test_new_run_takes_torch_or_what_is_there(
     assert taken == [name, name]
 
 
-def test_info_says_what_trained_the_run_and_what_works_on_it_here(installed: Any, tmp_path: Path, capsys: Any) -> None:
+def test_info_names_the_backend_of_the_run_and_the_one_in_use(installed: Any, tmp_path: Path, capsys: Any) -> None:
     run = str(write_run(tmp_path / "run", trained="torch"))
     for libraries, here, said in (
         (BOTH, "torch", "torch"),
@@ -212,7 +212,7 @@ def test_info_says_what_trained_the_run_and_what_works_on_it_here(installed: Any
         assert (about["backend"], about["backend_here"]) == ("torch", here)
 
 
-def test_run_without_a_readable_checkpoint_was_trained_by_what_its_configuration_names(tmp_path: Path) -> None:
+def test_run_without_a_readable_checkpoint_has_the_backend_of_its_configuration(tmp_path: Path) -> None:
     assert trained_with(write_run(tmp_path / "new", trained=None, backend="jax")) == "jax"
     run = write_run(tmp_path / "run", trained="jax", backend="torch")
     assert trained_with(run) == "jax"

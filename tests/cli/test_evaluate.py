@@ -100,7 +100,7 @@ def test_signals_and_volumes_are_compared_too(tmp_path, capsys):
     assert "features: dct, 16 dimensions" in capsys.readouterr().out
 
 
-def test_reference_can_be_a_part_and_features_ones_own_in_the_working_folder(sets, tmp_path, capsys, monkeypatch):
+def test_reference_can_be_a_part_and_features_a_module_of_the_working_folder(sets, tmp_path, capsys, monkeypatch):
     (tmp_path / "mine_for_evaluate.py").write_text(
         "def mean(images):\n    return images.reshape(len(images), -1).mean(axis=1)[:, None]\n"
     )
@@ -240,7 +240,7 @@ def test_evaluations_of_two_kinds_stay_side_by_side(tmp_path, capsys):
         write_evaluation(tmp_path / "nowhere" / "found.json", {})
 
 
-def test_likelihood_that_is_not_finite_is_said_and_not_written(tmp_path, capsys):
+def test_likelihood_that_is_not_finite_is_an_error_and_not_written(tmp_path, capsys):
     from blurcore.cli.evaluate import _report
     from blurcore.measure import Terms
 

@@ -78,7 +78,7 @@ def files(folder: Path) -> set[str]:
 
 
 class TestInfo:
-    def test_table_says_what_a_run_is_and_how_far_it_has_come(self, tmp_path, capsys):
+    def test_table_has_the_settings_and_the_step_of_a_run(self, tmp_path, capsys):
         run = make_run(tmp_path / "run")
         (run / "evaluation.json").write_text(json.dumps(EVALUATION))
         assert main(["info", str(run)]) == 0
@@ -397,7 +397,9 @@ class TestRefusals:
         )
 
     @pytest.mark.parametrize(("to", "package"), [("hub-folder", "huggingface_hub"), ("diffusers", "diffusers")])
-    def test_missing_package_says_what_to_install_and_leaves_nothing(self, to, package, tmp_path, capsys, monkeypatch):
+    def test_missing_package_names_the_install_command_and_leaves_no_file(
+        self, to, package, tmp_path, capsys, monkeypatch
+    ):
         run = make_run(tmp_path / "run")
         monkeypatch.setitem(sys.modules, package, None)
         for name in [name for name in sys.modules if name.startswith("blurcore.diffusers")]:

@@ -103,7 +103,7 @@ def test_place_of_the_operand_does_not_matter(data: st.DataObject) -> None:
         ("info --unknown RUN", "RUN", ["--unknown"]),
     ],
 )
-def test_values_are_told_from_operands(words: str, runs: str, rest: list[str]) -> None:
+def test_values_are_distinguished_from_operands(words: str, runs: str, rest: list[str]) -> None:
     args, left = parse(words.split())
     assert (args.run, left) == (Path(runs), rest)
 

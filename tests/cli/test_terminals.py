@@ -90,7 +90,7 @@ class TestStreams:
         assert done.returncode == 1
         assert done.stderr == "blurcore: error: [Errno 28] No space left on device\n"
 
-    def test_progress_that_nobody_reads_does_not_end_a_run(self):
+    def test_closed_pipe_of_progress_does_not_end_a_run(self):
         """As in `blurcore train CONFIG 2>&1 | head -n 1`, whose first line of progress comes after 20 seconds."""
         code = (
             "import sys, blurcore.cli as cli, blurcore.cli.completion as command\n"

@@ -70,7 +70,7 @@ def test_others_fail_and_what_passes_that_should_not_does_too(kit: Any) -> None:
         ("eigenvalues", "expected failures cannot be read from"),
     ],
 )
-def test_files_that_say_nothing_are_refused(kit: Any, expected: str, says: str) -> None:
+def test_invalid_files_of_expected_failures_are_refused(kit: Any, expected: str, says: str) -> None:
     code, out, err = kit(expected, wrong=False)
     assert (code, out) == (2, "")
     assert says in err

@@ -286,7 +286,7 @@ def test_numpys_other_floats_elsewhere(f, dtype):
 
 @of(OF_TIMES)
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), -1e-3, 1.001, np.float32("nan"), 2])
-def test_number_that_is_no_time_is_refused_by_name(call, bad):
+def test_time_outside_0_to_1_is_refused_by_name(call, bad):
     fine = data_of(call) | {"t": 0.75, "s": 0.5}
     for name in call.times:
         arguments = {key: fine[key] for key in (*call.data, *call.times)} | {name: bad}
@@ -296,7 +296,7 @@ def test_number_that_is_no_time_is_refused_by_name(call, bad):
 
 @of(OF_TIMES)
 @pytest.mark.parametrize("xp", ["numpy", "array_api_strict", "torch"], indirect=True)
-def test_array_that_is_no_time_is_refused_by_name_or_spoils_its_own_item_alone(xp, call):
+def test_array_of_times_outside_0_to_1_is_refused_or_spoils_its_item_alone(xp, call):
     arguments = given(xp, call)
     for name in call.times:
         with pytest.raises(ArgumentError, match=rf"^{name} must be a real floating time in \[0, 1\]; got dtype .*int"):
@@ -601,7 +601,7 @@ def test_defaults_of_torch_change_nothing(torch, setting):
 
 @pytest.mark.parametrize("double", [False, True], ids=["float32", "x64"])
 @pytest.mark.parametrize("name", FEW)
-def test_jax_says_the_same_with_and_without_x64(jax, name, double):
+def test_jax_agrees_with_and_without_x64(jax, name, double):
     call = CALLS[name]
     with jax.enable_x64(double):
         data = {key: jax.numpy.asarray(np.float32(value)) for key, value in data_of(call).items()}

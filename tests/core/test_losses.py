@@ -57,7 +57,7 @@ def test_low_discrepancy_times_lower_the_variance_of_a_mean(xp):
     assert np.var(mean("antithetic")) < 1e-12
 
 
-def test_draw_times_refuses_what_it_cannot_use(xp):
+def test_draw_times_refuses_invalid_arguments(xp):
     with pytest.raises(ArgumentError, match="how must be uniform, antithetic or low_discrepancy; got 'sobol'"):
         bc.draw_times(xp.asarray([0.5]), "sobol")
     with pytest.raises(ArgumentError, match=r"uniform must be of shape \(batch,\); got \(1, 2\)"):
@@ -67,7 +67,7 @@ def test_draw_times_refuses_what_it_cannot_use(xp):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_target_is_what_leads_back_to_the_data(xp, noisy_process, kind):
+def test_target_inverts_to_the_data(xp, noisy_process, kind):
     x, eps = (xp.asarray(RNG.standard_normal((2, 3, 4, 5)), "float64") for _ in range(2))
     t = xp.asarray([0.125, 0.375], "float64")
     pair = bc.training_pair(noisy_process, x, t, eps, prediction=kind)

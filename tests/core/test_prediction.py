@@ -36,7 +36,7 @@ def values_of(x0, eps, alpha, sigma):
 
 
 @pytest.mark.parametrize(("alpha", "sigma"), [(0.5, 0.25), (0.6, 0.8), (1e-3, 0.9)])
-def test_conversion_knows_that_alpha_and_sigma_need_not_preserve_variance(xp, alpha, sigma):
+def test_conversion_holds_for_processes_that_do_not_preserve_variance(xp, alpha, sigma):
     x0, eps = 0.75, -1.25
     values = values_of(x0, eps, alpha, sigma)
     z, m = xp.asarray([alpha * x0 + sigma * eps], "float64"), marginal(xp, alpha, sigma)
@@ -140,7 +140,7 @@ def test_velocity_and_F_need_more_than_the_marginal():
         bc.convert(z, "eps", "F", z=z, marginal=m)
 
 
-def test_mixture_that_says_nothing_is_refused():
+def test_conversion_that_is_singular_is_refused():
     z, half, none = np.ones(2), np.full(2, 0.5), np.zeros(2)
     with pytest.raises(
         DegenerateError, match=r"velocity cannot be converted to x0 where alpha sigma' - sigma alpha' is 0"

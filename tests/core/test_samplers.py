@@ -383,7 +383,7 @@ def test_tables_of_errors_are_values_that_nothing_changes():
         ((0.0, 1.0), np.full((2, 3, 4), np.nan), "values must be finite, and 0 or more, everywhere; got nan"),
     ],
 )
-def test_table_of_errors_that_is_none_is_refused(times, values, message):
+def test_invalid_table_of_errors_is_refused(times, values, message):
     with pytest.raises(ArgumentError, match=message):
         bc.X0Error(times=times, values=values)
 
@@ -415,7 +415,7 @@ def test_euler_follows_the_slope_of_the_reference(xp, noisy_process, t, s):
 
 
 @pytest.mark.parametrize(("t", "s"), PAIRS)
-def test_heun_goes_on_with_the_mean_of_two_slopes(xp, noisy_process, t, s):
+def test_heun_steps_by_the_mean_of_two_slopes(xp, noisy_process, t, s):
     u, _, state, view = state_and_view(xp, noisy_process, t)
     solver = bc.Heun(process=noisy_process)
     predicted = solver.step(solver.start(state.u), view, t, s)
@@ -510,7 +510,7 @@ def test_inverse_heat_adds_noise_of_a_quarter_more_than_the_process_has(xp):
 
 
 @pytest.mark.parametrize("kind", ["x0", "eps", "v", "score"])
-def test_predict_gives_both_views_of_what_the_network_said(xp, noisy_process, kind):
+def test_predict_returns_x0_and_eps_of_the_network_output(xp, noisy_process, kind):
     if isinstance(noisy_process, bc.HeatDissipation):
         noisy_process = bc.HeatDissipation(blur=bc.SinSquared(sigma_blur_max=1.0))  # frequencies that are still there
     t, dtype = 0.4, "float64"
@@ -610,7 +610,7 @@ def test_a_grid_of_your_own_comes_back_as_floats():
         ((1.0, 0.5, 0.1), r"times\[2\] must be exactly 0, being the last; got 0.1"),
     ],
 )
-def test_a_grid_that_is_none_is_refused_and_the_place_is_named(times, message):
+def test_invalid_grid_is_refused_with_its_position(times, message):
     with pytest.raises(ArgumentError, match=message):
         bc.check_times(times)
 

@@ -119,7 +119,7 @@ def test_check_names_what_is_wrong(methods, statement):
         check_process(broken(**methods))
 
 
-def test_schedule_that_is_no_markov_chain_is_refused_when_it_is_made():
+def test_schedule_that_is_not_a_markov_chain_is_refused_when_constructed():
     with pytest.raises(
         NotMarkovError, match=r"must be a number that does not increase with time, so check Broken\.logs"
     ):
@@ -175,7 +175,7 @@ def test_samplers_with_the_exact_denoiser_go_to_the_data(name, kind):
 
 @pytest.mark.parametrize("prediction", ["eps", "v", "x0"])
 @pytest.mark.parametrize("name", OWN)
-def test_target_of_training_leads_back_to_the_data(xp, name, prediction):
+def test_training_target_inverts_to_the_data(xp, name, prediction):
     process = OWN[name]
     x, eps = (xp.asarray(np.random.default_rng(k).standard_normal((3, 4, 6)), dtype="float64") for k in (0, 1))
     t = xp.asarray(np.array([0.1, 0.5, 0.8]), dtype="float64")
@@ -200,7 +200,7 @@ def test_lee_is_the_chain_of_their_code():
         np.testing.assert_allclose(np.log(m.alpha), np.log(product[k - 1]) / 2, rtol=2e-2, atol=1e-3)
 
 
-def test_nothing_lies_between_clean_data_and_clean_data():
+def test_difference_from_clean_data_has_the_limits_of_infinite_log_snr():
     """DDPM's betas leave l_0 = inf: a step from 0 to 0 is none, and one from 0 to t starts from no noise."""
     none, first = (OWN["Lee"].difference(t, 0.0, shape=(3,)) for t in (0.0, 0.5))
     np.testing.assert_array_equal(none.log_snr, 0.0)
@@ -221,12 +221,12 @@ def test_equal_snr_is_equal_on_the_data_whose_spectrum_it_has():
 
 
 @pytest.mark.parametrize("process", OWN.values(), ids=OWN)
-def test_dictionary_of_a_registered_process_leads_back_to_it(process):
+def test_dictionary_of_a_registered_process_restores_it(process):
     assert bc.from_dict(bc.to_dict(process)) == process
     assert bc.from_dict({"process": bc.to_dict(process)}, bc.RunConfig).process == process
 
 
-def test_kind_that_nobody_knows_is_looked_up_among_installed_packages(monkeypatch):
+def test_unknown_kind_is_looked_up_among_installed_packages(monkeypatch):
     @dataclass(frozen=True, kw_only=True)
     class Elsewhere(Blurring):
         """Of an installed package."""
@@ -261,7 +261,7 @@ def test_what_is_no_kind_is_refused():
         bc.register_kind(dataclass(frozen=True)(type("BlurringDiffusion", (Blurring,), {})))
 
 
-def test_schedule_of_ones_own_is_made_known_as_well():
+def test_custom_schedule_is_registered():
     @dataclass(frozen=True, kw_only=True)
     class Linear:
         """Heat time that grows evenly."""

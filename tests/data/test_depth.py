@@ -61,7 +61,7 @@ def test_scaling_to_8_bits_rounds_to_the_nearest(bits, data):
 class TestArrays:
     @pytest.mark.parametrize("suffix", [".npy", ".npz"])
     @pytest.mark.parametrize("dtype", ["<u2", ">u2"])
-    def test_uint16_is_scaled_from_16_bits_and_the_record_says_so(self, dtype, suffix, tmp_path, caplog):
+    def test_uint16_is_scaled_from_16_bits_and_recorded(self, dtype, suffix, tmp_path, caplog):
         (np.save if suffix == ".npy" else np.savez)(tmp_path / f"x{suffix}", WIDE.astype(dtype))
         data = bc.ArrayFile(path=str(tmp_path / f"x{suffix}")).load()
         np.testing.assert_array_equal(data[:], scaled(WIDE, 16))
@@ -72,7 +72,7 @@ class TestArrays:
     @pytest.mark.parametrize(
         ("dtype", "bits"), [("u2", 12), ("i2", 12), ("i8", 8), ("u1", 4), ("u4", 32), ("i4", 31), ("u8", 20), ("?", 1)]
     )
-    def test_bits_say_what_is_white(self, dtype, bits, memory, monkeypatch):
+    def test_white_is_the_largest_value_of_the_bits(self, dtype, bits, memory, monkeypatch):
         monkeypatch.setattr("blurcore.data.dataset.MEMORY_LIMIT", memory)
         pixels = RNG.integers(0, 2**bits, (3, 4, 5, 3)).astype(dtype)
         data = ArrayDataset(pixels, bits=bits)
@@ -234,7 +234,7 @@ class TestFormats:
         assert found.shape == upright.shape
         assert np.abs(found.astype(int) - upright).mean() < 6
 
-    def test_first_page_is_taken_and_said(self, tmp_path):
+    def test_first_page_of_a_tiff_is_taken_and_counted(self, tmp_path):
         pages = [Image.fromarray(page) for page in (COLOUR, 255 - COLOUR)]
         pages[0].save(tmp_path / "x.tif", save_all=True, append_images=pages[1:])
         pages[0].save(tmp_path / "y.tif")

@@ -188,7 +188,7 @@ def test_fingerprint_tells_sets_splits_sizes_and_channels_apart():
 
 
 @pytest.mark.parametrize("kind", EMBEDDED)
-def test_missing_package_is_an_error_that_says_what_to_install(kind, monkeypatch):
+def test_missing_package_is_an_error_with_the_install_command(kind, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda module: None)
     with pytest.raises(DataError, match=r"is not installed; try: pip install 'blurcore\[data\]'"):
         kind().load()

@@ -69,7 +69,7 @@ def test_grid_that_cannot_be_written_leaves_the_old_one(tmp_path, monkeypatch):
     assert [path.name for path in tmp_path.iterdir()] == ["grid.png"]
 
 
-def test_grid_in_a_place_that_is_no_folder_is_refused(tmp_path):
+def test_grid_path_below_a_file_is_refused(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(DataError, match="the grid cannot be written to"):
         save_grid(IMAGES, tmp_path / "file" / "grid.png")
@@ -117,7 +117,7 @@ def test_most_images_that_fit_are_found_among_all_numbers(count, size, columns, 
         ((2, 6, 5, 1), {"pixels": 20}, None, "is not written, as none of 2 images fits"),
     ],
 )
-def test_grid_of_too_many_samples_shows_what_fits_and_says_so(shape, limits, grid, said, caplog):
+def test_grid_of_too_many_samples_shows_those_that_fit_with_a_warning(shape, limits, grid, said, caplog):
     samples = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
     found = grids_that_fit([samples, samples], "grid.png", **limits)
     assert [picture.shape for picture in found] == ([] if grid is None else [grid, grid])

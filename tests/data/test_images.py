@@ -276,7 +276,7 @@ def test_load_image_refuses_arguments_that_make_no_sense(tmp_path):
         load_image(tmp_path, image_size=32)
 
 
-def test_missing_pillow_is_an_error_that_says_what_to_install(monkeypatch):
+def test_missing_pillow_is_an_error_with_the_install_command(monkeypatch):
     real = builtins.__import__
 
     def without_pillow(name, *args, **kwargs):

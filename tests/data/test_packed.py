@@ -144,7 +144,7 @@ def test_tar_of_another_kind_is_named(tmp_path):
 
 
 @pytest.mark.parametrize("label", [b"cat", b"-1", b"", b"1" * 40])
-def test_class_that_is_no_number_is_named(label, tmp_path):
+def test_class_that_is_not_a_number_is_named(label, tmp_path):
     path = tarred(tmp_path / "x.tar", sample("a", 1) | {"b.png": png(2), "b.cls": label})
     with pytest.raises(DataError, match=r"the picture 'b\.png' must have a whole number, 0 or more, as its \.cls"):
         bc.WebDataset(path=str(path)).load().labels()

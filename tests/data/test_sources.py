@@ -127,7 +127,7 @@ def own() -> Iterator[type[Any]]:
     del SOURCES["Waves"]
 
 
-def test_kind_of_ones_own_is_as_good_as_ours(own: Any, tmp_path: Path) -> None:
+def test_custom_kind_is_loaded_like_a_built_in_one(own: Any, tmp_path: Path) -> None:
     from blurcore.runs import read_config, write_config
 
     config = bc.RunConfig(data=own(count=5))

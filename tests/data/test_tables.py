@@ -70,7 +70,7 @@ class TestParquet:
         np.testing.assert_array_equal(*found)
 
 
-def test_row_that_is_no_picture_is_named_and_counted(tmp_path, caplog):
+def test_row_that_is_not_a_picture_is_named_and_counted(tmp_path, caplog):
     images = [
         {"bytes": png(1), "path": None},
         None,
@@ -161,7 +161,7 @@ def test_saved_parts(tmp_path):
 
 
 @pytest.mark.parametrize("state", ["", "{}", '{"_data_files": [{"filename": "../x.arrow"}]}'])
-def test_state_that_says_nonsense_is_named(state, tmp_path):
+def test_invalid_state_is_named(state, tmp_path):
     (tmp_path / "state.json").write_text(state)
     with pytest.raises(DataError, match=r"state\.json"):
         bc.Arrow(path=str(tmp_path)).load()

@@ -89,6 +89,6 @@ def test_slips_of_schedulers_are_named(kind, diagnosis):
         (lambda: diffusers.DDPMScheduler(rescale_betas_zero_snr=True), r"alphas_cumprod\[999\] must be in \(0, 1\)"),
     ],
 )
-def test_schedulers_that_cannot_be_held_say_why(made, word):
+def test_schedulers_that_cannot_be_compared_have_a_reason(made, word):
     with pytest.raises(ArgumentError, match=word):
         check_implementation(made())

@@ -33,7 +33,7 @@ CASES = {
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_both_networks_say_the_same_at_every_step(name):
+def test_both_networks_agree_at_every_step(name):
     config, shape = CASES[name]
     assert conversion.is_unet2d(config, shape, 1000)
     network = UNet(config, in_channels=shape[2], out_channels=shape[2], image_size=tuple(shape[:2])).eval().double()

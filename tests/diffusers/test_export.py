@@ -232,7 +232,7 @@ def test_usage_on_the_card_works_as_it_stands(name, tmp_path, monkeypatch):
     assert run.is_dir()
 
 
-def test_sampler_that_stays_behind_is_told_of(tmp_path, capsys):
+def test_sampler_that_is_not_exported_is_warned_of(tmp_path, capsys):
     run = make_run(sampled(RUNS["blurring v"], solver=bc.DDIM()), tmp_path / "run")
     assert main(["export", str(run), "--to", "diffusers", "--out", str(tmp_path / "out")]) == 0
     assert "the sampler and the grid of the run stay behind" in capsys.readouterr().err

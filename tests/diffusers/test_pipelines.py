@@ -137,7 +137,7 @@ def test_heat_goes_from_predicted_data_too():
     np.testing.assert_allclose(got, bc.diffuse(process, x, 0.4, torch.zeros_like(x)), atol=1e-12)
 
 
-def test_start_of_ones_own_takes_the_place_of_the_drawn_one(heat):
+def test_given_start_replaces_the_drawn_one(heat):
     start = torch.zeros(2, 3, 8, 12)
     assert not np.array_equal(draw(heat, latents=start), draw(heat))
     with pytest.raises(bc.errors.ArgumentError, match="latents must be of shape"):
@@ -203,7 +203,7 @@ def test_prior_of_another_shape_is_refused(heat, make_unet):
 
 
 @pytest.mark.parametrize("package", ["diffusers", "torch"])
-def test_missing_package_says_what_to_install(package):
+def test_missing_package_names_the_install_command(package):
     code = (
         f"import sys; sys.modules[{package!r}] = None\n"
         "try:\n    import blurcore.diffusers\n"

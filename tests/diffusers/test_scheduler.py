@@ -180,7 +180,7 @@ class TestAgainstTheCore:
         np.testing.assert_allclose(ours.alphas_cumprod, expected, rtol=1e-5)  # float32, after 1 - alpha-bar of 5e-5
         np.testing.assert_allclose(np.cumprod(1 - ours.betas.double().numpy()), expected, rtol=1e-4)
 
-    def test_process_of_ones_own_is_sampled_and_saved(self, tmp_path):
+    def test_custom_process_is_sampled_and_saved(self, tmp_path):
         process = _Own()
         ours = bd.BlurringScheduler.from_process(process, 20)
         ours.save_pretrained(tmp_path)
@@ -344,7 +344,7 @@ class TestTimesteps:
         with pytest.raises(ValueError, match=message):
             scheduler().set_timesteps(**settings)
 
-    def test_steps_go_to_the_device_that_is_asked_for(self):
+    def test_steps_run_on_the_requested_device(self):
         ours = scheduler()
         ours.set_timesteps(5, device="meta")
         assert ours.timesteps.device.type == "meta"

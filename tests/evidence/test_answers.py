@@ -42,7 +42,7 @@ def test_comparison_with_a_process_that_has_no_numbers_is_left_out():
     ("low", "high", "word"),
     [(0.5, 0.99, "yes"), (1.01, 2, "no"), (0.91, 1.09, "no"), (0.85, 1.05, "undecided"), (0.95, 1.2, "undecided")],
 )
-def test_interval_says_yes_no_or_undecided(low, high, word):
+def test_verdict_is_yes_no_or_undecided_by_the_interval(low, high, word):
     assert verdict(low, high) == word
 
 
@@ -54,5 +54,5 @@ def test_paired_distances_are_level_when_their_difference_may_be_zero():
     assert not level_with(best, best * 1.2)
 
 
-def test_page_is_what_the_ledger_says():
+def test_page_equals_the_tables_of_the_ledger():
     assert PAGE.read_text(encoding="utf-8") == "\n\n".join(sections(Ledger(LEDGER))) + "\n"

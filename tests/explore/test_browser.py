@@ -199,7 +199,7 @@ def test_every_process_can_be_chosen(browser, client):
         assert (browser.source(0, "noise") is None) == (label == "cold diffusion")
 
 
-def test_setting_that_makes_no_sense_is_said_and_can_be_mended(browser, client):
+def test_invalid_setting_is_an_error_that_can_be_corrected(browser, client):
     browser.open(client.address)
     browser.type("input[data-name='min_scale']", "2")
     browser.wait(lambda: any("min_scale must be in [0, 1]; got 2" in error for error in browser.errors()))
@@ -252,7 +252,7 @@ def test_images_are_chosen_with_the_arrow_keys(browser, client):
     assert browser.find("#pictures [aria-checked='true']").get_attribute("data-image") == "rings"
 
 
-def test_page_fits_a_phone_and_knows_the_dark(browser, client):
+def test_page_fits_a_phone_and_has_a_dark_theme(browser, client):
     pages = {}
     for scheme in ("light", "dark"):
         browser.open(client.address, width=390, height=844, scheme=scheme)
@@ -294,7 +294,7 @@ def test_run_is_stepped_through(browser, torch, serve):
         browser.wait(lambda: browser.find("#run-play").text == "Play")
 
 
-def test_server_that_has_gone_is_said(browser, client):
+def test_page_shows_that_the_server_has_stopped(browser, client):
     browser.open(client.address)
     network = {"latency": 0, "downloadThroughput": -1, "uploadThroughput": -1}
     browser.driver.execute_cdp_cmd("Network.enable", {})

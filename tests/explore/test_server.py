@@ -126,7 +126,7 @@ class TestView:
         )
         assert np.abs(pixels(a).astype(int) - pixels(b)).max() <= 1
 
-    def test_many_at_once_get_their_own_answers(self, client):
+    def test_concurrent_requests_get_their_own_answers(self, client):
         questions = [QUESTION | {"t": i / 16} for i in range(16)]
         alone = [client.ask("/api/view", question).body for question in questions]
         with ThreadPoolExecutor(8) as pool:
@@ -302,7 +302,7 @@ class TestCommand:
         ):
             ExploreServer(client.port)
 
-    def test_it_says_its_address_serves_and_stops_at_a_signal(self):
+    def test_server_prints_its_address_and_stops_at_a_signal(self):
         words = [sys.executable, "-m", "blurcore", "explore", "--port", "0", "--no-browser"]
         with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as server:
             assert server.stdout is not None
@@ -384,7 +384,7 @@ class TestRun:
             (MemoryError("9 GiB"), "MemoryError: 9 GiB"),
         ],
     )
-    def test_sample_that_fails_says_why_and_the_next_one_may_begin(self, error, said):
+    def test_failed_sample_gives_its_reason_and_allows_the_next(self, error, said):
         stepper = Stepper(RUN, FakeBackend(fails=error))
         for _ in range(2):
             found = wait(stepper, stepper.begin(seed=0, num_steps=2, num_samples=1))
@@ -436,7 +436,7 @@ class TestRun:
             assert client.ask(f"/api/run/frame{query}").status == 400
             assert client.ask(f"/api/run/progress{query}").status == 400
 
-    def test_without_a_run_the_page_says_how_to_bring_one(self, client):
+    def test_page_without_a_run_explains_how_to_add_one(self, client):
         assert client.ask("/api/options").json["run"] is None
         for path, body in (
             ("/api/run/progress?sample=1", None),

@@ -154,7 +154,7 @@ class TestControls:
                     process = from_dict(made, name="process")
                     assert type(getattr(process, setting["name"])).__name__ == kind["kind"]
 
-    def test_process_of_ones_own_is_offered_with_its_settings(self, monkeypatch):
+    def test_custom_process_is_offered_with_its_settings(self, monkeypatch):
         @dataclass(frozen=True, kw_only=True)
         class OwnDiffusion(bc.SpectralProcess):
             strength: float = 2.0

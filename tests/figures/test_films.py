@@ -46,7 +46,7 @@ def test_film_shows_every_frame_for_its_time(suffix, channels, tmp_path):
 
 
 @SUFFIXES
-def test_film_loops_unless_told_not_to(suffix, tmp_path):
+def test_film_loops_by_default(suffix, tmp_path):
     frames = list(np.random.default_rng(0).integers(0, 256, (3, 8, 8, 1), dtype=np.uint8))
     write_film(frames, tmp_path / f"again.{suffix}")
     write_film(frames, tmp_path / f"once.{suffix}", loop=False)

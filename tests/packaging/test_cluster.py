@@ -73,7 +73,7 @@ def test_slurm_script_of_torch_trains_in_two_processes(tmp_path: Path) -> None:
     assert len(list(checkpoint.shards.iterdir())) == 2
 
 
-def test_slurm_script_of_jax_says_what_blurcore_and_jax_understand(tmp_path: Path) -> None:
+def test_slurm_script_of_jax_has_valid_arguments(tmp_path: Path) -> None:
     words = ["configs/cifar10_blurring.toml", "RUN", "--resume"]
     done = submit("jax.slurm", tmp_path, words, 'echo "$JAX_COORDINATOR_ADDRESS"; printf "%s\\n" "$@"')
     assert done.returncode == 0, done.stderr
@@ -113,7 +113,7 @@ def container_of(job: dict[str, Any]) -> tuple[list[str], dict[str, Any]]:
     return [*container["command"], *container["args"]], {entry["name"]: entry for entry in container["env"]}
 
 
-def test_kubernetes_manifest_says_what_torchrun_and_blurcore_understand() -> None:
+def test_kubernetes_manifest_of_torch_has_valid_arguments() -> None:
     run = pytest.importorskip("torch.distributed.run")
     job = jobs()["blurcore"]
     (program, *words), variables = container_of(job)
@@ -130,7 +130,7 @@ def test_kubernetes_manifest_says_what_torchrun_and_blurcore_understand() -> Non
     assert config.train.batch_size % (int(given.nproc_per_node) * int(given.nnodes)) == 0
 
 
-def test_kubernetes_manifest_says_what_jax_and_blurcore_understand() -> None:
+def test_kubernetes_manifest_of_jax_has_valid_arguments() -> None:
     job = jobs()["blurcore-jax"]
     (program, *words), variables = container_of(job)
     args, config = settings_of(words)

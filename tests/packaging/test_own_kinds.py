@@ -48,7 +48,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         kinds._ours(role).update(kept)
 
 
-def test_every_role_has_a_kind_in_a_file_of_its_own() -> None:
+def test_every_role_has_a_kind_in_one_file() -> None:
     roles = {kinds.role_of(kinds.find_kind(name)) for name in DECLARED}
     assert roles == {"process", "solver", "times", "objective", "start", "data"}
     assert len({target.partition(":")[0] for target in DECLARED.values()}) == len(DECLARED)
@@ -60,7 +60,7 @@ def test_process_and_solver_pass_the_kit() -> None:
 
 
 @pytest.mark.parametrize("backend", ["torch", "jax"])
-def test_run_of_ones_own_kinds_goes_through_every_command(
+def test_run_of_custom_kinds_passes_every_command(
     backend: str, request: pytest.FixtureRequest, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     request.getfixturevalue(backend)
@@ -127,7 +127,7 @@ def test_help_names_the_kinds_of_a_role(capsys: pytest.CaptureFixture[str]) -> N
     assert "--solver.degrees" in said
 
 
-def test_nothing_in_the_package_knows_these_kinds() -> None:
+def test_package_does_not_mention_the_custom_kinds() -> None:
     for folder in ("blurcore", "backends"):
         for path in (ROOT / folder).rglob("*.py"):
             text = path.read_text(encoding="utf-8")

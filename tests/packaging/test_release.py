@@ -74,6 +74,6 @@ def test_issue_template_has_what_a_form_requires(path):
         assert field["attributes"]["label"]
 
 
-def test_changelog_speaks_of_the_version_or_of_what_comes_next():
+def test_changelog_has_the_version_or_an_unreleased_part():
     headings = re.findall(r"^## (.*)$", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), flags=re.MULTILINE)
     assert headings[0] == "Unreleased" or headings[0].startswith(bc.__version__)

@@ -81,7 +81,7 @@ def test_wheel_holds_sources_and_nothing_large(wheel):
     assert sum(item.compress_size for item in wheel.infolist()) < 2**20
 
 
-def test_wheel_says_that_it_is_typed(wheel):
+def test_wheel_has_the_marker_of_types(wheel):
     assert "blurcore/py.typed" in wheel.namelist()
 
 

@@ -40,7 +40,7 @@ def test_conversion_agrees_with_the_reference_and_its_opposite_undoes_it(xp, sou
 
 
 @given(st.data())
-def test_every_kind_made_from_data_and_noise_leads_back_to_both(xp, data):
+def test_every_prediction_inverts_to_data_and_noise(xp, data):
     process, grid = data.draw(bst.noisy_processes()), data.draw(bst.grid_shapes(max_axes=2, max_points=20))
     t = data.draw(bst.inner_times())
     x0, eps = data.draw(bst.data(grid)), data.draw(bst.data(grid))

@@ -19,7 +19,7 @@ def test_rows_are_orthogonal_and_shrink_noise(name, sizes):
 
 
 @pytest.mark.parametrize(("name", "sizes"), CASES.items(), ids=CASES)
-def test_constant_image_stays_what_it_is(name, sizes):
+def test_constant_image_is_unchanged(name, sizes):
     matrix = oracle.restriction_matrix(name.partition(",")[0], *sizes)
     np.testing.assert_allclose(matrix.sum(axis=1), 1, rtol=1e-13)
 

@@ -131,7 +131,7 @@ def test_samples_hardly_depend_on_the_sizes(name: str) -> None:
     assert np.sqrt(np.mean((a - b) ** 2) / np.mean(b**2)) < 0.01
 
 
-def test_watchers_see_pictures_of_one_shape_and_every_step_is_told() -> None:
+def test_callbacks_get_every_step_and_states_of_one_shape() -> None:
     made, seen, told = make(bc.Heun(), bc.Uniform(num_steps=5)), [], []
     batch = Batch(watch=lambda k, x: seen.append((k, x)), step_done=told.append)
     walked(made, numbers(made), batch=batch)
@@ -166,7 +166,7 @@ def test_input_scale_is_one_on_whole_images_and_keeps_the_variance_on_smaller_on
     np.testing.assert_allclose((m.alpha.ravel() / c) ** 2 + (m.sigma.ravel() / c) ** 2, 1, rtol=1e-12)
 
 
-def test_steps_longer_than_the_overlap_of_training_are_said(caplog: pytest.LogCaptureFixture) -> None:
+def test_steps_longer_than_the_overlap_of_training_are_warned_of(caplog: pytest.LogCaptureFixture) -> None:
     make(bc.Ancestral(), bc.Uniform(num_steps=40))
     assert not caplog.records
     make(bc.Ancestral(), bc.Uniform(num_steps=4))

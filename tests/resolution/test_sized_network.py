@@ -70,7 +70,7 @@ def test_what_is_kept_is_predicted_as_on_whole_images_and_the_rest_as_zero():
 
 
 @pytest.mark.parametrize("likelihood", ["discrete", "continuous"])
-def test_bound_stays_one_and_says_what_was_dropped(likelihood):
+def test_bound_includes_the_nats_of_what_was_dropped(likelihood):
     """In nats for an image: what is dropped costs at most the tolerance for each size, and nothing else changes."""
     settings = bc.EvaluateConfig(likelihood=likelihood, num_steps=60)
     images = photographs()

@@ -55,7 +55,7 @@ def test_gradient_is_that_of_whole_images_over_the_kept_frequencies(torch, predi
 
 
 @pytest.mark.parametrize("prediction", ["eps", "x0", "v"])
-def test_network_sees_and_says_what_is_of_order_one_on_every_size(prediction):
+def test_input_and_output_of_the_network_are_of_order_one_on_every_size(prediction):
     rng = np.random.default_rng(1)
     x = np.cumsum(np.cumsum(rng.standard_normal((64, 1, *GRID)), axis=-1), axis=-2)
     x /= x.std()
@@ -114,7 +114,7 @@ def test_sizes_are_worked_out_from_the_data_for_what_the_network_takes():
     )
 
 
-def test_process_that_blurs_nothing_is_given_one_size_and_says_so():
+def test_process_without_blur_has_one_size_and_the_reason():
     def power() -> np.ndarray:
         raise AssertionError("the data are not looked at")
 
@@ -157,7 +157,7 @@ def test_batches_and_objectives_that_cannot_be_split_are_refused():
         sub_batches(trained_by(bc.Denoising(prediction="score")), GRID, 12)
 
 
-def test_objective_that_says_nothing_of_sizes_is_trained_on_whole_images_alone():
+def test_objective_without_sizes_is_trained_on_whole_images():
     class Plain:
         """As one of somebody else's, without units."""
 

@@ -136,7 +136,7 @@ def test_steps_are_the_same_on_every_library(method, xp):
     assert_close(found, step(np.asarray), rtol=1e-12, atol=1e-12, like=found)
 
 
-def test_ddrm_says_what_it_takes():
+def test_ddrm_names_the_operators_that_it_takes():
     observation = rs.Average(factor=1).observation(bc.DCT(), GRID, axes=(1, 2))
     with pytest.raises(ArgumentError, match="another than DDRM for an operator that is not diagonal"):
         rs.DDRM().check_operator(observation)

@@ -198,7 +198,7 @@ def test_guidance_by_the_gradient_has_the_same_mean(name):
 
 
 @pytest.mark.parametrize("method", [rs.DDRM(), rs.PiGDM(), rs.DPS(scale=0.2)], ids=lambda m: type(m).__name__)
-def test_every_method_comes_closer_to_the_truth_than_a_sample_that_knows_nothing(method):
+def test_every_method_comes_closer_to_the_truth_than_an_unconditional_sample(method):
     observation, picture, mean, _ = problem("blur")
     u0, y = SPECTRUM, observation.read(picture)
     rng = np.random.default_rng(3)

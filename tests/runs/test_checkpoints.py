@@ -199,7 +199,7 @@ def test_pickle_called_safetensors_is_refused_and_does_not_run(tmp_path: Path) -
         ("{}", "must name state.json, model.safetensors, ema.safetensors, optimizer.safetensors"),
     ],
 )
-def test_manifest_that_is_none_is_refused(tmp_path: Path, manifest: str, says: str) -> None:
+def test_invalid_manifest_is_refused(tmp_path: Path, manifest: str, says: str) -> None:
     path = save_checkpoint(tmp_path, made(1), keep=1)
     (path / "manifest.json").write_text(manifest)
     with pytest.raises(CheckpointError, match=r"manifest\.json") as error:

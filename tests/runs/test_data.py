@@ -36,7 +36,7 @@ def pictures(tmp_path: Path, config_file: Path) -> Path:
     return folder
 
 
-def test_number_of_images_and_what_was_left_out_are_said_everywhere(
+def test_number_of_images_and_of_files_left_out_is_in_every_report(
     train: Train, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     code, says = train()
@@ -59,7 +59,7 @@ def test_arrays_are_counted_too(train: Train, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("value", [None, 3, {".gif": "two"}, ["x"]])
-def test_checkpoint_that_says_nothing_or_nonsense_of_left_out_files_is_described(
+def test_checkpoint_without_a_valid_list_of_left_out_files_is_described(
     train: Train, tmp_path: Path, value: object, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert train()[0] == 0
@@ -149,7 +149,7 @@ def test_home_folder_is_spelled_out(
     assert read_config(tmp_path / "run" / "config.toml").data.path == str(pictures)
 
 
-def test_16_bits_of_an_array_are_said_in_the_first_line(train: Train, tmp_path: Path) -> None:
+def test_16_bits_of_an_array_are_in_the_first_line(train: Train, tmp_path: Path) -> None:
     wide = np.random.default_rng(0).integers(0, 2**16, (10, 4, 4)).astype(np.uint16)
     np.save(tmp_path / "images.npy", wide)
     code, says = train()

@@ -93,7 +93,7 @@ def test_digits_give_a_configuration_that_trains(tmp_path: Path, capsys: pytest.
         (["Digits", "--nonsense"], "unknown option '--nonsense'"),
     ],
 )
-def test_what_cannot_be_fitted_is_said(words: list[str], message: str, capsys: pytest.CaptureFixture[str]):
+def test_data_that_cannot_be_fitted_is_an_error(words: list[str], message: str, capsys: pytest.CaptureFixture[str]):
     assert main(["fit", *words]) == 2
     assert message in capsys.readouterr().err
 

@@ -130,7 +130,7 @@ OTHER = {
 }
 
 
-def test_set_of_samples_never_takes_the_place_of_another(
+def test_set_of_samples_never_replaces_another(
     blurcore: Command, train: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Whatever the other setting, in the default folder and in one of the user's; the same settings draw the same set again."""
@@ -265,7 +265,7 @@ def test_calibration_on_a_disk_that_is_full_is_one_sentence(tmp_path: Path, monk
         calibration.calibrate_run(tmp_path, network, num_images=1, num_times=2)
 
 
-def test_pictures_are_drawn_where_a_string_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pictures_are_written_to_a_path_given_as_a_string(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     write_film([np.zeros((2, 2, 1), np.uint8)] * 2, "new/film.gif")
     draw_sampler_error("new/error.png", table="new/error.md", steps=(1,), size=4)

@@ -128,7 +128,7 @@ def test_folder_may_be_a_string(train: Train, tmp_path: Path, monkeypatch: pytes
 
 
 @pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL])
-def test_file_system_without_locks_is_said_and_trained_on(
+def test_file_system_without_locks_is_warned_of_and_usable(
     train: Train, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, number: int
 ) -> None:
     monkeypatch.setattr("fcntl.flock", _raises(number))
@@ -342,7 +342,7 @@ def poisoned(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, int], None]:
     return poison
 
 
-def test_steps_on_poisoned_batches_are_counted_and_the_run_goes_on(
+def test_steps_that_are_not_finite_are_counted_and_training_continues(
     train: Train, poisoned: Callable[[int, int], None], tmp_path: Path
 ) -> None:
     poisoned(3, 6)
@@ -362,7 +362,7 @@ def test_checkpoint_due_in_a_skipped_step_is_written_after_the_next_good_one(
     assert [path.name[-1] for path in complete_checkpoints(tmp_path / "run")] == ["0", "5", "8"]
 
 
-def test_poisoned_batches_in_a_row_stop_the_run_and_keep_the_last_good_checkpoint(
+def test_steps_that_are_not_finite_in_a_row_stop_the_run_and_keep_the_last_good_checkpoint(
     train: Train, poisoned: Callable[[int, int], None], tmp_path: Path
 ) -> None:
     poisoned(3, 100)
@@ -448,7 +448,7 @@ class _Wandb(ModuleType):
         )
 
 
-def test_wandb_gets_the_metrics_and_a_resumed_run_goes_on_as_the_same(
+def test_wandb_gets_the_metrics_and_a_resumed_run_has_the_same_identifier(
     train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wandb = _Wandb()
@@ -466,7 +466,7 @@ def test_wandb_gets_the_metrics_and_a_resumed_run_goes_on_as_the_same(
     assert wandb.ends == [0, 0]
 
 
-def test_wandb_that_does_not_start_is_a_sentence_that_says_what_works_without_network(
+def test_wandb_that_does_not_start_is_an_error_that_names_the_offline_mode(
     train: Train, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "wandb", _Wandb(starts=False))
@@ -488,7 +488,7 @@ def test_real_wandb_writes_into_the_run_folder_without_network(
     assert list((tmp_path / "run" / "wandb").glob("offline-run-*/run-*.wandb"))
 
 
-def test_first_line_says_what_trains_and_what_has_trained(
+def test_first_line_names_the_backend_and_that_of_the_checkpoint(
     train: Train, monkeypatch: pytest.MonkeyPatch, trainer: Any
 ) -> None:
     code, said = train("--train.steps", "4")

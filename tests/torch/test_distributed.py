@@ -142,7 +142,7 @@ def test_sharded_checkpoint_holds_a_part_of_each_process_and_no_pickle(runs: Pat
     assert max(sizes) < 0.6 * sum(sizes)
 
 
-def test_run_of_two_processes_goes_on_in_one_from_parts_as_from_a_whole_checkpoint(
+def test_run_of_two_processes_resumes_in_one_from_parts_as_from_a_whole_checkpoint(
     config: bc.RunConfig, runs: Path, tmp_path: Path
 ) -> None:
     for name in ("fsdp", "fsdp_shards"):
@@ -152,7 +152,7 @@ def test_run_of_two_processes_goes_on_in_one_from_parts_as_from_a_whole_checkpoi
     assert_close_runs(tmp_path / "fsdp", tmp_path / "fsdp_shards")
 
 
-def test_run_of_one_process_goes_on_in_two_from_its_parts(runs: Path) -> None:
+def test_run_of_one_process_resumes_in_two_from_its_parts(runs: Path) -> None:
     assert len(list((checkpoint_path(runs / "one_then_two", STOPPED) / "shards").iterdir())) == 1
     assert len(list((checkpoint_path(runs / "one_then_two", 5) / "shards").iterdir())) == 2
     assert_close_runs(runs / "steady", runs / "one_then_two")

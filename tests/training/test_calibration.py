@@ -120,7 +120,7 @@ def test_grids_and_tolerances_that_make_no_sense_are_refused() -> None:
 
 
 @pytest.mark.parametrize("measure", [measure_x0_error, measure_spectral_loss])
-def test_network_that_says_nothing_finite_is_not_measured(measure: Any) -> None:
+def test_network_without_finite_output_is_not_measured(measure: Any) -> None:
     config = bc.RunConfig(process=bc.BlurringDiffusion(), train=bc.TrainConfig(objective=bc.Denoising(prediction="x0")))
     data = ArrayDataset(np.zeros((5, 4, 6, 1), np.uint8))
     network = RunNetwork(config, (4, 6, 1), 0, lambda z, t: np.where(t[:, None, None, None] > 0.4, np.inf, z))

@@ -42,7 +42,7 @@ def curve(folder: Path) -> dict[int, list[float]]:
 
 
 @pytest.mark.slow
-def test_curve_is_of_the_averaged_weights_changes_nothing_and_goes_on_after_resuming(
+def test_curve_is_of_the_averaged_weights_and_continues_after_resuming(
     machine: Any, config: bc.RunConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     machine.train(config, tmp_path / "with")

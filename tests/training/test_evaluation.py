@@ -48,7 +48,7 @@ def pixels(count: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("probes", [None, 400])
-def test_density_of_the_flow_is_the_densitys_own(probes: int | None) -> None:
+def test_density_by_the_flow_is_the_closed_form(probes: int | None) -> None:
     """log p(z_0) = log p(z_1) + divergence. The exact density at t = 1 is taken, so that the flow alone is looked at.
 
     Hutchinson's estimate is exact here up to the off-diagonal of the Jacobian, which is diagonal in frequency: no variance.
@@ -211,7 +211,7 @@ def test_likelihood_of_a_run_from_the_command_line(
     assert totals["ode"] > 0
 
 
-def test_likelihood_of_a_run_on_data_without_a_test_part_is_that_of_its_own(
+def test_likelihood_of_a_run_without_test_data_is_of_its_training_data(
     machine: Any, config: bc.RunConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     np.save(tmp_path / "x.npy", pixels(8))

@@ -143,7 +143,7 @@ def test_code_of_the_page_draws_with_onnx_runtime(run: Path, tmp_path: Path, mon
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_network_alone_says_what_it_says_in_the_run(form: str, run: Path, tmp_path: Path) -> None:
+def test_exported_network_equals_the_runs(form: str, run: Path, tmp_path: Path) -> None:
     pytest.importorskip(FORMS[form])
     if form == "onnx":
         pytest.importorskip("onnxscript")
@@ -172,7 +172,7 @@ def test_network_alone_says_what_it_says_in_the_run(form: str, run: Path, tmp_pa
         (["--to", "torch-export", "--sample.start", "Image", "--sample.start.path", "x"], "sample.start"),
     ],
 )
-def test_what_has_no_program_is_said_in_a_sentence(
+def test_what_cannot_be_exported_is_refused_in_a_sentence(
     words: list[str], message: str, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pytest.importorskip("torch")

@@ -82,7 +82,7 @@ def test_jax_has_each_size_once_in_its_one_program(
     assert len(traced) == len(set(traced))
 
 
-def test_run_goes_on_to_the_last_bit_with_the_sizes_it_began_with(
+def test_resumed_run_has_the_sizes_and_bits_of_the_unbroken_one(
     machine: Any, nested: bc.RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = replace(nested, resolution=bc.Nested(tolerance=0.05))

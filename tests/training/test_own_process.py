@@ -23,7 +23,7 @@ OWN = {"equal_snr": EqualSNR(spectrum=(4.0, 1.0, 0.1)), "progressive_deblurring"
 
 
 @pytest.mark.parametrize("name", OWN)
-def test_runs_of_processes_of_ones_own_cross_frameworks(
+def test_runs_of_custom_processes_cross_frameworks(
     both: tuple[Any, Any], config: bc.RunConfig, tmp_path: Path, name: str
 ) -> None:
     first, second = both
@@ -79,7 +79,7 @@ def test_file_of_a_process_is_a_command_line(name: str, tmp_path: Path) -> None:
     assert list(tmp_path.glob("run/samples/*/grid.png"))
 
 
-def test_likelihood_and_samplers_that_need_white_noise_say_so(config: bc.RunConfig) -> None:
+def test_likelihood_and_samplers_refuse_noise_that_is_not_white(config: bc.RunConfig) -> None:
     from blurcore.engine import check_sampling
     from blurcore.measure import evaluate
     from blurcore.protocols import RunNetwork

@@ -119,7 +119,7 @@ def ddim(prediction: str, alpha_t: Any, sigma_t: Any, alpha_s: Any, sigma_s: Any
     return {"u": of_state, "output": of_output}
 
 
-def test_what_knows_more_than_eigenvalues_has_whole_grids() -> None:
+def test_only_coefficients_of_eigenvalues_alone_are_kept_once_for_each() -> None:
     assert make(*SOLVERS["calibrated"]).index is None
     square = SamplingPlan(bc.RunConfig(), bc.SampleConfig(), (16, 16, 1), axes=AXES)
     assert square.index is not None
@@ -145,7 +145,7 @@ class Bounded(LinearStepper):
         return super().apply(coefficients, state, bound, noise)
 
 
-def test_step_that_is_not_linear_is_taken_by_its_own_code(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_step_that_is_not_linear_uses_the_solvers_code(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plan, "solver_of", lambda config, settings, *, axes, x0_error: Bounded(process=config.process))
     made = make(*SOLVERS["ancestral"])
     noise = np.random.default_rng(0).standard_normal((12, 2, *SHAPE))

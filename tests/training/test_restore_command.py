@@ -126,7 +126,7 @@ def test_observations_have_the_noise_that_is_asked_for(machine: Any, run: Path) 
     np.testing.assert_array_equal(again[0], found[7])
 
 
-def test_pictures_of_ones_own_are_restored(machine: Any, run: Path, tmp_path: Path, capsys: Any) -> None:
+def test_users_pictures_are_restored(machine: Any, run: Path, tmp_path: Path, capsys: Any) -> None:
     from PIL import Image
 
     folder = tmp_path / "mine"

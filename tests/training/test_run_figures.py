@@ -61,7 +61,7 @@ def test_loss_adds_up_over_frequencies_to_the_loss_of_training(name: str, monkey
         assert found.times[0] == 0.1
 
 
-def test_network_that_says_nothing_loses_all_the_power_and_one_that_is_right_loses_none() -> None:
+def test_zero_prediction_loses_all_the_power_and_the_exact_one_none() -> None:
     config = bc.RunConfig(process=RUNS["blurring"][0], train=bc.TrainConfig(objective=bc.Denoising(prediction="x0")))
     one = ArrayDataset(np.full((1, 8, 6, 1), 200, np.uint8))
     answers = {"nothing": 0.0, "all": 200 / 127.5 - 1}

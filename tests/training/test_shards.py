@@ -34,7 +34,7 @@ def test_parts_hold_what_a_whole_checkpoint_holds(machine: Any, config: bc.RunCo
 
 
 @pytest.mark.parametrize("first", [0, 1])
-def test_run_in_parts_of_one_backend_goes_on_in_the_other(
+def test_sharded_run_of_one_backend_resumes_in_the_other(
     both: tuple[Any, Any], config: bc.RunConfig, tmp_path: Path, first: int
 ) -> None:
     writer, reader = both[first], both[1 - first]

@@ -60,7 +60,7 @@ def test_checkpoint_that_does_not_fit_changes_nothing_and_its_keys_are_listed(
     assert_same_arrays(before, trainer.arrays())
 
 
-def test_snapshot_of_a_trainer_stays_what_it_was(machine: Any, config: bc.RunConfig) -> None:
+def test_snapshot_of_a_trainer_does_not_change_as_training_continues(machine: Any, config: bc.RunConfig) -> None:
     """It is written in the background, while the next steps change weights and moments in place."""
     trainer = machine.trainer(config, (8, 8, 1))
     images = np.random.default_rng(0).integers(0, 256, (8, 8, 8, 1), dtype=np.uint8)

@@ -140,7 +140,9 @@ def test_run_of_one_backend_starts_from_the_same_blurred_images_on_the_other(
     assert second.sample(tmp_path / "run", quiet).shape == (4, 8, 8, 1)
 
 
-def test_samples_share_what_they_are_told_to_share(machine: Any, heat: bc.RunConfig, tmp_path: Path) -> None:
+def test_samples_share_the_start_or_the_noise_that_vary_leaves_out(
+    machine: Any, heat: bc.RunConfig, tmp_path: Path
+) -> None:
     """Rissanen et al.'s three looks at a model: the same start, the same noise, and the way from one sample to another."""
     machine.train(heat, tmp_path / "run")
 

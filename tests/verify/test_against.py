@@ -448,7 +448,7 @@ def test_slips_in_a_class_of_torch_are_named(slips, diagnoses):
         assert words in sentence
 
 
-def test_a_class_that_cannot_be_made_is_said():
+def test_class_that_cannot_be_constructed_is_an_error():
     pytest.importorskip("torch")
     source = MODULE_AND_CLASS.replace("def __init__(self, img_size,", "def __init__(self, secret, img_size,")
     report, _ = check(module(source=source))
@@ -486,7 +486,7 @@ def test_class_with_its_own_size_and_setting_that_takes_flat_batches_passes():
     assert report.answers[2].status == "holds"
 
 
-def test_setting_that_is_written_into_a_formula_is_said_and_is_no_mistake():
+def test_hard_coded_setting_is_a_note_and_no_mistake():
     report = check_implementation(
         only(module(("sigma_blur = sigma_blur_max", "sigma_blur = 15")), "get_frequency_scaling")
     )
@@ -498,7 +498,7 @@ def test_times_of_a_right_copy_over_columns_are_a_note():
     assert any("t of shape [B] is broadcast over columns" in note for note in report.notes)
 
 
-def test_slip_that_nobody_has_made_before_is_none_that_i_know():
+def test_unknown_mistake_is_reported_as_unknown():
     report, _ = check(only(module(("sigma_blur**2 / 2", "sigma_blur**2 / 2 + t / 7")), "get_frequency_scaling"))
     assert not report.passed
     assert report.diagnosis == ()
@@ -527,7 +527,7 @@ class Wrong(Mine):
         return z, x / Formulas().marginal(s, n)[0], variance
 
 
-def test_adapter_is_asked_for_what_it_has():
+def test_only_the_methods_of_an_adapter_are_called():
     report = check_implementation(Mine())
     assert [a.name for a in report.answers if a.status == "holds"] == ["marginal", "posterior", "noisy data"]
     with pytest.raises(AssertionError, match="second posterior coefficient lacks alpha_s"):
@@ -546,7 +546,7 @@ def test_every_variant_differs_from_every_other():
     assert len({v.sentence for v in VARIANTS}) == len(VARIANTS) >= 80
 
 
-def test_what_the_implementation_raises_is_its_own():
+def test_errors_of_the_implementation_are_raised_unchanged():
     with pytest.raises(ZeroDivisionError):
         check_implementation(only(module(("    sigma_blur =", "    1 / 0\n    sigma_blur =")), "get_frequency_scaling"))
 
@@ -587,7 +587,7 @@ def test_command_prints_the_diagnosis_as_json(tmp_path):
         ("def diffuse(x, t):\n    raise OSError('disk on fire')", (), 1, "line 2, in diffuse"),
     ],
 )
-def test_command_shows_exceptions_as_the_files_own(tmp_path, source, words, code, said):
+def test_command_shows_exceptions_of_the_users_file(tmp_path, source, words, code, said):
     done = against(tmp_path, source, *words)
     assert done.returncode == code, done.stderr
     assert said in done.stderr

@@ -129,7 +129,7 @@ def test_verify_fails_as_a_whole_when_one_of_the_installed_backends_does(registe
         (["unexpected"], "unexpected"),
     ],
 )
-def test_verify_that_is_used_wrongly_exits_with_2_and_says_why_on_stderr(register, capsys, words, message):
+def test_usage_errors_of_verify_exit_with_2_and_a_reason_on_stderr(register, capsys, words, message):
     register(missing=ImportError("No module named 'missing'"))
     assert main(words) == 2
     captured = capsys.readouterr()
@@ -253,7 +253,7 @@ def test_page_has_every_identity_with_statement_source_and_the_derivation_of_its
 # Table and progress
 
 
-def test_table_into_a_pipe_has_no_escape_codes_and_says_everything(report):
+def test_table_into_a_pipe_is_complete_and_has_no_escape_codes(report):
     shown = text.render(report, terminal=False)
     assert not ANSI.search(shown)
     flat = " ".join(shown.split())
@@ -355,7 +355,7 @@ def test_every_identity_is_applied_on_every_installed_backend_device_and_dtype()
 
 
 @pytest.mark.parametrize("name", ["torch", "jax"])
-def test_backends_that_differentiate_say_so(name):
+def test_installed_backends_have_derivatives(name):
     if name not in bc.available():
         pytest.skip(f"{name} is not installed")
     assert hasattr(bc.get_backend(name), "derivative")

@@ -128,7 +128,7 @@ def test_clipped_pseudo_code_of_the_paper_misses_the_target(count):
     assert max(errors.values()) > 10 * TARGET
 
 
-def test_clipped_pseudo_code_is_off_by_what_the_specification_says_and_the_exact_form_is_not():
+def test_clipped_pseudo_code_has_the_error_of_the_specification_and_the_exact_form_none():
     """SPEC 4: at 32 x 32 and T = 10^4 the pseudo-code is off by up to 4.7e-3, where the exact form is off by 3e-7."""
     process, shape = bc.BlurringDiffusion(), (32, 32)
     clipped = clipped_errors(process, 10**4, shape=shape)

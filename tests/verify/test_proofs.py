@@ -344,7 +344,7 @@ class Own(bc.SpectralProcess):
         return bc.SDE(drift=drift, diffusion=self.slip * variance * (2 / (t + 0.1) + 2 * self.rate * (1 + lam)))
 
 
-def test_process_of_ones_own_is_proven_and_a_slip_in_it_refuted():
+def test_custom_process_is_proven_and_a_mistake_in_it_refuted():
     prove_process(Own())
     with pytest.raises(AssertionError, match=r"Own: SDE is refuted: g\^2: .+ is not .+, at lambda = "):
         prove_process(Own(slip=1.01))
