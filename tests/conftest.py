@@ -20,6 +20,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -201,6 +202,19 @@ def torch() -> ModuleType:
 def jax() -> ModuleType:
     """JAX, as it is: float32, and promotions allowed."""
     return _module("jax")
+
+
+@pytest.fixture
+def run_code() -> Callable[[Path], dict[str, Any]]:
+    """Run the first block of Python of a page, and return its names."""
+
+    def run(page: Path) -> dict[str, Any]:
+        names: dict[str, Any] = {}
+        code = page.read_text(encoding="utf-8").partition("```python\n")[2].partition("```")[0]
+        exec(compile(code, page.name, "exec"), names)
+        return names
+
+    return run
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from blurcore.engine.carried import Carried, carried, describe
 from blurcore.errors import ConfigError
 from blurcore.samplers import SamplerState
 from blurcore_torch.run import load_run
-from blurcore_torch.sampler import grid_axes
+from blurcore_torch.sampler import grid_axes, guided
 
 
 class StepProgram(nn.Module):
@@ -39,20 +39,11 @@ class StepProgram(nn.Module):
         rows = [getattr(self, f"weight{i}").index_select(0, k) for i in range(len(steps.values))]
         laid = [row[0] for row in step.expand(tuple(rows), self.index, self.grid, z.ndim)]
         condition = self.conditions.index_select(0, k).expand(z.shape[0])
-        output = self._say(z, condition, given.get("label"))
+        output = guided(self.network, z, condition, given.get("label"), self.guidance, self.num_classes)
         memory = {name: given[name] for name in steps.memory}
         state = SamplerState(step.basis.forward(z, axes=step.axes), **memory)
         after = step.take(laid, state, output, given.get("noise"))
         return (step.basis.inverse(after.u, axes=step.axes), *(getattr(after, name) for name in steps.memory))
-
-    def _say(self, z: Tensor, condition: Tensor, label: Tensor | None) -> Tensor:
-        if label is None:
-            return self.network(z, condition)
-        if self.guidance in (0.0, 1.0):
-            return self.network(z, condition, label)
-        with_label = self.network(z, condition, label)
-        without = self.network(z, condition, torch.full_like(label, self.num_classes))
-        return without + self.guidance * (with_label - without)
 
 
 def export(folder: StrPath, settings: SampleConfig, path: StrPath, *, form: str, part: str) -> dict[str, Any]:

@@ -170,12 +170,13 @@ def sample_batch(plan: SamplingPlan, network: nn.Module, noise: Noise, batch: Ba
     u = plan.first_state(start, move)
     if batch.states is not None:
         u = u + move(batch.states).movedim(-1, 1)
-    say = _guided(network, plan.settings.guidance, batch.labels, config.model.num_classes)
+    labels = None if batch.labels is None else torch.from_numpy(batch.labels).to(device)
     layout = memory_format(device, len(axes))
 
     def ask(z: Tensor, cond: Tensor) -> Tensor:
         with torch.autocast(device.type, torch.bfloat16, enabled=config.train.precision == "bf16"):
-            return say(z.contiguous(memory_format=layout), cond).float()
+            z = z.contiguous(memory_format=layout)
+            return guided(network, z, cond, labels, plan.settings.guidance, config.model.num_classes).float()
 
     def show(z: Tensor) -> np.ndarray:
         return channels_last(z).numpy()
@@ -214,20 +215,16 @@ def fused_sum(terms: list[tuple[Tensor | None, Tensor]]) -> Tensor:
     return total
 
 
-def _guided(
-    network: nn.Module, guidance: float, labels: np.ndarray | None, num_classes: int
-) -> Callable[[Tensor, Tensor], Tensor]:
-    """Return the network with its labels bound: plain, or with classifier-free guidance (Ho & Salimans 2022, equation 6)."""
+def guided(
+    network: nn.Module, z: Tensor, cond: Tensor, labels: Tensor | None, guidance: float, num_classes: int
+) -> Tensor:
+    """Return the network's output, with classifier-free guidance if a scale is set (Ho & Salimans 2022, equation 6)."""
     if labels is None:
-        return network
-
-    def plain(z: Tensor, cond: Tensor) -> Tensor:
-        return network(z, cond, torch.from_numpy(labels).to(z.device))
-
-    def guided(z: Tensor, cond: Tensor) -> Tensor:
-        given = torch.from_numpy(labels).to(z.device)
-        both = torch.cat([given, torch.full_like(given, num_classes)])
-        with_label, without = network(torch.cat([z, z]), torch.cat([cond, cond]), both).chunk(2)
-        return without + guidance * (with_label - without)
-
-    return plain if guidance in (0.0, 1.0) else guided
+        return network(z, cond)
+    if guidance in (0.0, 1.0):
+        return network(z, cond, labels)
+    both = torch.cat([labels, torch.full_like(labels, num_classes)])
+    output = network(torch.cat([z, z]), torch.cat([cond, cond]), both)
+    count = z.shape[0]  # not len, which torch.export takes for a constant
+    with_label, without = output[:count], output[count:]
+    return without + guidance * (with_label - without)

@@ -251,7 +251,7 @@ class TestHubFolder:
 
     @pytest.mark.slow
     def test_exported_folder_is_sampled_to_the_same_images_and_its_usage_works(
-        self, torch, tmp_path, monkeypatch, capsys
+        self, torch, tmp_path, monkeypatch, capsys, run_code
     ):
         pytest.importorskip("huggingface_hub")
         settings = replace(
@@ -273,8 +273,7 @@ class TestHubFolder:
         np.testing.assert_array_equal(a, b)
         card = Path("model/README.md").read_text()
         assert "blurred training data, which are part of the folder" in card
-        names: dict[str, Any] = {}
-        exec(compile(card.split("```python\n")[1].split("```")[0], "README.md", "exec"), names)
+        names = run_code(Path("model/README.md"))
         np.testing.assert_array_equal(names["images"], a)
         capsys.readouterr()
         assert main(["train", "model/config.toml", "--out", "model", "--resume", "--train.steps", "2"]) == 2

@@ -221,13 +221,11 @@ def test_pipeline_and_network_are_those_of_diffusers_where_they_can_be(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["heat, residual", "blurring v"])
-def test_usage_on_the_card_works_as_it_stands(name, tmp_path, monkeypatch):
+def test_usage_on_the_card_works_as_it_stands(name, tmp_path, monkeypatch, run_code):
     run = make_run(RUNS[name], tmp_path / "run")
     monkeypatch.chdir(tmp_path)
     assert main(["export", "run", "--to", "diffusers", "--out", "my-model"]) == 0
-    code = (tmp_path / "my-model" / "README.md").read_text().split("```python\n")[1].split("```")[0]
-    names: dict[str, Any] = {}
-    exec(compile(code, "README.md", "exec"), names)
+    names = run_code(tmp_path / "my-model" / "README.md")
     assert [image.size for image in names["images"]] == [(8, 8)] * 4
     assert run.is_dir()
 

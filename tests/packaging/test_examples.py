@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
-BLOCKS = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
 
 
-def test_readme_torch_example_trains_and_samples() -> None:
+def test_readme_torch_example_trains_and_samples(run_code: Any) -> None:
     torch = pytest.importorskip("torch")
-    names: dict = {}
-    exec(compile(BLOCKS[0], "README.md", "exec"), names)
+    names = run_code(ROOT / "README.md")
     layer = torch.nn.Conv2d(1, 1, 3, padding=1)
 
     def network(z, t):  # type: ignore[no-untyped-def]

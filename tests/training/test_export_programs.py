@@ -127,15 +127,14 @@ def test_program_draws_what_the_backend_draws(form: str, solver: str, run: Path,
     assert to_samples(found, "symmetric").images.shape == (NUM, *shape)
 
 
-def test_code_of_the_page_draws_with_onnx_runtime(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_code_of_the_page_draws_with_onnx_runtime(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run_code: Any
+) -> None:
     pytest.importorskip("torch")
     pytest.importorskip("onnxscript")
-    page = (Path(__file__).parents[2] / "docs" / "carry.md").read_text(encoding="utf-8")
-    code = page.partition("```python\n")[2].partition("```")[0]
     monkeypatch.chdir(tmp_path)
     assert main(["export", str(run), "--to", "onnx", "--out", "program", "--sample.times.num-steps", "4"]) == 0
-    names: dict[str, Any] = {}
-    exec(code, names)
+    names = run_code(Path(__file__).parents[2] / "docs" / "carry.md")
     low, high = names["about"]["range"]
     assert names["images"].shape == (16, 1, 8, 8)
     assert np.isfinite(names["images"]).all()
