@@ -22,11 +22,14 @@ def read_config(path: StrPath) -> RunConfig:
         The file is missing or no TOML, or has an unknown setting or a value of the wrong type or range; the message
         names the file and the setting.
     """
+    path = Path(path)
     try:
-        text = Path(path).read_text(encoding="utf-8-sig")  # Windows puts a mark before it
+        text = path.read_text(encoding="utf-8-sig")  # Windows puts a mark before it
     except (OSError, UnicodeDecodeError) as error:
+        below = sorted(path.parent.glob("*/config.toml")) if path.name == "config.toml" else []  # as in a demo's folder
+        hint = f"; there is a run in {below[0].parent}" if below else ""
         raise ConfigError(
-            f"cannot read the configuration {path}: {getattr(error, 'strerror', None) or error}"
+            f"cannot read the configuration {path}: {getattr(error, 'strerror', None) or error}{hint}"
         ) from None
     try:
         return from_dict(tomllib.loads(text), RunConfig)

@@ -152,6 +152,7 @@ class TestInfo:
     def test_what_is_no_run_or_is_damaged_is_named(self, tmp_path, capsys, caplog):
         assert "cannot read the configuration" in refused(capsys, "info", tmp_path)
         run = make_run(tmp_path / "run")
+        assert refused(capsys, "info", tmp_path).rstrip().endswith(f"; there is a run in {run}")
         state, weights = (run / "checkpoints" / "step-00000006" / name for name in ("state.json", "ema.safetensors"))
         weights.write_bytes(b"nothing")
         assert main(["info", str(run)]) == 0
