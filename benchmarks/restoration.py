@@ -2,7 +2,8 @@
 
 ``python benchmarks/restoration.py RUN benchmarks/results`` asks ``blurcore restore RUN --simulate`` for each pair, once
 ``blurcore calibrate RUN`` has measured the network's error. All methods see the same observations and start from the same noise;
-intervals are 95 % bootstrap intervals over images.
+intervals are 95 % bootstrap intervals over images. Beside them stands azula's MMPS (Rozet et al. 2024) with its own DDPM sampler,
+on the same network and observations, behind the adapter of examples/azula_sampling.py: it needs ``azula`` and a run of PyTorch.
 """
 
 from __future__ import annotations
@@ -15,36 +16,48 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from paired import report
 
-OPERATORS = {
-    "Blur, sigma 1.5": ("Blur", "--operator.sigma", "1.5"),
-    "LowPass, 0.3": ("LowPass", "--operator.cutoff", "0.3"),
-    "Restrict, 1/2": ("Restrict", "--operator.factor", "2"),
-    "Average, 1/4": ("Average", "--operator.factor", "4"),
-    "Mask, centre": ("Mask",),
+from blurcore.data.values import to_data, to_pixels
+from blurcore.engine.restoring import observe_images
+from blurcore.restoration import Average, Blur, LowPass, Mask, Operator, Restrict
+
+OPERATORS: dict[str, Operator] = {
+    "Blur, sigma 1.5": Blur(sigma=1.5),
+    "LowPass, 0.3": LowPass(cutoff=0.3),
+    "Restrict, 1/2": Restrict(factor=2),
+    "Average, 1/4": Average(factor=4),
+    "Mask, centre": Mask(),
 }
-METHODS = {
-    "Calibrated": ("Calibrated",),
-    "DDRM": ("DDRM",),
-    "PiGDM": ("PiGDM",),
-    "DPS": ("DPS",),
-}
+METHODS = ("Calibrated", "DDRM", "PiGDM", "DPS")
+ITERATIONS = (1, 5)
+"""Of azula's solver in each step; 1 is its default."""
 NOISE = 0.05
 Images = np.ndarray[Any, Any]
 
 
-def restored(
-    run: Path, operator: tuple[str, ...], method: tuple[str, ...], args: argparse.Namespace
-) -> dict[str, Any] | None:
+def restored(run: Path, operator: Operator, method: str, args: argparse.Namespace) -> dict[str, Any] | None:
     """Return images, truth and report of one pair; None where the method does not serve the operator."""
     with tempfile.TemporaryDirectory() as folder:
         words = ["restore", str(run), "--simulate", "--num-images", str(args.num_images), "--out", folder]
-        words += ["--operator", *operator, "--method", *method, "--noise", str(NOISE), "--device", args.device]
+        kind, settings = type(operator).__name__, asdict(operator)  # type: ignore[call-overload]
+        own = [word for name, value in settings.items() for word in (f"--operator.{name}", str(value))]
+        words += [
+            "--operator",
+            kind,
+            *(own if kind != "Mask" else []),
+            "--method",
+            method,
+            "--noise",
+            str(NOISE),
+            "--device",
+            args.device,
+        ]
         words += ["--times.num-steps", str(args.num_steps), "--num-samples", str(args.num_samples)]
         start = time.perf_counter()
         done = subprocess.run([sys.executable, "-m", "blurcore", *words], capture_output=True, text=True, check=False)
@@ -54,11 +67,53 @@ def restored(
             return None
         if args.pictures is not None:
             args.pictures.mkdir(parents=True, exist_ok=True)
-            shutil.copy(Path(folder, "grid.png"), args.pictures / f"{operator[0]}-{method[0]}.png".lower())
+            shutil.copy(Path(folder, "grid.png"), args.pictures / f"{kind}-{method}.png".lower())
         with np.load(Path(folder, "restored.npz")) as arrays:
             images, truth = (arrays[name].astype(np.float64) for name in ("images", "truth"))
         about = json.loads(Path(folder, "restored.json").read_text(encoding="utf-8"))
         return {"images": images, "truth": truth, "consistency": about["consistency"], "seconds": seconds}
+
+
+def by_azula(run: Path, operator: Operator, iterations: int, args: argparse.Namespace) -> dict[str, Any]:
+    """Return images, truth and consistency of azula's method on the observations that the others see."""
+    import torch
+    from azula.guidance import MMPSDenoiser
+    from azula.linalg.covariance import IsotropicCovariance
+    from azula.sample import DDPMSampler
+    from azula_sampling import FrequencyDenoiser, FrequencySchedule
+    from blurcore_torch.run import load_run
+
+    config, model, *_ = load_run(run, torch.device("cpu"))
+    process, values = config.process, config.data.values
+    data = config.data.part("test").load()[: args.num_images]
+    grid = data.shape[1:-1]
+    truth = np.repeat(to_data(data, values), args.num_samples, axis=0)
+    last, first = (operator.observation(process.basis, grid, axes=axes) for axes in ((1, 2), (-2, -1)))
+    pictures = observe_images(last, to_data(data, values), noise=NOISE, seed=0, indices=range(len(data)))
+    y = np.repeat(last.read(pictures.astype(np.float64)), args.num_samples, axis=0)
+    y = torch.from_numpy(np.moveaxis(y, -1, 1)).float()
+    schedule = FrequencySchedule(process, grid)
+    inner = FrequencyDenoiser(model, schedule, prediction=config.train.objective.prediction)
+    start, parts = time.perf_counter(), []
+    torch.manual_seed(0)
+    for seen in y.split(64):
+        denoiser = MMPSDenoiser(
+            inner, seen, first.observe, IsotropicCovariance(torch.tensor(NOISE**2)), iterations=iterations
+        )
+        sampler = DDPMSampler(denoiser, steps=args.num_steps, silent=True)
+        u = sampler(sampler.init((len(seen), truth.shape[-1], *grid)))
+        parts.append(process.basis.inverse(u, axes=(-2, -1)))
+    seconds = time.perf_counter() - start
+    images = torch.cat(parts).movedim(1, -1).numpy()
+    shown = last.observe(process.basis.forward(images.astype(np.float64), axes=(1, 2)))
+    away = shown - np.moveaxis(y.double().numpy(), 1, -1)
+    shape = (len(data), args.num_samples, *data.shape[1:])
+    return {
+        "images": to_pixels(images, values).reshape(shape).astype(np.float64),
+        "truth": data.astype(np.float64),
+        "consistency": float(np.sqrt((away**2).mean()) / NOISE),
+        "seconds": seconds,
+    }
 
 
 def decibels(images: Images, truth: Images) -> Images:
@@ -92,22 +147,27 @@ def of_samples(measure: Callable[[Images, Images], Images], images: Images, trut
 def rows(args: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """Yield a row for each pair."""
     for name, operator in OPERATORS.items():
-        for method, words in METHODS.items():
-            found = restored(args.run, operator, words, args)
-            if found is None:
-                continue
-            images, truth = found["images"], found["truth"]
-            row = {
-                "operator": name,
-                "method": method,
-                "PSNR of samples, dB": interval(of_samples(decibels, images, truth)),
-                "PSNR of their mean, dB": interval(decibels(images.mean(axis=1), truth)),
-                "SSIM": interval(of_samples(similarity, images, truth)),
-                "|Hx - y| / noise": found["consistency"],
-                "seconds": found["seconds"],
-            }
-            print(row, flush=True)
-            yield row
+        for method in METHODS if args.only is None else ():
+            if (found := restored(args.run, operator, method, args)) is not None:
+                yield row_of(name, method, found)
+        for iterations in ITERATIONS:
+            yield row_of(name, f"MMPS of azula, {iterations}", by_azula(args.run, operator, iterations, args))
+
+
+def row_of(operator: str, method: str, found: dict[str, Any]) -> dict[str, Any]:
+    """Return the numbers of a pair."""
+    images, truth = found["images"], found["truth"]
+    row = {
+        "operator": operator,
+        "method": method,
+        "PSNR of samples, dB": interval(of_samples(decibels, images, truth)),
+        "PSNR of their mean, dB": interval(decibels(images.mean(axis=1), truth)),
+        "SSIM": interval(of_samples(similarity, images, truth)),
+        "|Hx - y| / noise": found["consistency"],
+        "seconds": found["seconds"],
+    }
+    print(row, flush=True)
+    return row
 
 
 def main() -> None:
@@ -120,6 +180,7 @@ def main() -> None:
     parser.add_argument("--num-steps", type=int, default=50)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--pictures", type=Path)
+    parser.add_argument("--only", choices=["azula"], help="leave out our own methods")
     args = parser.parse_args()
     report("restoration", list(rows(args)), args.out)
 
