@@ -249,6 +249,7 @@ BENCHMARKS = (
     "drift",
     "memory",
     "checkpoints",
+    "nested",
 )
 
 
