@@ -20,8 +20,8 @@ from blurcore.data import Dataset, permutation
 from blurcore.data.values import SCALES, to_data
 from blurcore.engine.sampling import has_noise, objective_of, times_of
 from blurcore.engine.seeds import Stream, derived_seed
+from blurcore.engine.sized_network import SizedNetwork
 from blurcore.errors import ArgumentError, ConfigError, NotFiniteError
-from blurcore.objectives import path_for
 from blurcore.oracle import gaussian_variance
 from blurcore.processes import Process
 from blurcore.protocols import RunNetwork
@@ -137,10 +137,6 @@ def check_restoring(network: RunNetwork, settings: RestoreConfig) -> Observation
         The operator does not fit the images or the method, or the network does not tell data from noise.
     """
     config, grid = network.config, network.image_shape[:-1]
-    if len(config.resolution.resolutions(grid).sizes) > 1:
-        raise ConfigError(
-            f"restore needs a network of whole images at all times; this run works over sizes ({config.resolution.words(grid)})"
-        )
     objective = objective_of(config)
     if objective.predicts != "data" or not has_noise(config.process, grid):
         raise ConfigError(
@@ -203,35 +199,14 @@ def observe_images(
 
 def ask_network(network: RunNetwork, basis: Basis) -> Any:
     """Return a function of (u, t) that evaluates the network at a state in this basis, as a :class:`blurcore.restoration.Guess`."""
-    config, axes = network.config, tuple(range(1, len(network.image_shape)))
-    process, objective = config.process, objective_of(config)
-    own = process.basis
+    model, own = SizedNetwork(network), network.config.process.basis
 
     def over(u: Array, a: Basis, b: Basis) -> Array:
-        return u if a == b else np.asarray(b.forward(a.inverse(u, axes=axes), axes=axes))
+        return u if a == b else np.asarray(b.forward(a.inverse(u, axes=model.axes), axes=model.axes))
 
     def ask(u: Array, t: float) -> Guess[Array]:
-        z = np.asarray(basis.inverse(u, axes=axes))
-        times = np.full(len(z), t, np.float32)
-        inner = over(u, basis, own)
-        path = path_for(objective, t, inner, axes=axes)
-
-        def data_of(output: Array, state: Array) -> Array:
-            return np.asarray(objective.predict(path, output, state, axes=axes).x0)
-
-        def pull(v: Array) -> Array:
-            """x0 = a F(output) + b u in each frequency: a and b are its answers to units."""
-            if network.vjp is None:
-                raise ConfigError("this method needs the gradient of the network, which its backend does not give")
-            none, ones = np.zeros_like(inner[:1]), np.ones_like(inner[:1])
-            a, b = data_of(np.asarray(own.inverse(ones, axes=axes)), none), data_of(none, ones)
-            moved = over(v, basis, own)
-            _, back = network.vjp(z, times, np.asarray(own.inverse(a * moved, axes=axes)))
-            product = b * moved + np.asarray(own.forward(back.astype(np.float64), axes=axes))
-            return over(product, own, basis)
-
-        output = network.call(z, times).astype(np.float64)
-        return Guess(over(data_of(output, inner), own, basis), pull)
+        found = model.ask(over(u, basis, own), t)
+        return Guess(over(found.x0, own, basis), lambda v: over(found.pull(over(v, basis, own)), own, basis))
 
     return ask
 

@@ -5,14 +5,18 @@ So a chain of steps is one of whole images, of which every step has a mean for a
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from blurcore.engine.sampling import objective_of
+from blurcore.errors import ConfigError
 from blurcore.objectives import path_for
 from blurcore.protocols import RunNetwork
 from blurcore.resolution import embed_state, input_scale, restrict, shrink
+from blurcore.restoration import Guess
+from blurcore.transforms import Basis
 
 Array = np.ndarray[Any, Any]
 
@@ -66,14 +70,73 @@ class SizedNetwork:
         times = np.broadcast_to(np.asarray(t, np.float64), (count,))
         return np.searchsorted(np.array(self.resolutions.since), times, side="right") - 1
 
+    def ask(self, u: Array, t: float) -> Guess[Array]:
+        """Return x0 of states at one time, and the product with the transpose of its Jacobian.
+
+        Raises
+        ------
+        ConfigError
+            By the product: the backend gives no gradient of a network.
+        """
+        (place,) = self._places(t, 1)
+        size = self.resolutions.sizes[place]
+        part = self._part(size, u, np.full(len(u), t))
+        output = self.network.call(part.z, part.t).astype(np.float64)
+
+        def pull(v: Array) -> Array:
+            """x0 = a F(V z) + b z in each frequency of the size: a and b are its answers to units."""
+            if self.network.vjp is None:
+                raise ConfigError("this method needs the gradient of the network, which its backend does not give")
+            none, ones = np.zeros_like(part.state[:1]), np.ones_like(part.state[:1])
+            a, b = part.data_of(part.basis.inverse(ones, axes=self.axes), none), part.data_of(none, ones)
+            moved = v[self._cut(size)]  # the factors of a smaller image, in and out, are each other's inverse
+            _, back = self.network.vjp(part.z, part.t, np.asarray(part.basis.inverse(a * moved, axes=self.axes)))
+            product = b * moved + np.asarray(part.basis.forward(back.astype(np.float64), axes=self.axes))
+            result = np.zeros_like(u)
+            result[self._cut(size)] = product / part.scale
+            return result
+
+        return Guess(self._whole(part.data_of(output, part.state), u), pull)
+
+    def _cut(self, size: tuple[int, ...]) -> Any:
+        """Return the place of a size's frequencies in a whole state."""
+        return (slice(None), *(slice(0, m) for m in size))
+
     def _guess_on(self, size: tuple[int, ...], u: Array, t: Array) -> Array:
+        part = self._part(size, u, t)
+        output = self.network.call(part.z, part.t).astype(np.float64)
+        return self._whole(part.data_of(output, part.state), u)
+
+    def _whole(self, x0: Array, u: Array) -> Array:
+        same = x0.shape == u.shape
+        return x0 if same else np.asarray(embed_state(x0, np.zeros_like(u), axes=self.axes))
+
+    def _part(self, size: tuple[int, ...], u: Array, t: Array) -> _Part:
+        """Return what the network is shown of whole states on one size."""
         process = restrict(self.process, self.grid, size)
         objective, state = self.objective.build(process), u if size == self.grid else shrink(u, size, axes=self.axes)
-        path = path_for(objective, t, state, axes=self.axes)
+        path, scale = path_for(objective, t, state, axes=self.axes), np.ones((1,) * u.ndim)
         if size != self.grid and objective.predicts == "data":
-            c = input_scale(process, t).reshape(-1, *[1] * (u.ndim - 1))
-            path, state = path.over(c), state / c
-        z = process.basis.inverse(state, axes=self.axes).astype(np.float32)
-        output = self.network.call(z, t.astype(np.float32)).astype(np.float64)
-        x0: Array = objective.predict(path, output, state, axes=self.axes).x0
-        return x0 if size == self.grid else np.asarray(embed_state(x0, np.zeros_like(u), axes=self.axes))
+            scale = input_scale(process, t).reshape(-1, *[1] * (u.ndim - 1))
+            path, state = path.over(scale), state / scale
+
+        def data_of(output: Array, state: Array) -> Array:
+            return np.asarray(objective.predict(path, output, state, axes=self.axes).x0)
+
+        z = np.asarray(process.basis.inverse(state, axes=self.axes), np.float32)
+        return _Part(process.basis, state, z, t.astype(np.float32), scale, data_of)
+
+
+class _Part(NamedTuple):
+    """What the network is shown of whole states on one size, and how its output becomes x0."""
+
+    basis: Basis
+    state: Array
+    """Frequencies of the input."""
+    z: Array
+    """The input, float32."""
+    t: Array
+    """Times (batch,), float32."""
+    scale: Array
+    """What the state was divided by."""
+    data_of: Callable[[Array, Array], Array]

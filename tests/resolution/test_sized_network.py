@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 import blurcore as bc
+import blurcore.restoration as restoration
 from blurcore.data import ArrayDataset
+from blurcore.engine.restoring import RestoreConfig, check_restoring, observe_images, restore_images, undecided
 from blurcore.engine.sized_network import SizedNetwork
 from blurcore.measure import evaluate, measure_x0_error
 from blurcore.protocols import RunNetwork
@@ -92,16 +94,46 @@ def test_error_of_a_frequency_that_is_not_seen_is_its_power():
     np.testing.assert_allclose(last[:, 4:], POWER[:, 4:], rtol=1e-5)
 
 
+@pytest.mark.parametrize("method", ["Calibrated", "DDRM", "PiGDM"])
+def test_restorations_are_those_of_whole_images_within_the_tolerance(method):
+    """The same noise for both, so that what is left is what the dropped frequencies cost."""
+    kind = getattr(restoration, method)
+    settings = RestoreConfig(
+        operator=restoration.Blur(sigma=1.0),
+        method=kind(covariance="gaussian") if method != "DDRM" else kind(),
+        times=bc.Uniform(num_steps=20),
+        num_samples=2,
+    )
+    spectrum, images = restoration.Spectrum(np.zeros(GRID), POWER), photographs()[:4] / 127.5 - 1
+    found = []
+    for resolution in (bc.Nested(found=SIZES), bc.Full()):
+        network = exact(resolution)._replace(vjp=transposed(exact(resolution).call))
+        observation = check_restoring(network, settings)
+        pictures = observe_images(observation, images, noise=settings.noise, seed=0, indices=range(4))
+        known = undecided(network, settings, spectrum=spectrum)
+        found.append(restore_images(network, pictures, settings, observation, known))
+    over_sizes, whole = found
+    assert np.sqrt(np.mean((over_sizes - whole) ** 2)) < 0.02 * np.std(whole)
+    assert method == "DDRM" or np.any(over_sizes != whole)  # which here takes y for each frequency that is dropped
+
+
+def transposed(call):
+    """Return the products of a network that is diagonal in the DCT, and so its own transpose, with its Jacobian."""
+    return lambda z, t, v: (call(z, t), call(v, t))
+
+
+def test_product_with_the_jacobian_is_that_of_the_prediction():
+    model = SizedNetwork(exact(bc.Nested(found=SIZES))._replace(vjp=transposed(exact(bc.Nested(found=SIZES)).call)))
+    u, v = np.random.default_rng(2).standard_normal((2, 3, *GRID, 1))
+    for t in (0.05, *(since + 0.01 for since in SIZES.since[1:])):
+        ahead = model.ask(u + v, t).x0 - model.ask(u, t).x0  # linear here
+        np.testing.assert_allclose(np.vdot(model.ask(u, t).pull(u), v), np.vdot(u, ahead), rtol=1e-4)
+
+
 def test_what_needs_the_network_on_whole_images_is_refused():
-    from blurcore.engine.restoring import RestoreConfig, check_restoring
     from blurcore.measure import measure_spectral_loss
 
     network = exact(bc.Nested(found=SIZES))
-    with pytest.raises(
-        bc.errors.ConfigError,
-        match="restore needs a network of whole images",
-    ):
-        check_restoring(network, RestoreConfig())
     with pytest.raises(bc.errors.ArgumentError, match="network must be one of whole images"):
         measure_spectral_loss(network, ArrayDataset(photographs(), name="smooth"))
     with pytest.raises(

@@ -117,6 +117,8 @@ def test_run_over_sizes_goes_through_the_commands(
     assert "sizes        8 x 8, 4 x 4 from t = " in capsys.readouterr().out
     assert main(["sample", run, "--film", *backend]) == 0
     assert main(["calibrate", run, "--num-images", "8", "--num-times", "3", *backend[:2]]) == 0
+    restore = ["restore", run, "--simulate", "--method", "PiGDM", "--num-images", "2", "--num-samples", "1"]
+    assert main([*restore, "--times.num-steps", "3", "--out", str(tmp_path / "restored"), *backend]) == 0
     assert main(["evaluate", run, "--num-images", "3", "--num-steps", "8", *backend]) == 0
     found = json.loads((tmp_path / "run" / "evaluation.json").read_text())["bits_per_dim"]
     assert found["dropped"]["mean"] > 0
