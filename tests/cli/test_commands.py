@@ -311,7 +311,9 @@ class TestRuns:
         assert read_config(tmp_path / "again.toml") == config
 
     @pytest.mark.slow
-    @pytest.mark.parametrize(("backend", "library"), [("torch", "torch"), ("jax", "flax")])
+    @pytest.mark.parametrize(
+        ("backend", "library"), [("torch", "torch"), pytest.param("jax", "flax", marks=pytest.mark.nightly)]
+    )
     def test_demo_ends_with_pictures(self, tmp_path, capsys, monkeypatch, backend, library):
         """With a network of one level: XLA alone compiles the demo's for half a minute, twice."""
         pytest.importorskip(library, reason=f"the {backend} trainer needs {library}")

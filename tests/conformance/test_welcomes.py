@@ -58,7 +58,7 @@ def test_kit_passes_torch(torch):
     assert report.passed, report.failures
 
 
-@pytest.mark.slow
+@pytest.mark.nightly  # the core's tests run on JAX with float64 every day
 def test_kit_passes_jax_with_float64(jax):
     with jax.enable_x64(True):
         report = conformance("jax", quick=True)

@@ -52,7 +52,14 @@ class TestTorch:
     # array-api-compat caches its answer by type; Dynamo looks through the cache, which changes nothing here.
     @pytest.mark.filterwarnings("ignore:Dynamo detected a call to a `functools.lru_cache`:UserWarning")
     def test_compiled_without_a_graph_break(self, torch, process):
-        backend = "inductor" if process == bc.BlurringDiffusion() else "eager"  # one program is compiled to the end
+        self.compile(torch, process, "eager")
+
+    @pytest.mark.nightly
+    @pytest.mark.filterwarnings("ignore:Dynamo detected a call to a `functools.lru_cache`:UserWarning")
+    def test_compiled_to_the_end(self, torch):
+        self.compile(torch, bc.BlurringDiffusion(), "inductor")
+
+    def compile(self, torch, process, backend):
         x, t, eps = (torch.from_numpy(a) for a in (X, T, EPS))
         compiled = torch.compile(lambda x, t, eps: loss_of(process, x, t, eps), fullgraph=True, backend=backend)
         np.testing.assert_allclose(compiled(x, t, eps).numpy(), loss_of(process, x, t, eps).numpy(), rtol=1e-5)

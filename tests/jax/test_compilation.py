@@ -108,6 +108,7 @@ def test_no_tracer_leaks_and_no_nan_appears(config: bc.RunConfig, tmp_path: Path
         backend.sample(tmp_path / "run", replace(config.sample, solver=bc.DDIM(eta=0.5)), progress=False)
 
 
+@pytest.mark.nightly
 def test_float64_mode_changes_training_and_samples_by_rounding_alone(config: bc.RunConfig) -> None:
     import jax
     from blurcore_jax.devices import pick_devices

@@ -56,7 +56,7 @@ def one(tmp_path_factory: pytest.TempPathFactory, config: bc.RunConfig) -> Path:
     return folder / "one"
 
 
-@pytest.mark.slow
+@pytest.mark.nightly  # two processes of a device each are a mesh as well
 def test_eight_devices_give_what_one_gives(config: bc.RunConfig, one: Path, tmp_path: Path) -> None:
     script = """
 import sys, numpy as np, jax, blurcore as bc

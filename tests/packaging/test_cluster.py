@@ -46,7 +46,7 @@ def submit(
     )
 
 
-@pytest.mark.slow
+@pytest.mark.nightly  # test_distributed.py trains in two processes every day
 def test_slurm_script_of_torch_trains_in_two_processes(tmp_path: Path) -> None:
     pytest.importorskip("torch")
     config = bc.RunConfig(

@@ -48,6 +48,9 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         kinds._ours(role).update(kept)
 
 
+BACKENDS = ["torch", pytest.param("jax", marks=pytest.mark.nightly)]  # the kinds know no backend
+
+
 def test_every_role_has_a_kind_in_one_file() -> None:
     roles = {kinds.role_of(kinds.find_kind(name)) for name in DECLARED}
     assert roles == {"process", "solver", "times", "objective", "start", "data"}
@@ -59,7 +62,7 @@ def test_process_and_solver_pass_the_kit() -> None:
     check_solver(kinds.find_kind("Rotation")(degrees=20.0).build(bc.BlurringDiffusion(), axes=(-2, -1)), shape=(5, 8))
 
 
-@pytest.mark.parametrize("backend", ["torch", "jax"])
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_run_of_custom_kinds_passes_every_command(
     backend: str, request: pytest.FixtureRequest, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -106,7 +109,7 @@ def test_run_of_custom_kinds_passes_every_command(
     assert json.loads(capsys.readouterr().out)["prediction"] == "x0"
 
 
-@pytest.mark.parametrize("backend", ["torch", "jax"])
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_heat_like_process_starts_from_data(backend: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
     request.getfixturevalue(backend)
     run, machine = tmp_path / "run", ["--backend", backend, "--device", "cpu"]

@@ -276,6 +276,7 @@ def workers(torchrun: int) -> dict[int, int]:
     return {int(value[5:]): pid for pid, words in variables.items() for value in words if value.startswith("RANK=")}
 
 
+@pytest.mark.nightly
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="the ranks' processes are found in /proc")
 def test_signal_to_one_process_stops_both_after_the_same_step(config: bc.RunConfig, tmp_path: Path) -> None:
     train = replace(config.train, steps=100_000, checkpoint_every=100_000, parallel="fsdp", sharded_checkpoints=True)

@@ -47,7 +47,7 @@ def test_training_leaves_the_global_generator_alone(config: bc.RunConfig, tmp_pa
     assert torch.equal(before, torch.get_rng_state())
 
 
-@pytest.mark.slow
+@pytest.mark.nightly  # test_model.py compiles the network every day
 def test_compiled_training_follows_the_eager_run(config: bc.RunConfig, tmp_path: Path) -> None:
     eager = train(config, tmp_path / "eager")
     compiled = train(replace(config, train=replace(config.train, compile=True)), tmp_path / "compiled")

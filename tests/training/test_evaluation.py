@@ -128,7 +128,9 @@ def mixture_network() -> RunNetwork:
     return RunNetwork(config, (*SHAPE, 1), 0, call, vjp)
 
 
-@pytest.mark.parametrize("kind", [pytest.param("discrete", marks=pytest.mark.nightly), "continuous", "ode"])
+@pytest.mark.parametrize(
+    "kind", [*(pytest.param(name, marks=pytest.mark.nightly) for name in ("discrete", "continuous")), "ode"]
+)
 def test_bounds_of_the_exact_denoiser_of_a_mixture_meet_the_truth(kind: Any) -> None:
     """As above, for two kinds of images: bins are independent given the kind, which is summed over."""
     rng = np.random.default_rng(3)

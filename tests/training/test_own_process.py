@@ -38,7 +38,9 @@ def test_runs_of_custom_processes_cross_frameworks(
     second.train(replace(own, train=replace(own.train, steps=6)), tmp_path / "run", resume=True)
 
 
-@pytest.mark.parametrize("name", OWN)
+@pytest.mark.parametrize(
+    "name", [min(OWN), *(pytest.param(name, marks=pytest.mark.nightly) for name in sorted(OWN)[1:])]
+)
 def test_file_of_a_process_is_a_command_line(name: str, tmp_path: Path) -> None:
     pytest.importorskip("torch")
     config = read_config(EXAMPLES / f"{name}.toml")

@@ -150,7 +150,7 @@ def stopped(process: subprocess.Popen[str], word: str, number: signal.Signals) -
     return errors
 
 
-@pytest.mark.slow
+@pytest.mark.nightly  # test_resume.py stops a run by a signal every day
 def test_signals_while_compiling_and_sampling_leave_a_checkpoint_and_no_traceback(
     machine: Any, config: bc.RunConfig, tmp_path: Path
 ) -> None:

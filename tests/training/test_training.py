@@ -20,7 +20,9 @@ def metrics(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
 
 
-@pytest.mark.parametrize("prediction", ["eps", "v", "x0", "velocity", "F"])
+@pytest.mark.parametrize(
+    "prediction", ["eps", "v", "x0", *(pytest.param(name, marks=pytest.mark.nightly) for name in ("velocity", "F"))]
+)
 def test_loss_falls_with_every_prediction(machine: Any, config: bc.RunConfig, tmp_path: Path, prediction: Any) -> None:
     settings = replace(
         config.train,
