@@ -28,7 +28,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scale", choices=("hour", "day", "gpu"), default="hour")
     parser.add_argument("--data", nargs="+", choices=("digits", "photos"), default=["digits", "photos"])
-    parser.add_argument("--questions", nargs="+", type=int, choices=(1, 2, 3, 4), default=[1, 3])
+    parser.add_argument("--questions", nargs="+", type=int, choices=(1, 2, 3, 4, 6), default=[1, 3])
     parser.add_argument("--seeds", nargs="+", type=int, choices=SEEDS, default=list(SEEDS))
     parser.add_argument("--part", type=part, default=(1, 1), metavar="I/N", help="do every n-th run of the list alone")
     parser.add_argument("--cifar10", help="uint8 images (n, 32, 32, 3) in an .npy file, for --scale gpu")

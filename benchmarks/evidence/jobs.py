@@ -11,6 +11,7 @@ from typing import Any
 from benchmarks.evidence import exact, sampling
 from benchmarks.evidence.cost import cost
 from benchmarks.evidence.ledger import Ledger
+from benchmarks.evidence.octaves import octaves
 from benchmarks.evidence.rows import CANDIDATES, REVERSE_VARIANCES, ROWS, Row, main_row, needs_error
 from benchmarks.evidence.training import train
 from benchmarks.evidence.trials import (
@@ -65,7 +66,7 @@ def jobs(
     data
         Some of digits and photos, or cifar10.
     questions
-        Some of 1, 2, 3, 4.
+        Some of 1, 2, 3, 4, 6; the lines of 5 come with 1.
     folder
         Where the runs are.
     seeds
@@ -112,10 +113,12 @@ def _all(
                 )
                 for process in PROCESSES
             ]
-            if set(questions) & {1, 2, 4}:
+            if set(questions) & {1, 2, 4, 6}:
                 for trial in (*trials, *_as_long(trials, ledger), *_second(trials, ledger)):
                     yield from _first(trial, folder)
             for trial in trials:
+                if 6 in questions and trial.process in (*NOISY, "nested"):
+                    yield _octaves(trial, folder)
                 if 2 in questions and trial.process in NOISY:
                     for row in REVERSE_VARIANCES:
                         yield _sample(2, trial, folder, row, 50, 256)
@@ -245,6 +248,14 @@ def _sample(question: int, trial: Trial, folder: Path, row: Row, calls: int, cou
         settings={"kind": "sample", "trial": asdict(trial), "row": row._asdict(), "calls": calls},
         do=do,
     )
+
+
+def _octaves(trial: Trial, folder: Path) -> Job:
+    def do() -> dict[str, Any]:
+        train(trial, folder / trial.name)
+        return octaves(trial, folder / trial.name)
+
+    return Job(name=f"octaves {trial.name}", question=6, settings={"kind": "octaves", "trial": asdict(trial)}, do=do)
 
 
 def exact_jobs(data: str) -> Iterator[Job]:

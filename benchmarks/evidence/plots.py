@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.figure import Figure
 from PIL import Image, ImageDraw
 
@@ -80,6 +81,23 @@ def of_few_steps(ledger: Ledger) -> Figure:
     return figure
 
 
+@in_style
+def of_octaves(ledger: Ledger) -> Figure:
+    """Return the error of x0 in each octave over training, a panel for each process that ends in noise."""
+    found = Question1(ledger, "hour", "digits").octaves()
+    figure = Figure(figsize=(9, 2.8), layout="constrained")
+    for axes, (process, rows) in zip(figure.subplots(1, len(found), sharey=True), found.items(), strict=True):
+        names = next(iter(rows.values()))[0]
+        colors = colormaps["viridis"](np.linspace(0.0, 0.9, len(names)))
+        for i, (name, color) in enumerate(zip(names, colors, strict=True)):
+            axes.plot(list(rows), [shares[i] for _, shares in rows.values()], "o-", ms=3, color=color, label=name)
+        axes.set(title=process, yscale="log", xlabel="images seen")
+        axes.grid(alpha=0.3)
+    figure.axes[0].set_ylabel("error of x0 / power")
+    figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside right upper", title="wavelength")
+    return figure
+
+
 def of_samples(ledger: Ledger, pictures: Path) -> Any:
     """Return the first samples of one seed of each process of question 1, a row for each, from the pictures that were kept."""
     asked = Question1(ledger, "hour", "digits")
@@ -106,6 +124,8 @@ def main() -> None:
     ledger = Ledger(LEDGER)
     save_figure(of_processes(ledger), IMAGES / "evidence_processes.svg")
     save_figure(of_few_steps(ledger), IMAGES / "evidence_few_steps.svg")
+    if Question1(ledger, "hour", "digits").octaves():
+        save_figure(of_octaves(ledger), IMAGES / "evidence_octaves.svg")
     if len(sys.argv) > 1:
         of_samples(ledger, Path(sys.argv[1])).save(IMAGES / "evidence_samples.png")
 

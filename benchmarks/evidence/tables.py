@@ -148,6 +148,29 @@ class Question1:
                 found[trial["process"]][trial["prediction"] + budget] = short(line["found"][self.primary])
         return [row for row in found.values() if set(row) >= set(PREDICTIONS)]
 
+    def octaves(self) -> dict[str, dict[int, tuple[list[str], np.ndarray[Any, Any]]]]:
+        """Return the octaves and their errors, means over the seeds, by process and images seen."""
+        found: dict[str, dict[int, list[Any]]] = {}
+        names: list[str] = []
+        for line in self.lines("octaves"):
+            process, names = line["trial"]["process"], line["found"]["octaves"]
+            if line["trial"]["prediction"] == self.chosen[process]:
+                for images, share in zip(line["found"]["images"], line["found"]["share"], strict=True):
+                    found.setdefault(process, {}).setdefault(images, []).append(share)
+        return {
+            process: {images: (names, np.mean(shares, axis=0)) for images, shares in found[process].items()}
+            for process in PROCESSES
+            if process in found
+        }
+
+    def learnt(self) -> list[dict[str, Any]]:
+        """Return the rows of question 6."""
+        return [
+            {"process": process, "images seen": f"{images:,}", **dict(zip(names, map(short, shares), strict=True))}
+            for process, rows in self.octaves().items()
+            for images, (names, shares) in rows.items()
+        ]
+
     def costs(self) -> list[dict[str, Any]]:
         """Return the seconds of each process beside those of standard diffusion."""
         return [
@@ -286,6 +309,8 @@ def sections(ledger: Ledger) -> Iterator[str]:
                 yield table(asked.choice())
                 if others := asked.others():
                     yield f"Runs with other predictions, which no ratio takes:\n\n{table(others)}"
+                if learnt := asked.learnt():
+                    yield f"## Question 6: {title}\n\nError of x0 as a share of the power of each octave of wavelengths:\n\n{table(learnt)}"
                 if costs := asked.costs():
                     yield f"## Question 5: {title}\n\nSeconds beside those of standard diffusion:\n\n{table(costs)}"
     for data in PRIMARY:

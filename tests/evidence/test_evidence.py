@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 import blurcore as bc
-from benchmarks.evidence import exact
+from benchmarks.evidence import exact, octaves
 from benchmarks.evidence.jobs import chosen, close, jobs
 from benchmarks.evidence.ledger import Ledger
 from benchmarks.evidence.rows import Row, times_for
-from benchmarks.evidence.trials import CHOOSING_SEED, NOISY, PROCESSES, SEEDS, Trial, config_of, process_of
+from benchmarks.evidence.trials import BATCH, CHOOSING_SEED, NOISY, PROCESSES, SEEDS, Trial, config_of, process_of
 from blurcore.oracle import dataset_denoiser
 from blurcore.serial import from_dict, to_dict
 
@@ -51,6 +52,22 @@ def test_nearest_names_the_image_and_measures_in_pixels():
     distances, which = known.nearest(x + 0.25)
     assert which.tolist() == [5, 30]
     np.testing.assert_allclose(distances, 0.25, rtol=1e-6)  # pixels become float32
+
+
+def test_error_by_octave_is_of_each_checkpoint_and_falls(tmp_path, monkeypatch):
+    """A run of a few steps on digits, in a basis that its process does not have."""
+    pytest.importorskip("torch")
+    monkeypatch.setattr(octaves, "IMAGES", 8)
+    monkeypatch.setattr(octaves, "TIMES", 3)
+    trial = Trial(data="digits", process="standard", seed=1, prediction="x0")
+    config = config_of(trial)
+    train = replace(config.train, steps=30, checkpoint_every=15, batch_size=16, warmup_steps=1, ema_decay=0.5)
+    bc.get_backend("torch").train(replace(config, train=train, device="cpu"), tmp_path / "run")
+    found = octaves.octaves(trial, tmp_path / "run")
+    assert found["images"] == [0, 15 * BATCH, 30 * BATCH]
+    coarse = [row[found["octaves"].index("16 to 32 px")] for row in found["share"]]
+    assert coarse[2] < coarse[1] < coarse[0]
+    assert coarse[0] == pytest.approx(1, abs=0.3)  # a network that says 0, on 8 of the images
 
 
 def test_line_that_was_cut_off_is_done_again_and_hurts_no_other(tmp_path):
