@@ -71,9 +71,9 @@ class SizedNetwork:
         objective, state = self.objective.build(process), u if size == self.grid else shrink(u, size, axes=self.axes)
         path = path_for(objective, t, state, axes=self.axes)
         if size != self.grid and objective.predicts == "data":
-            c = input_scale(process, t).reshape(-1, *[1] * (u.ndim - 1))
+            c = np.asarray(input_scale(process, t)).reshape(-1, *[1] * (u.ndim - 1))
             path, state = path.over(c), state / c
         z = process.basis.inverse(state, axes=self.axes).astype(np.float32)
         output = self.network.call(z, t.astype(np.float32)).astype(np.float64)
-        x0: Array = objective.predict(path, output, state, axes=self.axes).x0
+        x0 = np.asarray(objective.predict(path, output, state, axes=self.axes).x0)
         return x0 if size == self.grid else np.asarray(embed_state(x0, np.zeros_like(u), axes=self.axes))
