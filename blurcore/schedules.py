@@ -242,7 +242,7 @@ class LinearBeta:
         digits = 2 * math.log(distance + math.sqrt(distance**2 - 1))
         return next(rule for order, rule in _RULES if order * digits > 53 * math.log(2))
 
-    def _correction_difference(self, x: Array, y: Array, x_less_y: Array) -> Array:
+    def _correction_difference(self, x: Array, y: Array | float, x_less_y: Array) -> Array:
         """Return the Euler-Maclaurin terms at beta = x less those at y, factored by the difference of delta / (1 - beta).
 
         At one end they are -f'/24 + 7 f^(3)/5760 - 31 f^(5)/967680 with f = -log(1 - beta).

@@ -31,7 +31,7 @@ from blurcore._arrays import Times, prepare_times, quiet
 from blurcore._typing import A_co, Array, Namespace, Time
 from blurcore.errors import NotMarkovError
 from blurcore.schedules import BlurSchedule, NoiseSchedule
-from blurcore.transforms import DCT, DST, Identity, RealFourier, check_shape, eigenvalues_by_axis
+from blurcore.transforms import Basis, Identity, check_shape, eigenvalues_by_axis
 
 
 class Marginal(NamedTuple, Generic[A_co]):
@@ -68,7 +68,7 @@ class Parts(NamedTuple):
     noise: NoiseSchedule
     blur: BlurSchedule
     min_scale: float
-    basis: DCT | DST | RealFourier | Identity
+    basis: Basis
 
 
 class _Spectrum(NamedTuple):
