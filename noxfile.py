@@ -188,6 +188,7 @@ def random_order(session: nox.Session) -> None:
 
 
 GUARD = str(Path("tests/guard").resolve())
+CORE = ("tests/core", "tests/properties", "tests/samplers")
 
 
 @shared("weekly")
@@ -203,15 +204,28 @@ def warnings(session: nox.Session) -> None:
     pytest(session, "warnings", "-m", "not nightly", python=str(LIBRARIES), **guard)
 
 
+@shared()
+def runtime_types(session: nox.Session) -> None:
+    """Run the core's tests with typeguard in its functions: arguments and results are of their annotated types."""
+    guard = {"PYTHONPATH": GUARD, "BLURCORE_GUARD": "types", "BLURCORE_HYPOTHESIS": "few"}
+    # typeguard is in the modules before pytest comes, which would rewrite its plug-in's assertions
+    calm = ("-W", "ignore::pytest.PytestAssertRewriteWarning", "-m", "not slow and not nightly and not no_type_checks")
+    # thousands of the steps that tests/core takes too
+    folders = (*CORE, "--ignore", "tests/samplers/test_exact.py")
+    eager = {
+        "BLURCORE_TEST_LIBRARIES": "numpy,array_api_strict,torch"
+    }  # JAX compiles for longer than all the rest takes
+    pytest(session, "runtime_types", *calm, *folders, python=str(LIBRARIES), **guard, **eager)
+    jax = {"BLURCORE_TEST_LIBRARIES": "jax"}
+    pytest(session, "runtime_types-jax", *calm, "tests/properties", python=str(LIBRARIES), **guard, **jax)
+
+
 @shared("weekly")
 def nightly(session: nox.Session) -> None:
     """Run what is too long for every day: hypothesis with a thousand new examples on NumPy, statistics, soak."""
     hypothesis = {"BLURCORE_TEST_LIBRARIES": "numpy", "BLURCORE_HYPOTHESIS": "nightly"}
     pytest(session, "nightly-hypothesis", "-m", "hypothesis", "--timeout", "0", python=str(LIBRARIES), **hypothesis)
     pytest(session, "nightly", "-m", "nightly", python=str(LIBRARIES))
-
-
-CORE = ("tests/core", "tests/properties", "tests/samplers")
 
 
 @shared()

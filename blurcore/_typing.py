@@ -3,17 +3,72 @@
 from __future__ import annotations
 
 import os
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, Protocol, TypeAlias, TypeVar, runtime_checkable
 
-Array: TypeAlias = Any
-"""An array of NumPy, PyTorch, JAX or any other library of the Array API standard."""
-Time: TypeAlias = Any
+
+@runtime_checkable
+class Array(Protocol):
+    """An array of NumPy, PyTorch, JAX or any other library of the Array API standard, as far as the core relies on one.
+
+    What an operation returns is an array of the same library, which the standard leaves to that library to name.
+    """
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Sizes of the axes."""
+        ...
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        ...
+
+    @property
+    def dtype(self) -> Any:
+        """Data type, an object of the library."""
+        ...
+
+    def __getitem__(self, key: Any, /) -> Any: ...
+    def __add__(self, other: Any, /) -> Any: ...
+    def __radd__(self, other: Any, /) -> Any: ...
+    def __sub__(self, other: Any, /) -> Any: ...
+    def __rsub__(self, other: Any, /) -> Any: ...
+    def __mul__(self, other: Any, /) -> Any: ...
+    def __rmul__(self, other: Any, /) -> Any: ...
+    def __truediv__(self, other: Any, /) -> Any: ...
+    def __rtruediv__(self, other: Any, /) -> Any: ...
+    def __pow__(self, other: Any, /) -> Any: ...
+    def __neg__(self) -> Any: ...
+    def __abs__(self) -> Any: ...
+    def __eq__(self, other: Any, /) -> Any: ...
+    def __ne__(self, other: Any, /) -> Any: ...
+    def __lt__(self, other: Any, /) -> Any: ...
+    def __le__(self, other: Any, /) -> Any: ...
+    def __gt__(self, other: Any, /) -> Any: ...
+    def __ge__(self, other: Any, /) -> Any: ...
+    def __float__(self) -> float: ...
+
+
+class Matrix(Array, Protocol):
+    """An array of two axes."""
+
+    @property
+    def T(self) -> Any:
+        """The transposed matrix."""
+        ...
+
+
+Time: TypeAlias = float | Array
 """A time in [0, 1]: a Python number, or an array whose axes are the leading axes of the data."""
 StrPath: TypeAlias = str | os.PathLike[str]
 """Where a file or a folder is."""
+Tensor: TypeAlias = Any
+"""A tensor of PyTorch, where the core knows that it has one; it imports no PyTorch."""
 Namespace: TypeAlias = Any
 DType: TypeAlias = Any
 Device: TypeAlias = Any
 
-A = TypeVar("A")
+A = TypeVar("A", bound=Array)
 """The array type of a value: what goes in comes out."""
+A_co = TypeVar("A_co", bound=Array, covariant=True)
+"""The array type of a value that is only read: NumPy's coefficients are coefficients."""

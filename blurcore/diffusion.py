@@ -34,25 +34,25 @@ from blurcore._arrays import (
     to_host,
     together,
 )
-from blurcore._typing import A, Array, Time
+from blurcore._typing import A, A_co, Array, Time
 from blurcore.errors import ArgumentError, DegenerateError, NotMarkovError
 from blurcore.processes import SDE, Difference, Marginal, Process
 from blurcore.transforms import Basis, check_shape
 
 
-class Transition(NamedTuple, Generic[A]):
+class Transition(NamedTuple, Generic[A_co]):
     """q(u_t | u_s) = N(alpha u_s, variance); shapes ``(*time, *grid)`` or 1 along the grid."""
 
-    alpha: A
-    variance: A
+    alpha: A_co
+    variance: A_co
 
 
-class Posterior(NamedTuple, Generic[A]):
+class Posterior(NamedTuple, Generic[A_co]):
     """q(u_s | u_t, u_0) = N(z_coef u_t + x_coef u_0, variance); shapes ``(*time, *grid)`` or 1 along the grid."""
 
-    z_coef: A
-    x_coef: A
-    variance: A
+    z_coef: A_co
+    x_coef: A_co
+    variance: A_co
 
 
 def grid_shape(x: Array, axes: tuple[int, ...] | int, name: str = "x") -> tuple[int, ...]:
@@ -71,7 +71,7 @@ def marginal_for(process: Process, t: Time, x: Array, *, axes: tuple[int, ...] |
 
 
 @quiet
-def diffuse(process: Process, x: Array, t: Time, eps: Array, *, axes: tuple[int, ...] | int = (-2, -1)) -> Array:
+def diffuse(process: Process, x: A, t: Time, eps: Array, *, axes: tuple[int, ...] | int = (-2, -1)) -> A:
     r"""Draw from the marginal, in data space: :math:`z_t = V (\alpha_t V^T x) + \sigma_t \epsilon` (SPEC 2; the paper's eq. 9).
 
     Parameters
@@ -104,8 +104,8 @@ def diffuse(process: Process, x: Array, t: Time, eps: Array, *, axes: tuple[int,
 
 
 def signal_and_noise(
-    process: Process, x: Array, t: Time, eps: Array, *, axes: tuple[int, ...] | int
-) -> tuple[Array, Array, Marginal[Array]]:
+    process: Process, x: A, t: Time, eps: Array, *, axes: tuple[int, ...] | int
+) -> tuple[A, Array, Marginal[Array]]:
     """Return data and noise in their compute dtype, and the marginal laid out over them; errors as :func:`diffuse`."""
     namespace(x=x, eps=eps, t=t)
     signal, noise = together(x=x, eps=eps)
@@ -114,7 +114,7 @@ def signal_and_noise(
     return signal, noise, marginal_for(process, t, x, axes=axes)
 
 
-def mix(basis: Basis, weights: Marginal[Array], first: Array, second: Array, *, axes: tuple[int, ...] | int) -> Array:
+def mix(basis: Basis, weights: Marginal[Array], first: A, second: Array, *, axes: tuple[int, ...] | int) -> A:
     r"""Return :math:`V (\alpha V^T a + \sigma V^T b)`; two transforms where sigma is the same in every frequency."""
     u = weights.alpha * basis.forward(first, axes=axes)
     if is_isotropic(weights.sigma, axes, first.ndim):
@@ -129,11 +129,12 @@ def is_isotropic(sigma: Array, axes: tuple[int, ...] | int, ndim: int) -> bool:
 
 def check_batch(t: Time, x: Array) -> None:
     """Refuse times that are not those of the leading axes of `x`."""
-    if getattr(t, "ndim", 0) > 0:
-        leading = tuple(x.shape[: t.ndim])
-        if any(n not in (1, m) for n, m in zip(t.shape, leading, strict=False)) or t.ndim > x.ndim:
+    times: Any = t
+    if getattr(times, "ndim", 0) > 0:
+        leading = tuple(x.shape[: times.ndim])
+        if any(n not in (1, m) for n, m in zip(times.shape, leading, strict=False)) or times.ndim > x.ndim:
             raise ArgumentError(
-                f"t must have the leading axes of x, whose shape is {tuple(x.shape)}; got {tuple(t.shape)}"
+                f"t must have the leading axes of x, whose shape is {tuple(x.shape)}; got {tuple(times.shape)}"
             )
 
 

@@ -25,7 +25,7 @@ import numpy as np
 
 from blurcore._arrays import align, check_step, is_checkable, is_number, namespace, quiet, together
 from blurcore._checks import require, require_finite
-from blurcore._typing import Array, Time
+from blurcore._typing import A, Array, Time
 from blurcore.diffusion import grid_shape, marginal_for, require_noise
 from blurcore.processes import Process
 
@@ -41,7 +41,7 @@ def bits_per_dim(nats: Array | float, num_dims: int) -> Any:
 
 
 @quiet
-def prior_kl(process: Process, u0: Array, *, axes: tuple[int, ...] = (-2, -1)) -> Array:
+def prior_kl(process: Process, u0: A, *, axes: tuple[int, ...] = (-2, -1)) -> A:
     r"""Return :math:`KL(q(u_1 | u_0) \| N(0, \sigma_1^2)) = \frac12 \sum \alpha_1^2 u_0^2 / \sigma_1^2`.
 
     Parameters
@@ -70,9 +70,7 @@ def prior_kl(process: Process, u0: Array, *, axes: tuple[int, ...] = (-2, -1)) -
 
 
 @quiet
-def diffusion_step(
-    process: Process, u0: Array, x0: Array, t: Time, s: Time, *, axes: tuple[int, ...] = (-2, -1)
-) -> Array:
+def diffusion_step(process: Process, u0: A, x0: Array, t: Time, s: Time, *, axes: tuple[int, ...] = (-2, -1)) -> A:
     r"""Return :math:`\frac12 \sum (\mathrm{SNR}_s - \mathrm{SNR}_t) (u_0 - \hat u_0)^2`, the divergence of a step from t to s < t.
 
     Parameters
@@ -113,7 +111,7 @@ def diffusion_step(
 
 
 @quiet
-def diffusion_rate(process: Process, u0: Array, x0: Array, t: Time, *, axes: tuple[int, ...] = (-2, -1)) -> Array:
+def diffusion_rate(process: Process, u0: A, x0: Array, t: Time, *, axes: tuple[int, ...] = (-2, -1)) -> A:
     r"""Return :math:`-\frac12 \sum \mathrm{SNR}_t' (u_0 - \hat u_0)^2`, what the continuous bound integrates over t.
 
     Parameters
@@ -149,9 +147,7 @@ def diffusion_rate(process: Process, u0: Array, x0: Array, t: Time, *, axes: tup
 
 
 @quiet
-def reconstruction(
-    x: Array, mean: Array, std: float, *, low: float = -1.0, high: float = 1.0, levels: int = 256
-) -> Array:
+def reconstruction(x: A, mean: Array, std: float, *, low: float = -1.0, high: float = 1.0, levels: int = 256) -> A:
     r"""Return :math:`-\log P(x)` of the normal distribution around `mean`, cut into `levels` bins.
 
     Parameters
@@ -210,7 +206,7 @@ def _log_normal_mass(xp: Any, near: Array, width: Array) -> Array:
 
 
 @quiet
-def heat_step(before: Array, mean: Array, *, sigma: float, delta: float) -> Array:
+def heat_step(before: A, mean: Array, *, sigma: float, delta: float) -> A:
     r"""Return the divergence of a step of inverse heat dissipation, :math:`KL(N(A_{k-1} x, \sigma^2) \| N(\mu, \delta^2))`.
 
     .. math:: \tfrac{D}{2} \Big( \frac{\sigma^2}{\delta^2} - 1 + 2 \log \frac{\delta}{\sigma} \Big)
@@ -249,7 +245,7 @@ def heat_step(before: Array, mean: Array, *, sigma: float, delta: float) -> Arra
 
 
 @quiet
-def mixture_kl(u: Array, mean: Array, centres: Array, *, sigma: float) -> Array:
+def mixture_kl(u: A, mean: Array, centres: Array, *, sigma: float) -> A:
     r"""Return :math:`\log q(u) - \log p(u)` for :math:`q = N(m, \sigma^2)` and p, the even mixture of :math:`N(c_j, \sigma^2)`.
 
     Its expectation over u from q is the divergence of the two: the prior's term for inverse heat dissipation, whose
@@ -311,5 +307,5 @@ def _require_noise(what: str, process: Process, t: Time, *, shape: tuple[int, ..
         require_noise(what, process, t, shape=shape)
 
 
-def _sum(x: Array) -> Array:
+def _sum(x: A) -> A:
     return namespace(x=x).sum(x, axis=tuple(range(1, x.ndim)))

@@ -11,7 +11,7 @@ import numpy as np
 
 from blurcore._arrays import as_result, is_checkable, is_number, namespace, quiet, require_real, together, upcast
 from blurcore._checks import require
-from blurcore._typing import A, Array, Time
+from blurcore._typing import A_co, Array, Time
 from blurcore.data_spectrum import SigmaData
 from blurcore.diffusion import grid_shape, is_isotropic, mix, require_noise, signal_and_noise
 from blurcore.errors import DegenerateError
@@ -19,11 +19,11 @@ from blurcore.prediction import KINDS, SIGMA_DATA, Kind, mixture, path, path_for
 from blurcore.processes import Marginal, Process
 
 
-class TrainingPair(NamedTuple, Generic[A]):
+class TrainingPair(NamedTuple, Generic[A_co]):
     """Noisy data z_t and the network's target, both in data space."""
 
-    z: A
-    target: A
+    z: A_co
+    target: A_co
 
 
 @quiet
@@ -177,13 +177,13 @@ def check_prediction(process: Process, prediction: Kind, times: tuple[float, ...
     if prediction not in ("eps", "score"):
         return
     for t in times:
-        m = process.marginal(t, shape=shape)
-        if float(m.sigma.min()) == 0.0:
+        alpha, sigma = (np.asarray(c) for c in process.marginal(t, shape=shape))
+        if float(sigma.min()) == 0.0:
             raise DegenerateError(
                 f"prediction must not be {prediction!r} for {type(process).__name__}: sigma is 0 at t = {t:.6g}, so there"
                 " is no noise to predict; use x0"
             )
-        smallest = float(m.alpha.min())
+        smallest = float(alpha.min())
         if smallest < 1.2e-38:  # float32's smallest normal number
             raise DegenerateError(
                 f"prediction must not be {prediction!r} for {type(process).__name__}: alpha falls to {smallest:.1e} at"

@@ -290,7 +290,7 @@ class HeatReversal(_OverTimes):
 
     def check(self, shape: tuple[int, ...]) -> None:
         """Refuse a process whose noise changes from level to level; see :meth:`Objective.check`."""
-        first, last = (self.process.marginal(t, shape=shape).sigma for t in (1.0, 1 / self.levels))
+        first, last = (np.asarray(self.process.marginal(t, shape=shape).sigma) for t in (1.0, 1 / self.levels))
         if not np.allclose(first, last, rtol=1e-9, atol=0):
             raise ArgumentError(
                 "train.objective must be Denoising for a process whose noise changes with time, as that of"

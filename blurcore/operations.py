@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from blurcore import diffusion, prediction
-from blurcore._typing import Array, Time
+from blurcore._typing import A, Array, Time
 from blurcore.processes import SDE, Difference, Marginal, Process
 from blurcore.transforms import Basis
 
@@ -17,11 +17,11 @@ from blurcore.transforms import Basis
 class CoreOperations:
     """Every operation as the core does it; the methods are the functions of :mod:`blurcore.diffusion` and the like."""
 
-    def forward(self, basis: Basis, x: Array, *, axes: tuple[int, ...]) -> Array:
+    def forward(self, basis: Basis, x: A, *, axes: tuple[int, ...]) -> A:
         """Return u = V^T x."""
         return basis.forward(x, axes=axes)
 
-    def inverse(self, basis: Basis, u: Array, *, axes: tuple[int, ...]) -> Array:
+    def inverse(self, basis: Basis, u: A, *, axes: tuple[int, ...]) -> A:
         """Return x = V u."""
         return basis.inverse(u, axes=axes)
 
@@ -43,7 +43,7 @@ class CoreOperations:
         """Return alpha_t / alpha_s and l_t - l_s."""
         return process.difference(t, s, shape=shape, like=like)
 
-    def diffuse(self, process: Process, x: Array, t: Time, eps: Array, *, axes: tuple[int, ...]) -> Array:
+    def diffuse(self, process: Process, x: A, t: Time, eps: Array, *, axes: tuple[int, ...]) -> A:
         """Return noisy data."""
         return diffusion.diffuse(process, x, t, eps, axes=axes)
 
@@ -65,13 +65,13 @@ class CoreOperations:
 
     def convert(
         self,
-        value: Array,
+        value: A,
         source: prediction.Kind,
         target: prediction.Kind,
         *,
         z: Array,
         marginal: Marginal[Any] | prediction.PathScales[Any],
-    ) -> Array:
+    ) -> A:
         """Return one parametrisation from another."""
         return prediction.convert(value, source, target, z=z, marginal=marginal)
 

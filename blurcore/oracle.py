@@ -20,7 +20,7 @@ from typing import Any
 
 from blurcore._arrays import as_result, is_checkable, is_number, namespace, quiet, require_real, upcast
 from blurcore._checks import plain, require
-from blurcore._typing import Array
+from blurcore._typing import A, Array
 from blurcore.errors import ArgumentError, DegenerateError
 from blurcore.prediction import convert
 from blurcore.processes import Marginal
@@ -28,7 +28,7 @@ from blurcore.samplers import Prediction
 
 
 @quiet
-def gaussian_denoiser(u: Array, *, mean: Array | float, variance: Array | float, marginal: Marginal[Array]) -> Array:
+def gaussian_denoiser(u: A, *, mean: Array | float, variance: Array | float, marginal: Marginal[Array]) -> A:
     r"""Return :math:`E[u_0 | u_t]` for Gaussian data with independent frequencies.
 
     Parameters
@@ -62,7 +62,7 @@ def gaussian_denoiser(u: Array, *, mean: Array | float, variance: Array | float,
 
 
 @quiet
-def gaussian_variance(*, variance: Array | float, marginal: Marginal[Array]) -> Array:
+def gaussian_variance(*, variance: Array | float, marginal: Marginal[A]) -> A:
     r"""Return :math:`\mathrm{Var}[u_0 | u_t]` for Gaussian data: what calibrated ancestral sampling adds (SPEC 9).
 
     Parameters
@@ -92,7 +92,7 @@ def gaussian_variance(*, variance: Array | float, marginal: Marginal[Array]) -> 
 
 
 @quiet
-def mixture_denoiser(u: Array, *, weights: Array, means: Array, variances: Array, marginal: Marginal[Array]) -> Array:
+def mixture_denoiser(u: A, *, weights: Array, means: Array, variances: Array, marginal: Marginal[Array]) -> A:
     r"""Return :math:`E[u_0 | u_t] = \sum_j r_j E_j[u_0 | u_t]` for a mixture of Gaussians.
 
     .. math:: r_j \propto w_j \prod_k N(u_{t,k};\, \alpha_k m_{jk},\, \alpha_k^2 c_{jk} + \sigma_k^2)
@@ -147,7 +147,7 @@ def mixture_denoiser(u: Array, *, weights: Array, means: Array, variances: Array
 
 
 @quiet
-def dataset_denoiser(u: Array, *, data: Array, marginal: Marginal[Array]) -> Array:
+def dataset_denoiser(u: A, *, data: Array, marginal: Marginal[Array]) -> A:
     r"""Return :math:`E[u_0 | u_t]` for data drawn from a finite set, each element equally likely.
 
     .. math:: \sum_i x_i \, \mathrm{softmax}_i \Big( -\sum_k \frac{(u_{t,k} - \alpha_k x_{ik})^2}{2 \sigma_k^2} \Big)
@@ -184,7 +184,7 @@ def dataset_denoiser(u: Array, *, data: Array, marginal: Marginal[Array]) -> Arr
     return as_result(_average(xp, logits, data, place, len(event)), u)
 
 
-def exact_prediction(x0: Array, u: Array, marginal: Marginal[Array]) -> Prediction[Array]:
+def exact_prediction(x0: A, u: Array, marginal: Marginal[Array]) -> Prediction[A]:
     """Return an exact denoiser's x0 and the corresponding eps, as solvers take them.
 
     Raises
@@ -210,7 +210,7 @@ def _check_variance(variance: Array | float) -> None:
         require(variance >= 0, "variance", plain(variance), "0 or more")
 
 
-def _divide(xp: Any, numerator: Array, denominator: Array) -> Array:
+def _divide(xp: Any, numerator: Array, denominator: Array) -> Any:
     """Return a quotient, 0 where the denominator is 0."""
     zero = denominator == 0
     return xp.where(
@@ -242,7 +242,7 @@ def _require_positive(xp: Any, value: Array, name: str) -> None:
         )
 
 
-def _average(xp: Any, logits: Array, values: Array, place: int, event_axes: int) -> Array:
+def _average(xp: Any, logits: Array, values: Array, place: int, event_axes: int) -> Any:
     """Return the softmax average of values ``(components, *event)`` with logits ``(*batch, components)``."""
     shifted = xp.exp(logits - xp.max(logits, axis=place, keepdims=True))
     weights = shifted / xp.sum(shifted, axis=place, keepdims=True)

@@ -30,7 +30,7 @@ from typing import Any, Generic, Literal, NamedTuple, cast, get_args
 
 from blurcore._arrays import align, as_result, is_checkable, namespace, quiet, together
 from blurcore._checks import require
-from blurcore._typing import A, Array, Time
+from blurcore._typing import A, A_co, Array, Time
 from blurcore.data_spectrum import SigmaData, deviation_on_grid
 from blurcore.diffusion import check_batch, grid_shape
 from blurcore.errors import ArgumentError, DegenerateError
@@ -44,17 +44,17 @@ SIGMA_DATA: SigmaData = (0.5,)
 """The data's standard deviation where none is given: EDM's, for images in [-1, 1]."""
 
 
-class PathScales(NamedTuple, Generic[A]):
+class PathScales(NamedTuple, Generic[A_co]):
     """The marginal, and what velocity and F are made of beside it; None: not asked for.
 
     Shapes as :class:`blurcore.Marginal`'s. `alpha_rate`, `sigma_rate`: derivatives in t. `sigma_data`: the data's standard deviation.
     """
 
-    alpha: A
-    sigma: A
-    alpha_rate: A | None = None
-    sigma_rate: A | None = None
-    sigma_data: A | None = None
+    alpha: A_co
+    sigma: A_co
+    alpha_rate: A_co | None = None
+    sigma_rate: A_co | None = None
+    sigma_data: A_co | None = None
 
     def over(self, scale: Any) -> PathScales[Any]:
         """Return those of states divided by a number."""
@@ -119,12 +119,12 @@ def path_for(
     return found.laid_out(ndim=x.ndim, axes=axes)
 
 
-class Mixture(NamedTuple, Generic[A]):
+class Mixture(NamedTuple, Generic[A_co]):
     """y = data x0 + noise eps, and the determinant alpha noise - sigma data by which x0 and eps follow from y and u_t."""
 
-    data: A
-    noise: A
-    determinant: A
+    data: A_co
+    noise: A_co
+    determinant: A_co
 
 
 _DETERMINANTS = {
@@ -180,9 +180,7 @@ def _require_nonzero(name: str, value: Array, source: str, target: str) -> None:
 
 
 @quiet
-def convert(
-    value: Array, source: Kind, target: Kind, *, z: Array, marginal: Marginal[Array] | PathScales[Array]
-) -> Array:
+def convert(value: A, source: Kind, target: Kind, *, z: Array, marginal: Marginal[Array] | PathScales[Array]) -> A:
     r"""Turn one prediction into another, in frequency space (SPEC 5).
 
     Parameters
@@ -235,17 +233,15 @@ def convert(
     return -result / at.sigma if target == "score" else result
 
 
-def _from_mixture(
-    y: Array, source: Kind, target: Kind, z: Array, at: PathScales[Array], names: tuple[str, str]
-) -> Array:
+def _from_mixture(y: A, source: Kind, target: Kind, z: Array, at: PathScales[Array], names: tuple[str, str]) -> A:
     """Return x0, eps or another mixture from a mixture."""
     own = mixture(source, at)
     _require_nonzero(_DETERMINANTS[source], own.determinant, *names)
 
-    def x0() -> Array:
+    def x0() -> Any:
         return (own.noise * z - at.sigma * y) / own.determinant
 
-    def eps() -> Array:
+    def eps() -> Any:
         return (at.alpha * y - own.data * z) / own.determinant
 
     if target == "x0":
@@ -256,9 +252,7 @@ def _from_mixture(
     return other.data * x0() + other.noise * eps()
 
 
-def _from_part(
-    value: Array, source: Kind, target: Kind, z: Array, at: PathScales[Array], names: tuple[str, str]
-) -> Array:
+def _from_part(value: A, source: Kind, target: Kind, z: Array, at: PathScales[Array], names: tuple[str, str]) -> A:
     """Return the other of x0 and eps, or a mixture, from one of them; with the other one substituted."""
     name, divisor, weight = ("alpha", at.alpha, at.sigma) if source == "eps" else ("sigma", at.sigma, at.alpha)
     _require_nonzero(name, divisor, *names)

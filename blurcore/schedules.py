@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol, final, runtime_checkable
+from typing import Any, NamedTuple, Protocol, final, runtime_checkable
 
 import numpy as np
 
@@ -216,7 +216,7 @@ class LinearBeta:
             f"at least {delta / 2 + delta**2:.3g}, half the distance of two betas"
             " (the usual betas are for 1000 steps: keep them, and sample at fewer times)",
         )
-        decay = float(self._decay(np, np.float64(1), 0.0))
+        decay = float(self._decay(np, np.asarray(1.0), 0.0))
         require(
             decay <= _MAX_DECAY,
             "beta_start, beta_end, num_steps",
@@ -228,7 +228,7 @@ class LinearBeta:
     def _delta(self) -> float:
         return (self.beta_end - self.beta_start) / (self.num_steps - 1)
 
-    def _beta(self, t: Array) -> Array:
+    def _beta(self, t: Array | float) -> Any:
         """Return beta half a step after t, the end of the interval that the sum up to t covers."""
         return (self.beta_start - self._delta / 2) + self._delta * self.num_steps * t
 
@@ -242,7 +242,7 @@ class LinearBeta:
         digits = 2 * math.log(distance + math.sqrt(distance**2 - 1))
         return next(rule for order, rule in _RULES if order * digits > 53 * math.log(2))
 
-    def _correction_difference(self, x: Array, y: Array, x_less_y: Array) -> Array:
+    def _correction_difference(self, x: Array, y: Array | float, x_less_y: Array) -> Array:
         """Return the Euler-Maclaurin terms at beta = x less those at y, factored by the difference of delta / (1 - beta).
 
         At one end they are -f'/24 + 7 f^(3)/5760 - 31 f^(5)/967680 with f = -log(1 - beta).

@@ -34,7 +34,7 @@ from blurcore._arrays.cosine import dct, dst, idct, idst
 from blurcore._arrays.fourier import inverse_real_fourier, real_fourier
 from blurcore._arrays.products import multiply
 from blurcore._checks import plain, require
-from blurcore._typing import Array
+from blurcore._typing import A, Array, Matrix
 from blurcore.errors import ArgumentError
 
 Transform = Callable[[Array], Array]
@@ -43,11 +43,11 @@ Transform = Callable[[Array], Array]
 class Basis(Protocol):
     """An orthonormal basis of the grid and the eigenvalues of its Laplacian."""
 
-    def forward(self, x: Array, *, axes: tuple[int, ...] | int = (-2, -1)) -> Array:
+    def forward(self, x: A, *, axes: tuple[int, ...] | int = (-2, -1)) -> A:
         """Return the coefficients u = V^T x along `axes`."""
         ...
 
-    def inverse(self, u: Array, *, axes: tuple[int, ...] | int = (-2, -1)) -> Array:
+    def inverse(self, u: A, *, axes: tuple[int, ...] | int = (-2, -1)) -> A:
         """Return the data x = V u along `axes`."""
         ...
 
@@ -112,7 +112,7 @@ class _Separable:
             f.out_xp.asarray(self.analysis(n), dtype=f.out, device=f.out_device, copy=True) for n in check_shape(shape)
         )
 
-    def forward(self, x: Array, *, axes: tuple[int, ...] | int = (-2, -1)) -> Array:
+    def forward(self, x: A, *, axes: tuple[int, ...] | int = (-2, -1)) -> A:
         r"""Return :math:`u = V^T x` along `axes`.
 
         Parameters
@@ -134,12 +134,12 @@ class _Separable:
         """
         return self._transform(x, axes, inverse=False)
 
-    def inverse(self, u: Array, *, axes: tuple[int, ...] | int = (-2, -1)) -> Array:
+    def inverse(self, u: A, *, axes: tuple[int, ...] | int = (-2, -1)) -> A:
         r"""Return :math:`x = V u` along `axes`; the inverse of :meth:`forward`, with the same arguments and errors."""
         return self._transform(u, axes, inverse=True)
 
     @quiet
-    def _transform(self, x: Array, axes: tuple[int, ...] | int, *, inverse: bool) -> Array:
+    def _transform(self, x: Array, axes: tuple[int, ...] | int, *, inverse: bool) -> Any:
         """Go there or back in float32 or better, and give the dtype of `x` back."""
         require_floating("u" if inverse else "x", x)
         return as_result(self._along(upcast(x), normalize_axes(axes, x.ndim), inverse=inverse), x)
@@ -149,7 +149,7 @@ class _Separable:
         del inverse
         return None
 
-    def _scipy(self, *, inverse: bool) -> Callable[..., Array] | None:
+    def _scipy(self, *, inverse: bool) -> Callable[..., Any] | None:
         """Return SciPy's function for all axes of a NumPy array at once, or None where there is none."""
         del inverse
         return None
@@ -174,8 +174,9 @@ class _Separable:
             x = multiply(matrix.T if inverse else matrix, x, first, last)
         return x
 
-    def _matrix_of(self, sizes: tuple[int, ...], x: Array) -> Array:
-        return constant(type(self).__name__, sizes, *where(x))
+    def _matrix_of(self, sizes: tuple[int, ...], x: Array) -> Matrix:
+        matrix: Any = constant(type(self).__name__, sizes, *where(x))
+        return matrix
 
     def eigenvalues(self, shape: tuple[int, ...], *, like: Array | None = None) -> Array:
         r"""Return :math:`\lambda` on the grid, in units of 1 / pixel^2 (SPEC 1).
@@ -242,10 +243,10 @@ class DCT(_Separable):
     def _fast(self, *, inverse: bool) -> Transform:
         return idct if inverse else dct
 
-    def _scipy(self, *, inverse: bool) -> Callable[..., Array]:
+    def _scipy(self, *, inverse: bool) -> Callable[..., Any]:
         from scipy import fft
 
-        whole: Callable[..., Array] = fft.idctn if inverse else fft.dctn
+        whole: Callable[..., Any] = fft.idctn if inverse else fft.dctn
         return whole
 
 
@@ -274,10 +275,10 @@ class DST(_Separable):
     def _fast(self, *, inverse: bool) -> Transform:
         return idst if inverse else dst
 
-    def _scipy(self, *, inverse: bool) -> Callable[..., Array]:
+    def _scipy(self, *, inverse: bool) -> Callable[..., Any]:
         from scipy import fft
 
-        whole: Callable[..., Array] = fft.idstn if inverse else fft.dstn
+        whole: Callable[..., Any] = fft.idstn if inverse else fft.dstn
         return whole
 
 
@@ -319,13 +320,13 @@ class Identity(_Separable):
     def _axis_eigenvalues(self, n: int) -> np.ndarray[Any, Any]:
         return np.zeros(n)
 
-    def forward(self, x: Array, *, axes: tuple[int, ...] | int = (-2, -1)) -> Array:
+    def forward(self, x: A, *, axes: tuple[int, ...] | int = (-2, -1)) -> A:
         """Return `x` itself."""
         require_floating("x", x)
         normalize_axes(axes, x.ndim)
         return as_result(x, x)
 
-    def inverse(self, u: Array, *, axes: tuple[int, ...] | int = (-2, -1)) -> Array:
+    def inverse(self, u: A, *, axes: tuple[int, ...] | int = (-2, -1)) -> A:
         """Return `u` itself."""
         require_floating("u", u)
         normalize_axes(axes, u.ndim)
@@ -381,7 +382,7 @@ class Dense(_Separable):
             x = multiply(matrix.T if inverse else matrix, x, axis, axis)
         return x
 
-    def _matrix_of(self, sizes: tuple[int, ...], x: Array) -> Array:
+    def _matrix_of(self, sizes: tuple[int, ...], x: Array) -> Matrix:
         xp, dtype, device = where(x)
         return xp.asarray(self.analysis(*sizes), dtype=dtype, device=device)
 

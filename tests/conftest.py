@@ -161,6 +161,8 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
     if os.environ.get("BLURCORE_TEST_JIT"):
         _trace_the_core()
+    if os.environ.get("BLURCORE_GUARD") == "types":
+        config.pluginmanager.register(importlib.import_module("checked_types"))
     for name in _requested() or ():
         if name not in LIBRARIES:
             raise pytest.UsageError(f"BLURCORE_TEST_LIBRARIES names {name!r}; there are: {', '.join(LIBRARIES)}")

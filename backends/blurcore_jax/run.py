@@ -114,7 +114,7 @@ def run_network(folder: StrPath, *, device: str = "auto") -> RunNetwork:
 
     def of_time(t: np.ndarray, grid: tuple[int, ...]) -> np.ndarray:
         process = restrict(config.process, image_shape[:-1], grid)
-        return condition(process, np.asarray(t, np.float32), config.model.embedding).astype(np.float32)
+        return np.asarray(condition(process, np.asarray(t, np.float32), config.model.embedding), np.float32)
 
     def call(z: np.ndarray, t: np.ndarray) -> np.ndarray:
         return np.asarray(network(params, np.asarray(z, np.float32), of_time(t, z.shape[1:-1])))

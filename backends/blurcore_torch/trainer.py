@@ -118,7 +118,7 @@ class Trainer:
         source = generator(self.device, seed, Stream.NOISE, self.step)
         found: list[list[tuple[SubBatch, Tensor, Tensor]]] = [[] for _ in range(accumulate)]
         for sub in self.sub_batches:  # of what the whole batch has, this process takes its parts
-            t = sub.times(uniform.reshape(self.parts, -1)[:, sub.portion.rows].reshape(-1))
+            t: Tensor = sub.times(uniform.reshape(self.parts, -1)[:, sub.portion.rows].reshape(-1))
             eps = torch.randn((len(t), x.shape[1], *sub.portion.size), generator=source, device=self.device)
             for k in range(accumulate):
                 rows = slice((self.rank * accumulate + k) * sub.count, (self.rank * accumulate + k + 1) * sub.count)

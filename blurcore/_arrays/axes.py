@@ -6,7 +6,7 @@ from typing import Any
 
 from blurcore._arrays.libraries import is_number, namespace_of
 from blurcore._checks import plain, require
-from blurcore._typing import Array
+from blurcore._typing import A
 from blurcore.errors import ArgumentError
 
 
@@ -21,7 +21,7 @@ def normalize_axes(axes: tuple[int, ...] | int, ndim: int) -> tuple[int, ...]:
     return positive
 
 
-def align(coefficient: Array, *, ndim: int, axes: tuple[int, ...] | int) -> Array:
+def align(coefficient: A, *, ndim: int, axes: tuple[int, ...] | int) -> A:
     """Reshape a coefficient ``(*time, *grid)`` so that it broadcasts over data with `ndim` axes.
 
     The time axes are the leading axes of the data; the grid axes go where `axes` says, in any order; the rest

@@ -11,11 +11,12 @@ import importlib.util
 import math
 import os
 from functools import cache
+from typing import Any
 
 import array_api_compat as compat
 
 from blurcore._arrays.libraries import space_of
-from blurcore._typing import Array
+from blurcore._typing import Array, Tensor
 
 LONGEST_PRODUCT = {"numpy": 96, "torch": 192, "torch, inverse or differentiated": 384, "jax": 256, "accelerator": 512}
 """Axes up to this length are multiplied by the matrix, longer ones go through an FFT.
@@ -31,7 +32,7 @@ def fft_axes(x: Array, axes: tuple[int, ...], *, inverse: bool, at_once: bool = 
     """Return the axes for which an FFT is faster; with `at_once`, one SciPy call transforms all of them."""
     if 0 in x.shape:  # some FFTs refuse an empty batch
         return ()
-    longest = 0 if at_once and x.size <= FEW_NUMBERS else _longest_product(x, inverse=inverse)
+    longest = 0 if at_once and math.prod(x.shape) <= FEW_NUMBERS else _longest_product(x, inverse=inverse)
     return tuple(axis for axis in axes if _takes_fft(x.shape[axis], longest))
 
 
@@ -40,9 +41,10 @@ def _longest_product(x: Array, *, inverse: bool) -> float:
     if compat.is_numpy_namespace(xp):
         return LONGEST_PRODUCT["numpy"]
     if compat.is_torch_namespace(xp):
-        if x.device.type != "cpu":
+        tensor: Tensor = x
+        if tensor.device.type != "cpu":
             return LONGEST_PRODUCT["accelerator"]
-        return LONGEST_PRODUCT["torch, inverse or differentiated" if inverse or x.requires_grad else "torch"]
+        return LONGEST_PRODUCT["torch, inverse or differentiated" if inverse or tensor.requires_grad else "torch"]
     if compat.is_jax_namespace(xp):
         platforms = {getattr(device, "platform", "cpu") for device in xp.__array_namespace_info__().devices()}
         return LONGEST_PRODUCT["jax" if platforms == {"cpu"} else "accelerator"]
@@ -68,7 +70,8 @@ def has_scipy() -> bool:
 
 def threads(x: Array) -> int:
     """Return how many threads SciPy should take for a NumPy array: all cores of this process, or one."""
-    return 1 if x.nbytes < THREADED_BYTES else _cores()
+    host: Any = x
+    return 1 if host.nbytes < THREADED_BYTES else _cores()
 
 
 @cache

@@ -9,7 +9,7 @@ import numpy as np
 
 from blurcore._arrays.libraries import is_number, namespace, namespace_of, require_floating, space_of
 from blurcore._checks import plain
-from blurcore._typing import Array, DType, Namespace
+from blurcore._typing import A, Array, DType, Namespace
 
 
 def compute_dtype(xp: Namespace, dtype: DType) -> DType:
@@ -25,13 +25,13 @@ def result_dtype(x: Array) -> DType:
     return np.dtype(np.float64) if x.dtype.itemsize > 8 else x.dtype.newbyteorder("=")
 
 
-def as_result(value: Array, x: Array) -> Array:
+def as_result(value: A, x: Array) -> A:
     """Return a value in the dtype of results for data `x`, without a copy if it has that already."""
     dtype = result_dtype(x)
     return value if value.dtype == dtype else space_of(value).astype(value, dtype)
 
 
-def upcast(x: Array) -> Array:
+def upcast(x: A) -> A:
     """Return `x` in its compute dtype."""
     xp = space_of(x)
     work = compute_dtype(xp, x.dtype)

@@ -6,7 +6,7 @@ import functools
 import sys
 from collections.abc import Callable
 from contextvars import ContextVar
-from typing import Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import array_api_compat as compat
 import array_api_compat.numpy as compat_numpy
@@ -14,6 +14,9 @@ import numpy as np
 
 from blurcore._typing import Array, Namespace
 from blurcore.errors import ArgumentError, NamespaceError
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeIs  # in `typing` from Python 3.13 on
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -45,12 +48,12 @@ def quiet(f: Callable[P, R]) -> Callable[P, R]:
     return calm
 
 
-def is_number(value: Any) -> bool:
+def is_number(value: Any) -> TypeIs[float]:
     """Whether a value is a host scalar: a Python or NumPy number, but no bool."""
     return isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
 
 
-def namespace(**arrays: Array) -> Namespace:
+def namespace(**arrays: Array | float | None) -> Namespace:
     """Return the one namespace of the given arrays (numbers and None are skipped).
 
     Raises
@@ -58,7 +61,9 @@ def namespace(**arrays: Array) -> Namespace:
     NamespaceError
         The arrays belong to different libraries or devices, or an argument is no array; the message names them.
     """
-    given = {name: value for name, value in arrays.items() if value is not None and not is_number(value)}
+    given: dict[str, Any] = {
+        name: value for name, value in arrays.items() if value is not None and not is_number(value)
+    }
     spaces = {name: namespace_of(name, value) for name, value in given.items()}
     if not spaces:
         return host
@@ -104,9 +109,10 @@ def is_checkable(xp: Namespace) -> bool:
 
 def to_host(array: Array) -> np.ndarray[Any, Any]:
     """Return an array whose values can be looked at as NumPy's; those of array-api-strict may be on a simulated device."""
+    reachable: Any = array
     if compat.is_array_api_strict_namespace(compat.array_namespace(array)):
-        array = array.to_device(type(array.device)("CPU_DEVICE"))  # the one that NumPy reaches
-    return np.asarray(array)
+        reachable = reachable.to_device(type(reachable.device)("CPU_DEVICE"))  # the one that NumPy reaches
+    return np.asarray(reachable)
 
 
 def require_floating(name: str, array: Array) -> Namespace:

@@ -10,13 +10,13 @@ import array_api_compat as compat
 import numpy as np
 
 from blurcore._arrays.libraries import space_of
-from blurcore._typing import Array, Namespace
+from blurcore._typing import Array, Matrix, Namespace, Tensor
 
 _FEWEST_COLUMNS = 8
 """Below, a product for each row of the data would be slower than moving the axis to the end (three colours, last)."""
 
 
-def multiply(matrix: Array, x: Array, first: int, last: int) -> Array:
+def multiply(matrix: Matrix, x: Array, first: int, last: int) -> Array:
     """Multiply the vectors that run over the neighbouring axes `first` .. `last` of x, taken together, by a matrix.
 
     A matrix that is not square changes the size of the one axis that it is for.
@@ -46,9 +46,10 @@ def _matmul(xp: Namespace, a: Array, b: Array) -> Array:
         return xp.matmul(a, b, precision="highest")
     if not compat.is_torch_namespace(xp):
         return xp.matmul(a, b)
-    if a.device.type == "meta" or not _may_autocast(xp, a.device.type):
+    tensor: Tensor = a
+    if tensor.device.type == "meta" or not _may_autocast(xp, tensor.device.type):
         return _switched_off(xp, a, b)
-    with xp.autocast(a.device.type, enabled=False):
+    with xp.autocast(tensor.device.type, enabled=False):
         return _switched_off(xp, a, b)
 
 
@@ -60,7 +61,7 @@ def _may_autocast(torch: Namespace, device: str) -> bool:
 _switching = threading.RLock()
 
 
-def _switched_off(torch: Namespace, a: Array, b: Array) -> Array:
+def _switched_off(torch: Namespace, a: Tensor, b: Tensor) -> Tensor:
     """Multiply tensors with PyTorch's switches for TF32 and bfloat16 off; within `torch.compile` they are the caller's.
 
     The switches hold for all threads: another thread's product waits, and does not take them, as they stand here, for its own.

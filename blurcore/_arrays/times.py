@@ -36,7 +36,7 @@ def _checked_number(name: str, t: Time) -> float:
 
 def _checked(times: dict[str, Time], like: Array | None = None) -> tuple[dict[str, Array], Namespace]:
     """Check that times lie in [0, 1]; return those that are arrays, and their namespace."""
-    arrays = {}
+    arrays: dict[str, Array] = {}
     for name, t in times.items():
         if is_number(t):
             _checked_number(name, t)
@@ -92,8 +92,8 @@ def prepare_times(like: Array | None = None, **times: Time) -> Times:
     def bring(t: Time) -> Array:
         if is_number(t):
             return xp.full((1,) * rank, float(t), dtype=chosen.work, device=chosen.device)
-        t = xp.astype(t, chosen.work, copy=False)
-        return xp.reshape(t, (1,) * rank) if t.ndim == 0 else t
+        ready = xp.astype(t, chosen.work, copy=False)
+        return xp.reshape(ready, (1,) * rank) if ready.ndim == 0 else ready
 
     return Times(chosen, tuple(bring(t) for t in times.values()), False)
 
@@ -105,13 +105,13 @@ def schedule_time(**times: Time) -> tuple[Namespace, tuple[Array, ...]]:
     precision go on in float32.
     """
     if all(type(t) is np.ndarray and t.dtype == np.float64 for t in times.values()):  # what the processes ask with
-        return host, tuple(times.values())
+        return host, tuple(times.values())  # type: ignore[arg-type]  # arrays all, as the line before has seen
     xp = namespace(**times)
     given = next((t for t in times.values() if not is_number(t)), None)
     if given is None:
         return xp, tuple(np.asarray(_checked_number(name, t), dtype=np.float64) for name, t in times.items())
     work = compute_dtype(xp, given.dtype)
-    ready = []
+    ready: list[Array] = []
     for name, t in times.items():
         if is_number(t):
             device = device_beside(xp, given)

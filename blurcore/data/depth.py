@@ -84,7 +84,7 @@ def eight_bits(image: Image.Image, stored: Stored, bits: int | None) -> Image.Im
         colour = _as_mode(image, "RGBA")
         white = pillow().new("RGBA", colour.size, (255, 255, 255, 255))
         flat = pillow().alpha_composite(white, colour)
-        return flat.convert("L" if stored.is_grey else "RGB")  # type: ignore[no-any-return]
+        return flat.convert("L" if stored.is_grey else "RGB")
     return _as_mode(image, "L" if image.mode in ("1", "L") else "RGB")
 
 
@@ -100,7 +100,7 @@ def _from_wide_grey(image: Image.Image, stored: Stored, bits: int | None) -> Ima
     grey = to_eight_bits(full - pixels if stored.white_is_zero else pixels, found)
     if (level := image.info.get("transparency")) is not None:
         grey = np.where(pixels == level, np.uint8(255), grey)
-    return pillow().fromarray(grey)  # type: ignore[no-any-return]
+    return pillow().fromarray(grey)
 
 
 def _without_colour(image: Image.Image, level: Any, stored: Stored) -> Image.Image:
@@ -112,7 +112,7 @@ def _without_colour(image: Image.Image, level: Any, stored: Stored) -> Image.Ima
     clear = clear >> (stored.bits - 8) if stored.bits > 8 else clear * (255 // (2**stored.bits - 1))
     same = (pixels == clear).all(axis=-1) if mode == "RGB" else pixels == clear
     white = np.uint8(255)
-    return pillow().fromarray(np.where(same[..., None] if mode == "RGB" else same, white, pixels))  # type: ignore[no-any-return]
+    return pillow().fromarray(np.where(same[..., None] if mode == "RGB" else same, white, pixels))
 
 
 def _as_mode(image: Image.Image, mode: str) -> Image.Image:

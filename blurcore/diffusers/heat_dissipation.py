@@ -153,7 +153,7 @@ class BlurredDataPrior(ModelMixin, ConfigMixin):  # type: ignore[misc]
         """Return the prior that training images ``(n, C, *grid)``, in the range of training, make for a process."""
         grid = tuple(images.shape[2:])
         x = np.asarray(images.detach().cpu().float().movedim(1, -1))
-        alpha = np.broadcast_to(process.marginal(1.0, shape=grid).alpha, grid)[..., None]
+        alpha = np.broadcast_to(np.asarray(process.marginal(1.0, shape=grid).alpha), grid)[..., None]
         support = Support.of(process, grid)
         u = alpha * process.basis.forward(x, axes=tuple(range(1, 1 + len(grid))))
         return cls.of(grid, support.frequencies, support.take(u))

@@ -278,7 +278,7 @@ class BlurringScheduler(DDPMScheduler):  # type: ignore[misc]
     def init_noise(self, noise: torch.Tensor) -> torch.Tensor:
         """Return the state to start from: white noise in data space, coloured where the process ends in coloured noise."""
         axes, first = grid_axes(noise), self._time(int(self.timesteps[0]))
-        sigma = marginal_for(self.process, first, noise, axes=axes).sigma
+        sigma: torch.Tensor = marginal_for(self.process, first, noise, axes=axes).sigma
         if not self._blurs or sigma.numel() == 1:
             return (sigma * noise).to(noise.dtype)
         basis = self.process.basis
@@ -333,10 +333,9 @@ class BlurringScheduler(DDPMScheduler):  # type: ignore[misc]
         if (limited := self._limit(data)) is not None:
             data, coded = limited, basis.forward(limited, axes=axes)
         noise = self._noise(model_output, k, s, generator)
-        state = self._solver(axes).step(
-            SamplerState(u), Prediction(x0=coded), t, s, None if noise is None else basis.forward(noise, axes=axes)
-        )
-        results = (basis.inverse(state.u, axes=axes).to(sample.dtype), data.to(sample.dtype))
+        drawn = None if noise is None else basis.forward(noise, axes=axes)
+        after: torch.Tensor = self._solver(axes).step(SamplerState(u), Prediction(x0=coded), t, s, drawn).u
+        results = (basis.inverse(after, axes=axes).to(sample.dtype), data.to(sample.dtype))
         return BlurringSchedulerOutput(*results) if return_dict else results
 
     def _understand(self, coded: torch.Tensor, u: torch.Tensor, t: float, axes: tuple[int, ...]) -> torch.Tensor:

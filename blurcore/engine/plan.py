@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, final
 import numpy as np
 
 from blurcore._arrays import Frame, align, device_beside, namespace, normalize_axes, quiet
-from blurcore._typing import Array
+from blurcore._typing import A, Array
 from blurcore.config import RunConfig, SampleConfig
 from blurcore.diffusion import check_markov, surely_falls
 from blurcore.engine.nesting import beyond_training, check_sizes
@@ -335,11 +335,11 @@ class SamplingPlan(Stretch):
         super().__init__(config, settings, last, axes=axes, clip=clip, before=stretches[-1] if stretches else None)
         self.calls = 1 if self.adaptive else self.first + len(self.stages)
 
-    def first_state(self, noise: Array, move: Callable[[Host], Array]) -> Array:
+    def first_state(self, noise: A, move: Callable[[Host], Array]) -> A:
         """Return sigma times standard normal noise, in frequency space, of the whole size."""
         return align(move(self.first_sigma), ndim=noise.ndim, axes=self.axes) * noise
 
-    def cut(self, u: Array, stretch: Stretch) -> Array:
+    def cut(self, u: A, stretch: Stretch) -> A:
         """Return the first frequencies of an array of the whole size, as they are, for a stretch."""
         if stretch is self:
             return u
@@ -371,7 +371,7 @@ class SamplingPlan(Stretch):
         new = self.cut(u, stretch)
         return stretch, grow(state, new, process=stretch.process, t=t, axes=self.axes, deviation=deviation)
 
-    def whole(self, z: Array, stretch: Stretch) -> Array:
+    def whole(self, z: A, stretch: Stretch) -> A:
         """Return data of a stretch in the whole size: smaller ones enlarged, without the frequencies that they do not have."""
         if stretch is self:
             return z
@@ -392,15 +392,15 @@ def _relative(deviation: Host, first_sigma: Host, grid: tuple[int, ...]) -> Host
 
 def walk(
     plan: SamplingPlan,
-    u: Array,
-    ask: Callable[[Array, Array], Array],
-    noise: Callable[[int], Array],
+    u: A,
+    ask: Callable[[A, A], A],
+    noise: Callable[[int], A],
     batch: Batch,
     *,
-    move: Callable[[Host], Array],
-    show: Callable[[Array], Host],
+    move: Callable[[Host], A],
+    show: Callable[[A], Host],
     add: Sum = weighted_sum,
-) -> Array:
+) -> A:
     """Go through a plan, step by step, in any array library, and return the data.
 
     Parameters

@@ -117,7 +117,7 @@ class SizedNetwork:
         objective, state = self.objective.build(process), u if size == self.grid else shrink(u, size, axes=self.axes)
         path, scale = path_for(objective, t, state, axes=self.axes), np.ones((1,) * u.ndim)
         if size != self.grid and objective.predicts == "data":
-            scale = input_scale(process, t).reshape(-1, *[1] * (u.ndim - 1))
+            scale = np.asarray(input_scale(process, t)).reshape(-1, *[1] * (u.ndim - 1))
             path, state = path.over(scale), state / scale
 
         def data_of(output: Array, state: Array) -> Array:

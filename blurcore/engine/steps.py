@@ -82,7 +82,8 @@ class LinearStep:
 
     def start(self, state: SamplerState[Array]) -> SamplerState[Array]:
         """Return a solver's first state without what the weights already know."""
-        return state._replace(**dict.fromkeys(LENGTHS))
+        unknown: dict[str, Any] = dict.fromkeys(LENGTHS)
+        return state._replace(**unknown)
 
     def expand(self, values: tuple[Array, ...], index: Array | None, grid: tuple[int, ...], ndim: int) -> Any:
         """Return weights (steps, frequencies) laid out over data of `ndim` axes, the steps first."""
@@ -134,7 +135,7 @@ class OpenStep:
         """Return the state itself."""
         return state
 
-    def expand(self, values: Any, index: None, grid: tuple[int, ...], ndim: int) -> Any:
+    def expand(self, values: Any, index: Array | None, grid: tuple[int, ...], ndim: int) -> Any:
         """Return paths and coefficients as they are, which the solver lays out."""
         del index, grid, ndim
         return values
@@ -192,8 +193,9 @@ def fold(
     blank, lengths = solver.start(np.zeros((1, 1, *[1] * len(axes)))), lengths_of(solver)
     fields = tuple(name for name, value in blank._asdict().items() if value is not None and name not in LENGTHS)
     inputs = (*fields, *((GUESS,) if clips else ("output",)), "noise")
-    scale = 1.0 if scales is None else np.reshape(scales, (steps, 1, *[1] * len(frequencies)))
-    laid = PathScales(*(None if c is None else np.reshape(c, (-1, 1, *c.shape[1:])) for c in path)).over(scale)
+    scale = 1.0 if scales is None else np.reshape(np.asarray(scales), (steps, 1, *[1] * len(frequencies)))
+    every: list[Any] = [None if c is None else np.reshape(np.asarray(c), (-1, 1, *c.shape[1:])) for c in path]
+    laid = PathScales(*every).over(scale)
 
     def answers(units: np.ndarray[Any, Any], sizes: dict[str, Any]) -> SamplerState[Array]:
         shape = (steps, units.shape[1], *frequencies)
@@ -249,12 +251,12 @@ def lengths_of(solver: Solver) -> tuple[str, ...]:
     return tuple(name for name in LENGTHS if getattr(first, name) is not None)
 
 
-def _one_later(values: Array, first: Array) -> Array:
+def _one_later(values: np.ndarray[Any, Any], first: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """Return what each step finds of the step before it."""
     return np.concatenate([np.broadcast_to(first, values[:1].shape), values[:-1]])
 
 
-def _is_linear(rows: Array, mixture: Array) -> bool:
+def _is_linear(rows: np.ndarray[Any, Any], mixture: np.ndarray[Any, Any]) -> bool:
     """Whether the last row is the mixture of the others."""
     parts = rows[:, :-1] * mixture.reshape(1, -1, *[1] * (rows.ndim - 2))
     allowed = 1e-9 * np.abs(parts).sum(axis=1) + 1e-300

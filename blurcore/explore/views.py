@@ -83,8 +83,8 @@ def _look(process: Any, x: Array, t: float, seed: int) -> View:
     shape = x.shape[:2]
     basis = process.basis
     wide = x.astype(np.float64)
-    alpha, sigma = (np.broadcast_to(c, (*shape, 1)) for c in bc.marginal_for(process, t, wide, axes=_AXES))
-    log_snr: Array = np.array(np.broadcast_to(bc.log_snr(process, t, shape=shape), shape), dtype=np.float64)
+    alpha, sigma = (np.broadcast_to(np.asarray(c), (*shape, 1)) for c in bc.marginal_for(process, t, wide, axes=_AXES))
+    log_snr: Array = np.array(np.broadcast_to(np.asarray(bc.log_snr(process, t, shape=shape)), shape), dtype=np.float64)
     if not (np.isfinite(alpha).all() and np.isfinite(sigma).all()) or np.isnan(log_snr).any():
         raise ArgumentError(f"process must have finite coefficients at t = {t:.4g}; these settings give others")
     eps = np.random.default_rng(seed).standard_normal(x.shape)

@@ -61,7 +61,7 @@ def equivalent_variance(process: bc.Process, t: float, shape: tuple[int, ...]) -
     ArgumentError
         alpha is so small at `t` that nothing of a frequency is left to divide by.
     """
-    alpha, sigma = (np.broadcast_to(c, shape) for c in process.marginal(t, shape=shape))
+    alpha, sigma = (np.broadcast_to(np.asarray(c), shape) for c in process.marginal(t, shape=shape))
     require(
         bool(alpha.min() > 1e-100),
         "t",
@@ -116,7 +116,7 @@ def draw_kernels(
     for row, (name, diagonal) in zip(axes[:-1], rows.items(), strict=True):
         label_row(row[0], name)
         for axis, t, s in zip(row, times, (0.0, *times[:-1]), strict=True):
-            mesh = _draw_kernel(axis, pixel_kernel(process.basis, np.broadcast_to(diagonal(t, s), shape)))
+            mesh = _draw_kernel(axis, pixel_kernel(process.basis, np.broadcast_to(np.asarray(diagonal(t, s)), shape)))
     label_row(axes[-1, 0], "a draw of it")
     eps = np.random.default_rng(seed).standard_normal(shape)
     for first, last, t in zip(axes[0], axes[-1], times, strict=True):
@@ -129,7 +129,7 @@ def draw_kernels(
     save_figure(figure, path)
 
 
-def _rows(process: bc.Process, shape: tuple[int, ...]) -> dict[str, Callable[[float, float], Array]]:
+def _rows(process: bc.Process, shape: tuple[int, ...]) -> dict[str, Callable[[float, float], Any]]:
     """Return what is drawn, by the label of its row: the diagonal at (t, s)."""
     return {
         "blur\n$V\\,\\mathrm{diag}(\\alpha_t)\\,V^T$": lambda t, s: process.marginal(t, shape=shape).alpha,

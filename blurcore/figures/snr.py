@@ -66,7 +66,7 @@ def draw_snr(path: StrPath, *, size: int = 32, sigma_blur_max: float = 20.0, sta
 def _draw_panel(axis: Any, process: bc.Process, size: int, *, numbered: bool) -> Any:
     """Draw one process, with numbers on its levels if asked for; returns what the colour bar shows."""
     times, frequency = np.linspace(0.0, 1.0, 201), np.arange(size)
-    log_snr = np.broadcast_to(bc.log_snr(process, times, shape=(size,)), (len(times), size))
+    log_snr = np.broadcast_to(np.asarray(bc.log_snr(process, times, shape=(size,))), (len(times), size))
     mesh = axis.pcolormesh(
         frequency, times, log_snr, cmap="RdBu", vmin=-_LIMIT, vmax=_LIMIT, shading="nearest", rasterized=True
     )

@@ -123,7 +123,7 @@ def tell_exact(process: bc.Process, data: Dataset, *, num_samples: int, num_step
     def denoise(z: Array, t: Array) -> Array:
         u = process.basis.forward(z, axes=_AXES)
         alpha, sigma = bc.marginal_for(process, float(t[0]), u, axes=_AXES)
-        marginal = bc.Marginal(alpha=alpha, sigma=np.maximum(sigma, np.float32(_LEAST_SIGMA)))
+        marginal = bc.Marginal(alpha=alpha, sigma=np.maximum(np.asarray(sigma), np.float32(_LEAST_SIGMA)))
         x: Array = process.basis.inverse(dataset_denoiser(u, data=known, marginal=marginal), axes=_AXES)
         return x
 

@@ -85,13 +85,14 @@ def measure_spectral_loss(
     objective = objective_of(network.config)
     basis, axes = with_frequencies(network.config.process.basis), tuple(range(1, len(network.image_shape)))
     levels = getattr(objective, "num_levels", getattr(objective, "levels", 0))
-    times = np.unique(at_levels(np.linspace(0.0, 1.0, num_times), levels))
+    times = np.unique(np.asarray(at_levels(np.linspace(0.0, 1.0, num_times), levels)))
 
     def measure(x: Array, eps: Array, t: float) -> tuple[Array, Array]:
         t_batch = np.full(len(x), t)
         pair = objective.pair(x, t_batch, eps, axes=axes)
-        output = network.call(pair.z, t_batch.astype(np.float32))
-        error, target = (basis.forward(v.astype(np.float64), axes=axes) for v in (output - pair.target, pair.target))
+        z, target = (np.asarray(part) for part in pair)
+        output = network.call(z, t_batch.astype(np.float32))
+        error, target = (basis.forward(v.astype(np.float64), axes=axes) for v in (output - target, target))
         return error**2, target**2
 
     loss, power = mean_over_images(

@@ -139,10 +139,10 @@ def _method(
         raise ConfigError(
             f"{name} with {type(model.config.train.objective).__name__} has no likelihood: its sampling starts from data"
         )
-    start = model.process.marginal(0.0, shape=model.grid)
-    if np.ptp(start.alpha) > 1e-6 * np.max(start.alpha) or np.ptp(start.sigma) > 0:
+    alpha, sigma = (np.asarray(c) for c in model.process.marginal(0.0, shape=model.grid))
+    if np.ptp(alpha) > 1e-6 * np.max(alpha) or np.ptp(sigma) > 0:
         raise ConfigError(f"{name} is not isotropic at t = 0, which the pixels' bins need")
-    if np.all(start.sigma == 0) and settings.likelihood != "discrete":
+    if np.all(sigma == 0) and settings.likelihood != "discrete":
         raise ConfigError(
             f"{name} has no noise at t = 0, where the likelihood {settings.likelihood} ends; its bound is discrete, with as many"
             " steps as its noise schedule"
@@ -156,7 +156,7 @@ def _decoded(model: _Model, x: Array, rng: np.random.Generator) -> tuple[Array, 
     """Return z_0 in frequency space and -log P(x | z_0)."""
     scale = SCALES[model.config.data.values]
     start = model.process.marginal(0.0, shape=(1,) * len(model.grid))
-    alpha, sigma = float(np.max(start.alpha)), float(np.max(start.sigma))
+    alpha, sigma = (float(np.max(np.asarray(c))) for c in start)
     z = alpha * x + sigma * rng.standard_normal(x.shape)
     return model.forward(z), likelihood.reconstruction(x, z / alpha, sigma / alpha, low=scale.low, high=scale.high)
 
@@ -185,7 +185,7 @@ def _guess_at(model: _Model, u0: Array, t: Any, rng: np.random.Generator, *, unt
 def _decoded_from(model: _Model, x: Array, u0: Array, t: float, rng: np.random.Generator) -> Array:
     """Return -log P(x | z_t) of the step from t to clean data, with the variance of the step forwards."""
     m = diffusion.transition(model.process, t, 0.0, shape=model.grid)
-    std = math.sqrt(float(np.max(m.variance)))
+    std = math.sqrt(float(np.max(np.asarray(m.variance))))
     scale = SCALES[model.config.data.values]
     mean = model.inverse(_guess_at(model, u0, t, rng, until=0.0))
     nats: Array = likelihood.reconstruction(x, mean, std, low=scale.low, high=scale.high)
@@ -196,7 +196,7 @@ def _continuous(model: _Model, settings: EvaluateConfig, x: Array, rng: np.rando
     """Look at the integrand at times that are even in the mean log-SNR, of which the integral is nearly uniform."""
     u0, total, dropped = model.forward(x), np.zeros(len(x)), np.zeros(len(x))
     knots = np.linspace(0.0, 1.0, 4097)
-    mean = np.array([float(np.mean(model.process.log_snr(t, shape=model.grid))) for t in knots])
+    mean = np.array([float(np.mean(np.asarray(model.process.log_snr(t, shape=model.grid)))) for t in knots])
     offsets = rng.random(len(x))
     for i in range(settings.num_steps):
         level = mean[0] + (mean[-1] - mean[0]) * (i + offsets) / settings.num_steps
@@ -213,7 +213,10 @@ def _continuous(model: _Model, settings: EvaluateConfig, x: Array, rng: np.rando
 
 def _heat_bound(model: _Model, prior: Prior, x: Array, rng: np.random.Generator) -> Terms:
     """Return the bound of inverse heat dissipation: a mixture's divergence, a step for each level, and the last mean's bins."""
-    sigma, levels = float(np.max(model.process.marginal(1.0, shape=model.grid).sigma)), model.objective.levels
+    sigma, levels = (
+        float(np.max(np.asarray(model.process.marginal(1.0, shape=model.grid).sigma))),
+        model.objective.levels,
+    )
     delta = RATIO * sigma
     u0, steps = model.forward(x), np.zeros(len(x))
     scale = SCALES[model.config.data.values]
@@ -236,7 +239,7 @@ def _heat_bound(model: _Model, prior: Prior, x: Array, rng: np.random.Generator)
 
 def _ode(model: _Model, settings: EvaluateConfig, x: Array, rng: np.random.Generator) -> Terms:
     z, decoded = _decoded(model, x, rng)
-    sigma = float(np.max(model.process.marginal(0.0, shape=(1,) * len(model.grid)).sigma))
+    sigma = float(np.max(np.asarray(model.process.marginal(0.0, shape=(1,) * len(model.grid)).sigma)))
     dims = math.prod(x.shape[1:])
     entropy = dims * (0.5 + 0.5 * math.log(2 * math.pi) + math.log(sigma))
     shape = (settings.probes, *x.shape)

@@ -28,38 +28,38 @@ from typing import Any, Generic, NamedTuple
 import numpy as np
 
 from blurcore._arrays import Times, prepare_times, quiet
-from blurcore._typing import A, Array, Namespace, Time
+from blurcore._typing import A_co, Array, Namespace, Time
 from blurcore.errors import NotMarkovError
 from blurcore.schedules import BlurSchedule, NoiseSchedule
-from blurcore.transforms import DCT, DST, Identity, RealFourier, check_shape, eigenvalues_by_axis
+from blurcore.transforms import Basis, Identity, check_shape, eigenvalues_by_axis
 
 
-class Marginal(NamedTuple, Generic[A]):
+class Marginal(NamedTuple, Generic[A_co]):
     """q(u_t | u_0) = N(alpha u_0, sigma^2); shapes ``(*time, *grid)``, or 1 for each grid axis where nothing depends on it."""
 
-    alpha: A
-    sigma: A
+    alpha: A_co
+    sigma: A_co
 
 
-class Difference(NamedTuple, Generic[A]):
+class Difference(NamedTuple, Generic[A_co]):
     """What lies between s and t: alpha_t / alpha_s, and D = l_t - l_s <= 0."""
 
-    alpha: A
-    log_snr: A
+    alpha: A_co
+    log_snr: A_co
 
 
-class Velocity(NamedTuple, Generic[A]):
+class Velocity(NamedTuple, Generic[A_co]):
     """d alpha / dt and d sigma / dt, along which u_t moves between its data and its noise; shapes as :class:`Marginal`'s."""
 
-    alpha: A
-    sigma: A
+    alpha: A_co
+    sigma: A_co
 
 
-class SDE(NamedTuple, Generic[A]):
+class SDE(NamedTuple, Generic[A_co]):
     """du = drift u dt + sqrt(diffusion) dw: SPEC 6's f and g2."""
 
-    drift: A
-    diffusion: A
+    drift: A_co
+    diffusion: A_co
 
 
 class Parts(NamedTuple):
@@ -68,7 +68,7 @@ class Parts(NamedTuple):
     noise: NoiseSchedule
     blur: BlurSchedule
     min_scale: float
-    basis: DCT | DST | RealFourier | Identity
+    basis: Basis
 
 
 class _Spectrum(NamedTuple):

@@ -9,7 +9,7 @@ the whole image's.
 from __future__ import annotations
 
 from blurcore._arrays import align, namespace, normalize_axes, quiet, together
-from blurcore._typing import Array, Time
+from blurcore._typing import A, Array, Time
 from blurcore.diffusion import marginal_for
 from blurcore.errors import ArgumentError
 from blurcore.processes import Process
@@ -17,7 +17,7 @@ from blurcore.resolution.restriction import scale_of
 from blurcore.samplers import SamplerState
 
 
-def embed_state(u: Array, new: Array, *, axes: tuple[int, ...] | int = (-2, -1)) -> Array:
+def embed_state(u: A, new: Array, *, axes: tuple[int, ...] | int = (-2, -1)) -> A:
     r"""Return coefficients on a larger grid: those of `u`, times :math:`\sqrt{M' / M}` for each axis, and above them those of `new`.
 
     Parameters
@@ -47,7 +47,7 @@ def embed_state(u: Array, new: Array, *, axes: tuple[int, ...] | int = (-2, -1))
     return _below(u * scale_of(large, small), new, places)
 
 
-def _below(u: Array, new: Array, places: tuple[int, ...]) -> Array:
+def _below(u: A, new: Array, places: tuple[int, ...]) -> A:
     """Return `new` with `u` in its first frequencies."""
     xp = namespace(u=u, new=new)
     for place in places:

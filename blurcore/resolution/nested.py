@@ -68,7 +68,7 @@ class Nested:
             The basis of the process nests to none of the smaller sizes, as a DST's does to none at all.
         """
         sizes = halved(grid, self.halvings, multiple=multiple)
-        if not sizes or not np.any(process.basis.eigenvalues(grid)):
+        if not sizes or not np.any(np.asarray(process.basis.eigenvalues(grid))):
             return Resolutions(sizes=(grid,), since=(0.0,))
         nested = [size for size in sizes if _nests(process, grid, size)]
         if not nested:

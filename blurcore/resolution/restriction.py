@@ -22,7 +22,7 @@ from typing import Any, final
 
 from blurcore._arrays import Frame, frame, namespace, normalize_axes, quiet, require_floating
 from blurcore._checks import require
-from blurcore._typing import Array, Time
+from blurcore._typing import A, Array, Time
 from blurcore.errors import ArgumentError
 from blurcore.processes import SDE, Difference, Marginal, Process, Velocity
 from blurcore.transforms import Basis, check_shape, eigenvalues_by_axis
@@ -45,11 +45,11 @@ class FirstFrequencies:
     whole: tuple[int, ...]
     kept: tuple[int, ...]
 
-    def forward(self, x: Array, *, axes: tuple[int, ...] | int = (-2, -1)) -> Array:
+    def forward(self, x: A, *, axes: tuple[int, ...] | int = (-2, -1)) -> A:
         """Return the coefficients of smaller images; see :meth:`blurcore.Basis.forward`."""
         return self.basis.forward(x, axes=axes)
 
-    def inverse(self, u: Array, *, axes: tuple[int, ...] | int = (-2, -1)) -> Array:
+    def inverse(self, u: A, *, axes: tuple[int, ...] | int = (-2, -1)) -> A:
         """Return smaller images; see :meth:`blurcore.Basis.inverse`."""
         return self.basis.inverse(u, axes=axes)
 
@@ -230,7 +230,7 @@ def restrict(process: Process, shape: tuple[int, ...], to: tuple[int, ...]) -> P
 
 
 @quiet
-def shrink(u: Array, to: tuple[int, ...], *, axes: tuple[int, ...] | int = (-2, -1)) -> Array:
+def shrink(u: A, to: tuple[int, ...], *, axes: tuple[int, ...] | int = (-2, -1)) -> A:
     """Return the coefficients of smaller images: the first of each axis, scaled.
 
     Parameters

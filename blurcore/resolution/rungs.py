@@ -111,8 +111,8 @@ def dead_deviation(solver: Solver, times: Sequence[float], *, shape: tuple[int, 
             state = solver.apply(row, state, Prediction(x0=zero, eps=state.u / sigmas[i]))
             if solver.uses_noise:
                 added = solver.apply(row, solver.start(zero), Prediction(x0=zero, eps=zero), zero + 1).u
-                state = solver.start(np.hypot(state.u, added))
-    return np.asarray(np.abs(state.u))
+                state = solver.start(np.hypot(np.asarray(state.u), np.asarray(added)))
+    return np.abs(np.asarray(state.u))
 
 
 def rungs(solver: Solver, times: Sequence[float], resolutions: Resolutions) -> tuple[Rung, ...]:

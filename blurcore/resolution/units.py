@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from typing import Generic, NamedTuple
 
-from blurcore._typing import A
+from blurcore._typing import A_co
 
 
-class Units(NamedTuple, Generic[A]):
+class Units(NamedTuple, Generic[A_co]):
     """Three numbers for each example, (batch,)."""
 
-    input_scale: A
+    input_scale: A_co
     """The network's input is the state divided by this."""
-    target_scale: A
+    target_scale: A_co
     """The network's target is divided by this."""
-    weight: A
+    weight: A_co
     """The loss times this is the loss of the same frequencies of the whole image."""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Generic, Literal, NamedTuple, Protocol
 
 from blurcore._arrays import namespace
-from blurcore._typing import A, Array
+from blurcore._typing import A, A_co, Array
 from blurcore.diffusion import Posterior
 from blurcore.processes import Marginal
 from blurcore.restoration.operator import Observation
@@ -24,20 +24,19 @@ class Problem(NamedTuple, Generic[A]):
 
     def residual(self, x0: A) -> A:
         """Return y - H x0."""
-        seen: A = self.observation.observe(x0)
-        return self.y - seen  # type: ignore[no-any-return, operator]
+        return self.y - self.observation.observe(x0)
 
 
-class Stage(NamedTuple, Generic[A]):
+class Stage(NamedTuple, Generic[A_co]):
     """What a step from t to s needs of the schedule, laid out to broadcast with a state.
 
     `now` and `after` are the marginals at t and s, `posterior` is q(u_s | u_t, u_0), `covariance` is Var[u_0 | u_t].
     """
 
-    now: Marginal[A]
-    after: Marginal[A]
-    posterior: Posterior[A]
-    covariance: A
+    now: Marginal[A_co]
+    after: Marginal[A_co]
+    posterior: Posterior[A_co]
+    covariance: A_co
 
 
 class Guess(NamedTuple, Generic[A]):
@@ -50,12 +49,12 @@ class Guess(NamedTuple, Generic[A]):
     pull: Callable[[A], A]
 
 
-class Noise(NamedTuple, Generic[A]):
+class Noise(NamedTuple, Generic[A_co]):
     """Standard normal numbers of one step: two of the shape of the state, one of the shape of y."""
 
-    state: A
-    data: A
-    seen: A
+    state: A_co
+    data: A_co
+    seen: A_co
 
 
 class Method(Protocol):

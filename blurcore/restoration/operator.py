@@ -70,7 +70,7 @@ class Operator(Protocol):
         ...
 
 
-def beside(value: np.ndarray[Any, Any], like: Array) -> Array:
+def beside(value: np.ndarray[Any, Any], like: Array) -> Any:
     """Return a host array in the library, dtype and device of `like`."""
     xp = namespace(like=like)
     return xp.asarray(value, dtype=like.dtype, device=device_beside(xp, like))

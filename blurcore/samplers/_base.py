@@ -11,7 +11,7 @@ import numpy as np
 from blurcore._arrays import align, check_step, is_checkable, is_number, namespace, quiet, together
 from blurcore._checks import make_plain, require
 from blurcore._late import late
-from blurcore._typing import A, Array, Time
+from blurcore._typing import A_co, Array, Time
 from blurcore.data_spectrum import SigmaData
 from blurcore.diffusion import grid_shape
 from blurcore.errors import DegenerateError
@@ -27,32 +27,32 @@ Predicts = Literal["data", "mean"]
 """What a network's prediction of x0 is: the data, or the mean of the next state."""
 
 
-class Prediction(NamedTuple, Generic[A]):
+class Prediction(NamedTuple, Generic[A_co]):
     """The network's view of u_t in frequency space, in both forms: x0 and the eps that goes with it (None: no noise)."""
 
-    x0: A
-    eps: A | None = None
+    x0: A_co
+    eps: A_co | None = None
 
 
-class SamplerState(NamedTuple, Generic[A]):
+class SamplerState(NamedTuple, Generic[A_co]):
     """Where a sampler stands: u in frequency space, and what solvers with a memory remember of their last calls."""
 
-    u: A
-    last_x0: A | None = None
-    last_h: A | None = None
-    last_u: A | None = None
-    last_slope: A | None = None
-    older_x0: A | None = None
-    older_h: A | None = None
+    u: A_co
+    last_x0: A_co | None = None
+    last_h: A_co | None = None
+    last_u: A_co | None = None
+    last_slope: A_co | None = None
+    older_x0: A_co | None = None
+    older_h: A_co | None = None
 
 
-class Coefficients(NamedTuple, Generic[A]):
+class Coefficients(NamedTuple, Generic[A_co]):
     """One linear step, u_s = z u_t + x0 x0_hat + eps eps_hat + noise n, shapes ``(*time, *grid)``; None: no such term."""
 
-    z: A | None = None
-    x0: A | None = None
-    eps: A | None = None
-    noise: A | None = None
+    z: A_co | None = None
+    x0: A_co | None = None
+    eps: A_co | None = None
+    noise: A_co | None = None
 
 
 class Context(NamedTuple):

@@ -15,7 +15,7 @@ from typing import final
 
 from blurcore._arrays import as_result, namespace, quiet, require_floating
 from blurcore._checks import make_plain, require, require_finite
-from blurcore._typing import Array
+from blurcore._typing import A
 from blurcore.transforms import Basis
 
 
@@ -49,7 +49,7 @@ class Clip:
         require(self.quantile is None or 0 < self.quantile <= 1, "quantile", self.quantile, "None, or in (0, 1]")
 
     @quiet
-    def data(self, x: Array) -> Array:
+    def data(self, x: A) -> A:
         """Return data brought into the range, (batch, ...)."""
         xp = require_floating("x", x)
         x = as_result(x, x)
@@ -62,12 +62,12 @@ class Clip:
         limit = xp.reshape(limit, (y.shape[0], *([1] * (y.ndim - 1))))
         return middle + half * (xp.minimum(xp.maximum(y, -limit), limit) / limit)
 
-    def coefficients(self, u: Array, basis: Basis, *, axes: tuple[int, ...]) -> Array:
+    def coefficients(self, u: A, basis: Basis, *, axes: tuple[int, ...]) -> A:
         """Return the same for data given by their coefficients: one more transform pair (none where there is no basis)."""
         return basis.forward(self.data(basis.inverse(u, axes=axes)), axes=axes)
 
 
-def quantile(rows: Array, q: float) -> Array:
+def quantile(rows: A, q: float) -> A:
     """Return a quantile of each row, interpolated linearly between neighbours as NumPy does it."""
     ordered = namespace(rows=rows).sort(rows, axis=1)
     place = q * (rows.shape[1] - 1)

@@ -37,7 +37,7 @@ from typing import Generic, Literal, NamedTuple, final
 
 from blurcore._arrays import align, is_checkable, is_number, namespace, quiet, together
 from blurcore._checks import make_plain, require
-from blurcore._typing import A, Array, Time
+from blurcore._typing import A_co, Array, Time
 from blurcore.diffusion import require_noise
 from blurcore.samplers._base import Prediction, SamplerState, Stepper
 
@@ -45,17 +45,17 @@ LONGEST = 1.5
 """How many times as long as the step before it a step of third order may be."""
 
 
-class DPMCoefficients(NamedTuple, Generic[A]):
+class DPMCoefficients(NamedTuple, Generic[A_co]):
     """The step of first order, u_s = z u_t + x0 x0_hat, and half the log-SNR that it gains; shapes ``(*time, *grid)``.
 
     For the third order also alpha_s w_1 and alpha_s w_2, the weights of a parabola's two higher terms.
     """
 
-    z: A
-    x0: A
-    h: A
-    linear: A | None = None
-    square: A | None = None
+    z: A_co
+    x0: A_co
+    h: A_co
+    linear: A_co | None = None
+    square: A_co | None = None
 
 
 def parabola_weights(h: Array) -> tuple[Array, Array]:

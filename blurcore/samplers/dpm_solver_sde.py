@@ -17,19 +17,19 @@ from typing import Generic, Literal, NamedTuple, final
 
 from blurcore._arrays import align, namespace, quiet, root, together
 from blurcore._checks import make_plain, require
-from blurcore._typing import A, Array, Time
+from blurcore._typing import A_co, Array, Time
 from blurcore.diffusion import posterior
 from blurcore.samplers._base import Prediction, SamplerState, Stepper
 from blurcore.samplers.dpm_solver_pp import extrapolate
 
 
-class SDECoefficients(NamedTuple, Generic[A]):
+class SDECoefficients(NamedTuple, Generic[A_co]):
     """The step u_s = z u_t + x0 X + noise n, and half the log-SNR that it gains; shapes ``(*time, *grid)``."""
 
-    z: A
-    x0: A
-    h: A
-    noise: A
+    z: A_co
+    x0: A_co
+    h: A_co
+    noise: A_co
 
 
 @final

@@ -39,8 +39,8 @@ class Noise(FromTheEnd):
         del values, arrays
         grid = image_shape[:-1]
         if leaves_image(process, grid):
-            last = process.marginal(1.0, shape=grid)
-            ratio = float(np.max(last.alpha)) / max(float(np.min(last.sigma)), 1e-300)
+            alpha, sigma = (np.asarray(c) for c in process.marginal(1.0, shape=grid))
+            ratio = float(np.max(alpha)) / max(float(np.min(sigma)), 1e-300)
             raise ConfigError(
                 f"sample.start must be BlurredData or Mixture for {type(process).__name__}, which leaves an image in its last"
                 f" state (alpha_1 / sigma_1 = {ratio:.3g} at DC); got Noise"

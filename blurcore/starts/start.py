@@ -92,8 +92,8 @@ class FromTheEnd:
 
 def leaves_image(process: Process, grid: tuple[int, ...]) -> bool:
     """Whether the state at t = 1 shows more of an image than its noise hides: a tenth of the noise's standard deviation."""
-    last = process.marginal(1.0, shape=grid)
-    return float(np.max(last.alpha)) > 0.1 * float(np.min(last.sigma))
+    alpha, sigma = (np.asarray(c) for c in process.marginal(1.0, shape=grid))
+    return float(np.max(alpha)) > 0.1 * float(np.min(sigma))
 
 
 def default_start(process: Process, grid: tuple[int, ...]) -> Start:

@@ -31,7 +31,7 @@ class Support:
     @classmethod
     def of(cls, process: Process, grid: tuple[int, ...]) -> Support:
         """Return the frequencies of which more than a millionth is left at t = 1."""
-        alpha = np.broadcast_to(process.marginal(1.0, shape=grid).alpha, grid)
+        alpha = np.broadcast_to(np.asarray(process.marginal(1.0, shape=grid).alpha), grid)
         return cls(grid, np.flatnonzero(alpha.ravel() > _KEPT))
 
     @classmethod
@@ -72,7 +72,7 @@ class Support:
         count = len(data)
         chosen = np.arange(count) if count <= _MAX_IMAGES else permutation(count, seed, 0)[:_MAX_IMAGES]
         axes = tuple(range(1, 1 + len(self.grid)))
-        alpha = np.broadcast_to(process.marginal(1.0, shape=self.grid).alpha, self.grid)[..., None]
+        alpha = np.broadcast_to(np.asarray(process.marginal(1.0, shape=self.grid).alpha), self.grid)[..., None]
         parts = []
         for first in range(0, len(chosen), _CHUNK):
             x = to_data(data[chosen[first : first + _CHUNK]], values)

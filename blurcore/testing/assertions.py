@@ -13,7 +13,7 @@ import array_api_compat as compat
 import numpy as np
 
 from blurcore._arrays import to_host
-from blurcore._typing import Array
+from blurcore._typing import Array, Tensor
 
 EPSILON = {"float64": 2.0**-52, "float32": 2.0**-23, "float16": 2.0**-10, "bfloat16": 2.0**-7}
 """Distance from 1 to the next number of each dtype; rounding to nearest is off by half of it, relative."""
@@ -45,11 +45,16 @@ def tolerance(dtype: str, *, roundings: float = ROUNDINGS, condition: Any = 1.0)
     return roundings * EPSILON[dtype] * condition
 
 
+def _is_array(value: Any) -> bool:
+    return compat.is_array_api_obj(value)
+
+
 def as_numpy(array: Array) -> np.ndarray[Any, np.dtype[np.float64]]:
     """Return an array of any library, on any device, of any real dtype, as NumPy float64."""
     if compat.is_torch_array(array):
-        array = array.detach().cpu().double().numpy()
-    host = to_host(array) if compat.is_array_api_obj(array) else np.asarray(array)
+        tensor: Tensor = array
+        array = tensor.detach().cpu().double().numpy()
+    host = to_host(array) if _is_array(array) else np.asarray(array)
     return host.astype(np.float64)
 
 
@@ -96,7 +101,7 @@ def assert_close(
     if compat.device(actual) != compat.device(expected):
         raise AssertionError(f"{what}: on {compat.device(actual)}, not on {compat.device(expected)}")
     got = as_numpy(actual)
-    want = as_numpy(desired) if compat.is_array_api_obj(desired) else np.asarray(desired, dtype=np.float64)
+    want = as_numpy(desired) if _is_array(desired) else np.asarray(desired, dtype=np.float64)
     if got.shape != want.shape:
         raise AssertionError(f"{what}: shape {got.shape}, not {want.shape}")
     _assert_values_close(got, want, tolerance(wanted) if rtol is None else rtol, atol, what)

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 
 from blurcore._checks import require
+from blurcore._typing import Array
 from blurcore.diffusion import transition
 from blurcore.processes import Process
 from blurcore.protocols import Backend
 from blurcore.testing.assertions import assert_close, tolerance
 
-Array = np.ndarray[Any, Any]
 _TOLERANCE = 1e-9  # of algebra in float64, with room for conditions
 _SLOPE = 1e-4  # of a central difference over 2e-5
 _STEP = 1e-5
@@ -67,9 +67,9 @@ def _check_marginal(process: Process, t: float, shape: tuple[int, ...]) -> None:
     _positive("alpha", m.alpha, t, shape)
     _positive("sigma", m.sigma, t, shape)
     with np.errstate(divide="ignore"):
-        expected = 2 * (np.log(m.alpha) - np.log(m.sigma))
+        expected = 2 * (np.log(np.asarray(m.alpha)) - np.log(np.asarray(m.sigma)))
     # An alpha that has left the range of float64 says nothing of its logarithm, which is finite still.
-    got = np.where(m.alpha < _SMALLEST, expected, process.log_snr(t, shape=shape))
+    got = np.where(m.alpha < _SMALLEST, expected, np.asarray(process.log_snr(t, shape=shape)))
     _same("log_snr is 2 log(alpha / sigma)", got, expected, t, shape, size=1 + abs(expected))
 
 
@@ -91,7 +91,7 @@ def _check_steps(process: Process, r: float, s: float, t: float, shape: tuple[in
 def _check_rates(process: Process, t: float, shape: tuple[int, ...]) -> None:
     rates = process.sde(t, shape=shape)
     d = process.difference(t + _STEP / 2, t - _STEP / 2, shape=shape)
-    drift, slope = np.log(d.alpha) / _STEP, d.log_snr / _STEP
+    drift, slope = np.log(np.asarray(d.alpha)) / _STEP, d.log_snr / _STEP
     variance = process.marginal(t, shape=shape).sigma ** 2
     _same("drift is d log alpha / dt", rates.drift, drift, t, shape, size=1 + abs(drift), tolerance=_SLOPE)
     _same(
@@ -105,7 +105,7 @@ def _check_rates(process: Process, t: float, shape: tuple[int, ...]) -> None:
     )
 
 
-def _check_arrays(process: Process, times: Array, shape: tuple[int, ...]) -> None:
+def _check_arrays(process: Process, times: np.ndarray[Any, Any], shape: tuple[int, ...]) -> None:
     m = process.marginal(times, shape=shape)
     for name in ("alpha", "sigma"):
         rows = np.stack([np.broadcast_to(getattr(process.marginal(float(t), shape=shape), name), shape) for t in times])
@@ -118,7 +118,7 @@ def _check_library(process: Process, shape: tuple[int, ...], backend: Backend) -
     dtype = backend.dtypes(device)[0]
     like = backend.asarray(times, dtype=dtype, device=device)
     m, levels = process.marginal(times, shape=shape), process.log_snr(times, shape=shape)
-    condition = 1 + abs(levels) + abs(np.log(m.alpha))
+    condition = 1 + abs(levels) + abs(np.log(np.asarray(m.alpha)))
     for name, got, expected in zip(("alpha", "sigma"), process.marginal(like, shape=shape, like=like), m, strict=True):
         what = f"{name} of {type(process).__name__} on the grid {shape}, times on {backend.name}"
         alike = tuple(axis for axis, size in enumerate(expected.shape) if size == 1)
@@ -127,9 +127,10 @@ def _check_library(process: Process, shape: tuple[int, ...], backend: Backend) -
 
 
 def _positive(name: str, value: Array, t: float, shape: tuple[int, ...]) -> None:
-    sound = np.all(np.isfinite(value) & (value >= 0))
+    found = np.asarray(value)
+    sound = np.all(np.isfinite(found) & (found >= 0))
     assert sound, (
-        f"{name} at t = {t:.6g} on the grid {shape} must be finite and >= 0; got {np.min(value):.6g} .. {np.max(value):.6g}"
+        f"{name} at t = {t:.6g} on the grid {shape} must be finite and >= 0; got {np.min(found):.6g} .. {np.max(found):.6g}"
     )
 
 

@@ -73,7 +73,7 @@ def check_solver(
 def _check_step(solver: Solver, t: float, s: float, shape: tuple[int, ...], backend: Backend | None) -> None:
     rng = np.random.default_rng(0)
     u, noise = (rng.standard_normal((2, *shape)) for _ in range(2))
-    u = u * np.broadcast_to(solver.process.marginal(t, shape=shape).sigma, shape)
+    u = u * np.broadcast_to(np.asarray(solver.process.marginal(t, shape=shape).sigma), shape)
 
     def predict(u: Any) -> Any:
         marginal = marginal_for(solver.process, t, u, axes=tuple(range(-len(shape), 0)))
@@ -89,7 +89,7 @@ def _check_step(solver: Solver, t: float, s: float, shape: tuple[int, ...], back
     assert np.array_equal(step(u, noise), result), f"{at} gives another result the second time"
     applied = solver.apply(solver.coefficients(t, s, shape=shape), solver.start(u), predict(u), noise).u
     bound = tolerance("float64", roundings=_ROUNDINGS)
-    same = np.allclose(result, applied, rtol=bound, atol=bound)
+    same = np.allclose(result, np.asarray(applied), rtol=bound, atol=bound)
     assert same, f"{at} is not what its coefficients, applied, give"
     moved = not np.array_equal(step(u, None), result)
     assert moved == solver.uses_noise, (

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, final
 
 from blurcore._arrays import Frame
-from blurcore._typing import Array, Time
+from blurcore._typing import A, Array, Time
 from blurcore.operations import CoreOperations
 from blurcore.processes import SDE, Difference, Marginal, Process, Velocity
 from blurcore.transforms import Basis
@@ -20,11 +20,11 @@ class AskingBasis:
     basis: Basis
     operations: CoreOperations
 
-    def forward(self, x: Array, *, axes: tuple[int, ...] | int = (-2, -1)) -> Array:
+    def forward(self, x: A, *, axes: tuple[int, ...] | int = (-2, -1)) -> A:
         """Return u = V^T x."""
         return self.operations.forward(self.basis, x, axes=(axes,) if isinstance(axes, int) else axes)
 
-    def inverse(self, u: Array, *, axes: tuple[int, ...] | int = (-2, -1)) -> Array:
+    def inverse(self, u: A, *, axes: tuple[int, ...] | int = (-2, -1)) -> A:
         """Return x = V u."""
         return self.operations.inverse(self.basis, u, axes=(axes,) if isinstance(axes, int) else axes)
 

@@ -75,14 +75,15 @@ def output_variance(
     SPEC 9.
     """
     process, shape = solver.process, spectrum.shape
-    start = np.broadcast_to(process.marginal(times[0], shape=shape).sigma, shape) ** 2 if initial is None else initial
+    sigma = np.asarray(process.marginal(times[0], shape=shape).sigma)
+    start = np.broadcast_to(sigma, shape) ** 2 if initial is None else initial
     stages = [(t, s, solver.uses_noise and (s > 0 or last_noise)) for t, s in solver.stages(tuple(times))]
     if all(part is None for part in solver.start(start)[1:]):
         return _without_memory(solver, stages, start, spectrum)
     # Row 0 follows the start, row k the noise of step k: what remembers past predictions mixes them, but stays linear.
     u = np.zeros((1 + sum(draws for *_, draws in stages), *shape))
     u[0] = 1.0
-    state: SamplerState[Array] = solver.start(u)
+    state: SamplerState[Any] = solver.start(u)
     row = 1
     for t, s, draws in stages:
         noise = np.zeros_like(u) if draws else None
@@ -132,7 +133,7 @@ def exact_calibration(process: Process, times: Sequence[float], spectrum: Array)
     values = [
         oracle.gaussian_variance(variance=spectrum, marginal=process.marginal(t, shape=spectrum.shape)) for t in knots
     ]
-    return X0Error(times=knots, values=np.stack(values))
+    return X0Error(times=knots, values=np.stack([np.asarray(value) for value in values]))
 
 
 def entries(process: BlurringDiffusion, num_steps: int, spectrum: Array) -> list[Entry]:

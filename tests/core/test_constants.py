@@ -115,6 +115,7 @@ class TestTorch:
         self.forward(torch, 15).sum().backward()
 
     @pytest.mark.filterwarnings("ignore:Dynamo detected a call to a `functools.lru_cache`:UserWarning")
+    @pytest.mark.no_type_checks
     def test_compiled_program_serves_many_sizes_and_works_no_matrix_out_again(self, torch, made):
         compiled = torch.compile(
             lambda x: bc.DCT().inverse(bc.DCT().forward(x) * 2), fullgraph=True, backend="aot_eager"

@@ -28,6 +28,15 @@ class Backwards(NamedTuple):
     def marginal(self, t, *, shape, like=None):
         return BLURRING.marginal(t, shape=shape, like=like)
 
+    def log_snr(self, t, *, shape, like=None):
+        return BLURRING.log_snr(t, shape=shape, like=like)
+
+    def sde(self, t, *, shape, like=None):
+        return BLURRING.sde(t, shape=shape, like=like)
+
+    def velocity(self, t, *, shape, like=None):
+        return BLURRING.velocity(t, shape=shape, like=like)
+
     def difference(self, t, s, *, shape, like=None):
         d = BLURRING.difference(t, s, shape=shape, like=like)
         if like is not None or not isinstance(d.log_snr, np.ndarray):

@@ -51,6 +51,7 @@ class TestTorch:
 
     # array-api-compat caches its answer by type; Dynamo looks through the cache, which changes nothing here.
     @pytest.mark.filterwarnings("ignore:Dynamo detected a call to a `functools.lru_cache`:UserWarning")
+    @pytest.mark.no_type_checks
     def test_compiled_without_a_graph_break(self, torch, process):
         self.compile(torch, process, "eager")
 

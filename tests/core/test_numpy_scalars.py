@@ -93,6 +93,7 @@ def test_number_of_steps(grid):
         grid(np.float64(2.5))
 
 
+@pytest.mark.no_type_checks
 @pytest.mark.parametrize("shape", [np.int64(4), (np.int64(4),), [np.int32(4)], np.array([4]), 4])
 def test_shapes_of_one_axis(xp, shape):
     like = xp.asarray(np.zeros(4), "float64")
@@ -121,6 +122,7 @@ def test_what_is_no_shape_is_refused(wrong):
         PROCESS.marginal(0.5, shape=wrong)
 
 
+@pytest.mark.no_type_checks
 def test_axes_of_numpy_integers():
     x = np.random.default_rng(0).standard_normal((3, 4, 5))
     for axes in ((np.int64(-2), np.int64(-1)), np.array([-2, -1])):

@@ -10,6 +10,7 @@ import pytest
 
 import blurcore as bc
 from blurcore.errors import ArgumentError
+from blurcore.objectives import path_for
 from blurcore.testing.assertions import assert_close, tolerance
 
 SHAPE = (6, 5)
@@ -95,7 +96,7 @@ def test_step_back_with_a_perfect_network_is_a_level_less_blurred(xp: Any) -> No
     data, zero = xp.asarray(x, "float64"), xp.asarray(0 * x, "float64")
     pair = objective.pair(data, xp.asarray([t], "float64"), zero, axes=(-2, -1))
     u = HEAT.basis.forward(pair.z)
-    said = objective.predict(bc.marginal_for(HEAT, t, u), pair.target, u, axes=(-2, -1))
+    said = objective.predict(path_for(objective, t, u, axes=(-2, -1)), pair.target, u, axes=(-2, -1))
     after = HEAT.basis.inverse(solver.step(bc.SamplerState(u), said, t, s).u)
     assert_close(
         after,

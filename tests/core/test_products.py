@@ -82,6 +82,7 @@ def test_autocast_of_a_step_reaches_no_gradient_of_ours(torch):
 
 
 @pytest.mark.filterwarnings("ignore:Dynamo detected a call to a `functools.lru_cache`:UserWarning")
+@pytest.mark.no_type_checks
 def test_autocast_round_a_compiled_transform_changes_nothing(torch):
     x = torch.from_numpy(X)
     for traced_within in (True, False):

@@ -2,6 +2,7 @@
 
 ``BLURCORE_GUARD=network``: reaching any other machine is an error. ``BLURCORE_GUARD=warnings``: a warning that our own code
 raises is an error in the programs that tests start, as it is in pytest, encodings that depend on the machine included.
+``BLURCORE_GUARD=types``: values are of their annotated types (`checked_types`).
 """
 
 import os
@@ -32,3 +33,7 @@ elif guard == "warnings":
     # warnings of other packages would appear in the output of commands
     warnings.filterwarnings("ignore", category=EncodingWarning)
     warnings.filterwarnings("error", module=r"blurcore(_torch|_jax|_reference)?(\.|$)")
+elif guard == "types":
+    import checked_types
+
+    checked_types.install()

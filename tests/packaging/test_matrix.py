@@ -43,6 +43,7 @@ def test_every_cell_is_listed_whatever_this_machine_has(sessions):
         "nightly",
         "device",
         "jit",
+        "runtime_types",
     } <= names
     assert {"lint", "types", "demo", "bench", "build", "docs", "mutation", "report"} <= names
 
@@ -98,6 +99,8 @@ def test_missing_interpreter_is_red_in_ci(tmp_path):
             "UserWarning",
         ),
         ("warnings", "import warnings; warnings.warn_explicit('x', UserWarning, 'f', 1, module='blurcorex')", None),
+        ("types", "import blurcore; blurcore.log_snr(blurcore.GaussianDiffusion(), 0.5, shape=[4])", "is not a tuple"),
+        ("types", "import blurcore; blurcore.log_snr(blurcore.GaussianDiffusion(), 0.5, shape=(4,))", None),
     ],
 )
 def test_guard_holds_in_programs_that_tests_start(guard, code, problem):

@@ -154,9 +154,9 @@ class _Checker:
         with np.errstate(all="ignore"):  # without signal there is nothing to divide by
             x0 = (u - m.sigma[:, None] * u_eps) / m.alpha[:, None]
             mean = post.z_coef[:, None] * u + post.x_coef[:, None] * x0
-        variance = post.variance
+        variance = np.asarray(post.variance)
         if self.adapter.variance == "upper":
-            variance = transition(p, i.t, i.s, shape=shape).variance * one
+            variance = np.asarray(transition(p, i.t, i.s, shape=shape).variance * one)
         return np.asarray(_DCT.inverse(mean + np.sqrt(variance)[:, None] * i.noise))
 
     def said(self, q: Question, i: Inputs, view: Adapter) -> Array:

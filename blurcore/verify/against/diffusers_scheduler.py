@@ -65,7 +65,7 @@ class Scheduler(Adapter):
         self.sigma_blur_max = float(settings.get("sigma_blur_max", 20.0)) if self.blurs else 0.0
         self.min_scale = float(settings.get("min_scale", 1e-3)) if self.blurs else 0.0
         self.process = process = self._process(name) if own is None else own
-        alpha, sigma = (float(np.ravel(v)[0]) for v in process.marginal(1.0, shape=(8, 8)))
+        alpha, sigma = (float(np.asarray(v).ravel()[0]) for v in process.marginal(1.0, shape=(8, 8)))
         self.title = (
             f"{'blurring' if self.blurs else 'Gaussian'} diffusion with the betas of {name}, {self.steps} steps, "
             f"prediction {self.config.get('prediction_type', 'epsilon')}"

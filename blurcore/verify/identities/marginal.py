@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import numpy as np
 
+from blurcore._typing import Time
 from blurcore.losses import training_pair
 from blurcore.prediction import Kind
 from blurcore.processes import BlurringDiffusion, Marginal
@@ -159,7 +160,7 @@ def diffuse(case: Case) -> Iterator[Comparison]:
             yield absolute(z, expected, bound)
 
 
-def _time(case: Case, t: float | Values) -> object:
+def _time(case: Case, t: float | Values) -> Time:
     """Return a number as it is, and a batch of times as an array of the backend, in which 1 / 8 and 1 are exact."""
     return t if isinstance(t, float) else case.array(np.asarray(t))
 
