@@ -212,9 +212,8 @@ def runtime_types(session: nox.Session) -> None:
     calm = ("-W", "ignore::pytest.PytestAssertRewriteWarning", "-m", "not slow and not nightly and not no_type_checks")
     # thousands of the steps that tests/core takes too
     folders = (*CORE, "--ignore", "tests/samplers/test_exact.py")
-    eager = {
-        "BLURCORE_TEST_LIBRARIES": "numpy,array_api_strict,torch"
-    }  # JAX compiles for longer than all the rest takes
+    # JAX compiles for longer than all the rest takes
+    eager = {"BLURCORE_TEST_LIBRARIES": "numpy,array_api_strict,torch"}
     pytest(session, "runtime_types", *calm, *folders, python=str(LIBRARIES), **guard, **eager)
     jax = {"BLURCORE_TEST_LIBRARIES": "jax"}
     pytest(session, "runtime_types-jax", *calm, "tests/properties", python=str(LIBRARIES), **guard, **jax)
