@@ -34,7 +34,7 @@ def test_what_is_kept_is_bounded_in_bytes_and_the_last_used_stays(xp, made, monk
     kept = constants._kept
     like = xp.asarray(np.zeros((100, 100)), "float64")
     monkeypatch.setattr(constants, "_MOST_BYTES", 3 * constants._size(like))
-    library, device = (np, None) if xp.name == "jax" else (xp.xp, None if xp.name == "numpy" else like.device)
+    library, device = _place(xp, like)
 
     def ask(n):
         return constants.constant("DCT", (n,), library, library.float64, device)
@@ -44,6 +44,18 @@ def test_what_is_kept_is_bounded_in_bytes_and_the_last_used_stays(xp, made, monk
         assert sum(constants._size(a) for a in kept.arrays.values()) == kept.bytes <= constants._MOST_BYTES
     assert made == [(n,) for n in (100, 99, 98, 97, 96, 200)]
     assert {key[1] for key in kept.arrays} == {(97,), (100,), (96,)}
+
+
+def test_each_dtype_has_its_own(xp, made):
+    library, device = _place(xp, xp.asarray(np.zeros(1), "float64"))
+    for dtype in (library.float32, library.float64, library.float32):
+        assert constants.constant("DCT", (7,), library, dtype, device).dtype == dtype
+    assert made == [(7,), (7,)]
+
+
+def _place(xp, like):
+    """Where the constants of a library are kept: those of JAX on the host."""
+    return (np, None) if xp.name == "jax" else (xp.xp, None if xp.name == "numpy" else like.device)
 
 
 def test_threads_that_ask_for_many_sizes_all_get_theirs(made, monkeypatch):
