@@ -181,6 +181,7 @@ class Symbols:
         def __le__(self, other: Any) -> Symbols: ...
         def __gt__(self, other: Any) -> Symbols: ...
         def __ge__(self, other: Any) -> Symbols: ...
+        def __float__(self) -> float: ...  # really, SymPy would take an array beside its numbers for one
 
     def __neg__(self) -> Symbols:
         return Symbols(-self.values)
@@ -196,9 +197,6 @@ class Symbols:
         if not isinstance(value, builtins.bool):
             raise Undecided(value)
         return value
-
-    def __float__(self) -> float:
-        return float(self.values.item())
 
     def __repr__(self) -> str:
         return f"Symbols({self.values})"
