@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -124,6 +125,30 @@ def test_only_coefficients_of_eigenvalues_alone_are_kept_once_for_each() -> None
     square = SamplingPlan(bc.RunConfig(), bc.SampleConfig(), (16, 16, 1), axes=AXES)
     assert square.index is not None
     assert square.index.max() + 1 == len(np.unique(np.add.outer(np.arange(16) ** 2, np.arange(16) ** 2)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sloped(LinearStepper):
+    """Ancestral sampling whose noise grows from place to place, whatever the eigenvalue there."""
+
+    process: bc.Process
+    axes: tuple[int, ...] = AXES
+
+    @property
+    def uses_noise(self) -> bool:
+        return True
+
+    def coefficients(self, t: Any, s: Any, *, shape: tuple[int, ...], like: Any = None) -> Any:
+        found = bc.Ancestral(process=self.process, axes=self.axes).coefficients(t, s, shape=shape, like=like)
+        return found._replace(noise=found.noise * np.linspace(1.0, 2.0, math.prod(shape)).reshape(shape))
+
+
+def test_coefficients_by_place_are_worked_out_for_the_whole_grid(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plan, "solver_of", lambda config, settings, *, axes, x0_error: Sloped(process=config.process))
+    made = make(*SOLVERS["ancestral"])
+    noise = np.random.default_rng(0).standard_normal((12, 2, *SHAPE))
+    assert made.index is None
+    np.testing.assert_allclose(walked(made, noise), stepped(made, noise), rtol=0, atol=3e-6)
 
 
 @dataclass(frozen=True, kw_only=True)
