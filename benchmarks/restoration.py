@@ -1,7 +1,7 @@
 """How well a run restores: every method on every operator, on held-out images, against each other.
 
 ``python benchmarks/restoration.py RUN benchmarks/results`` asks ``blurcore restore RUN --simulate`` for each pair, once
-``blurcore calibrate RUN`` has measured the network's error. All methods see the same observations and start from the same noise;
+``blurcore calibrate RUN`` has measured the network's error. All methods see the same observations, ours start from the same noise;
 intervals are 95 % bootstrap intervals over images. Beside them stands azula's MMPS (Rozet et al. 2024) with its own DDPM sampler,
 on the same network and observations, behind the adapter of examples/azula_sampling.py: it needs ``azula`` and a run of PyTorch.
 """
@@ -24,7 +24,7 @@ import numpy as np
 from paired import report
 
 from blurcore.data.values import to_data, to_pixels
-from blurcore.engine.restoring import observe_images
+from blurcore.engine.restoring import observe_images, working_basis
 from blurcore.restoration import Average, Blur, LowPass, Mask, Operator, Restrict
 
 OPERATORS: dict[str, Operator] = {
@@ -88,24 +88,30 @@ def by_azula(run: Path, operator: Operator, iterations: int, args: argparse.Name
     data = config.data.part("test").load()[: args.num_images]
     grid = data.shape[1:-1]
     truth = np.repeat(to_data(data, values), args.num_samples, axis=0)
-    last, first = (operator.observation(process.basis, grid, axes=axes) for axes in ((1, 2), (-2, -1)))
+    basis = working_basis(process, grid)
+    last, first = (operator.observation(basis, grid, axes=axes) for axes in ((1, 2), (-2, -1)))
+
+    def observe(u: torch.Tensor) -> torch.Tensor:
+        inner = u if basis == process.basis else basis.forward(process.basis.inverse(u, axes=(-2, -1)), axes=(-2, -1))
+        return first.observe(inner)
+
     pictures = observe_images(last, to_data(data, values), noise=NOISE, seed=0, indices=range(len(data)))
     y = np.repeat(last.read(pictures.astype(np.float64)), args.num_samples, axis=0)
     y = torch.from_numpy(np.moveaxis(y, -1, 1)).float()
     schedule = FrequencySchedule(process, grid)
-    inner = FrequencyDenoiser(model, schedule, prediction=config.train.objective.prediction)
+    network = FrequencyDenoiser(model, schedule, prediction=config.train.objective.prediction)
     start, parts = time.perf_counter(), []
     torch.manual_seed(0)
     for seen in y.split(64):
         denoiser = MMPSDenoiser(
-            inner, seen, first.observe, IsotropicCovariance(torch.tensor(NOISE**2)), iterations=iterations
+            network, seen, observe, IsotropicCovariance(torch.tensor(NOISE**2)), iterations=iterations
         )
         sampler = DDPMSampler(denoiser, steps=args.num_steps, silent=True)
         u = sampler(sampler.init((len(seen), truth.shape[-1], *grid)))
         parts.append(process.basis.inverse(u, axes=(-2, -1)))
     seconds = time.perf_counter() - start
     images = torch.cat(parts).movedim(1, -1).numpy()
-    shown = last.observe(process.basis.forward(images.astype(np.float64), axes=(1, 2)))
+    shown = last.observe(basis.forward(images.astype(np.float64), axes=(1, 2)))
     away = shown - np.moveaxis(y.double().numpy(), 1, -1)
     shape = (len(data), args.num_samples, *data.shape[1:])
     return {
