@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ import numpy as np
 from paired import report
 
 from blurcore.data.values import to_data, to_pixels
-from blurcore.engine.restoring import observe_images, working_basis
+from blurcore.engine.restoring import RestoreConfig, observe_images, report_of, working_basis
 from blurcore.restoration import Average, Blur, LowPass, Mask, Operator, Restrict
 
 OPERATORS: dict[str, Operator] = {
@@ -45,20 +45,10 @@ def restored(run: Path, operator: Operator, method: str, args: argparse.Namespac
     """Return images, truth and report of one pair; None where the method does not serve the operator."""
     with tempfile.TemporaryDirectory() as folder:
         words = ["restore", str(run), "--simulate", "--num-images", str(args.num_images), "--out", folder]
-        kind, settings = type(operator).__name__, asdict(operator)  # type: ignore[call-overload]
-        own = [word for name, value in settings.items() for word in (f"--operator.{name}", str(value))]
-        words += [
-            "--operator",
-            kind,
-            *(own if kind != "Mask" else []),
-            "--method",
-            method,
-            "--noise",
-            str(NOISE),
-            "--device",
-            args.device,
-        ]
-        words += ["--times.num-steps", str(args.num_steps), "--num-samples", str(args.num_samples)]
+        kind = type(operator).__name__
+        words += ["--operator", kind, *settings_of(operator), "--method", method, "--noise", str(NOISE)]
+        words += ["--device", args.device, "--times.num-steps", str(args.num_steps)]
+        words += ["--num-samples", str(args.num_samples)]
         start = time.perf_counter()
         done = subprocess.run([sys.executable, "-m", "blurcore", *words], capture_output=True, text=True, check=False)
         seconds = time.perf_counter() - start
@@ -74,6 +64,12 @@ def restored(run: Path, operator: Operator, method: str, args: argparse.Namespac
         return {"images": images, "truth": truth, "consistency": about["consistency"], "seconds": seconds}
 
 
+def settings_of(operator: Operator) -> list[str]:
+    """Return the words of the settings that differ from their defaults."""
+    given = [(f.name, getattr(operator, f.name)) for f in fields(operator) if getattr(operator, f.name) != f.default]
+    return [word for name, value in given for word in (f"--operator.{name}", str(value))]
+
+
 def by_azula(run: Path, operator: Operator, iterations: int, args: argparse.Namespace) -> dict[str, Any]:
     """Return images, truth and consistency of azula's method on the observations that the others see."""
     import torch
@@ -87,7 +83,6 @@ def by_azula(run: Path, operator: Operator, iterations: int, args: argparse.Name
     process, values = config.process, config.data.values
     data = config.data.part("test").load()[: args.num_images]
     grid = data.shape[1:-1]
-    truth = np.repeat(to_data(data, values), args.num_samples, axis=0)
     basis = working_basis(process, grid)
     last, first = (operator.observation(basis, grid, axes=axes) for axes in ((1, 2), (-2, -1)))
 
@@ -107,17 +102,15 @@ def by_azula(run: Path, operator: Operator, iterations: int, args: argparse.Name
             network, seen, observe, IsotropicCovariance(torch.tensor(NOISE**2)), iterations=iterations
         )
         sampler = DDPMSampler(denoiser, steps=args.num_steps, silent=True)
-        u = sampler(sampler.init((len(seen), truth.shape[-1], *grid)))
+        u = sampler(sampler.init((len(seen), data.shape[-1], *grid)))
         parts.append(process.basis.inverse(u, axes=(-2, -1)))
     seconds = time.perf_counter() - start
-    images = torch.cat(parts).movedim(1, -1).numpy()
-    shown = last.observe(basis.forward(images.astype(np.float64), axes=(1, 2)))
-    away = shown - np.moveaxis(y.double().numpy(), 1, -1)
-    shape = (len(data), args.num_samples, *data.shape[1:])
+    images = torch.cat(parts).movedim(1, -1).numpy().reshape(len(data), args.num_samples, *data.shape[1:])
+    report = report_of(last, pictures, images, None, RestoreConfig(operator=operator, noise=NOISE), values)
     return {
-        "images": to_pixels(images, values).reshape(shape).astype(np.float64),
+        "images": to_pixels(images, values).astype(np.float64),
         "truth": data.astype(np.float64),
-        "consistency": float(np.sqrt((away**2).mean()) / NOISE),
+        "consistency": report["consistency"],
         "seconds": seconds,
     }
 
