@@ -8,7 +8,6 @@ fits (`Entered`). Lines are added to `equal-seconds.jsonl`; what is there is not
 
 from __future__ import annotations
 
-import json
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -27,6 +26,7 @@ from blurcore_torch.trainer import Trainer
 from torch import Tensor, nn
 
 import blurcore as bc
+from benchmarks.evidence.ledger import Ledger
 from benchmarks.paired import compare
 from blurcore.cli import main as blurcore
 from blurcore.engine.nesting import choose_sizes
@@ -48,7 +48,7 @@ class Entered(networks.UNet):
         above = [level.width for level in levels[:-1]]  # what `down` gives to the level below
         self.firsts = nn.ModuleList(networks._conv(self.dims, in_channels, width) for width in above)
         self.last_norms = nn.ModuleList(networks._norm(level.width, self.config) for level in levels[1:])
-        self.lasts = nn.ModuleDict(  # "last" is the name of what is zero at first
+        self.lasts = nn.ModuleDict(  # named "last", as initialise sets layers of that name to zero
             {
                 str(i): nn.ModuleDict({"last": networks._conv(self.dims, v.width, out_channels)})
                 for i, v in enumerate(levels[1:])
@@ -71,9 +71,7 @@ class Entered(networks.UNet):
             if level.down is not None:
                 skips.append(h := level.down(h))
         h = self.middle(h, embedding)
-        for i, level in reversed(list(enumerate(self.decoder))):
-            if i < place:
-                break
+        for i, level in reversed(list(enumerate(self.decoder))[place:]):
             for block, attention in zip(level.blocks, level.attention, strict=True):
                 h = attention(block(torch.cat([h, skips.pop()], dim=1), embedding))
             if level.up is not None and i > place:
@@ -164,19 +162,16 @@ def run(variant: str, seed: int, ratio: float) -> dict[str, Any]:
 def main() -> None:
     """Work off the list."""
     torch.set_num_threads(1)
-    ledger = Path(sys.argv[1]) / "equal-seconds.jsonl"
-    lines = [json.loads(line) for line in ledger.read_text(encoding="utf-8").splitlines()] if ledger.exists() else []
-    ratios = {line["variant"]: line["cost_of_a_step"] for line in lines} | {"standard": 1.0}
+    ledger = Ledger(Path(sys.argv[1]) / "equal-seconds.jsonl")
+    ratios = {line["variant"]: line["cost_of_a_step"] for line in ledger.lines()} | {"standard": 1.0}
     for seed in SEEDS:
         for variant in VARIANTS:
-            if any((line["variant"], line["seed"]) == (variant, seed) for line in lines):
+            job = f"{variant}, seed {seed}"
+            if job in ledger.done():
                 continue
-            ratios.setdefault(variant, 0.0)
-            ratios[variant] = ratios[variant] or round(seconds_of_a_step(variant), 4)
-            line = run(variant, seed, ratios[variant])
-            print(line, file=sys.stderr, flush=True)
-            with ledger.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(line) + "\n")
+            if variant not in ratios:
+                ratios[variant] = round(seconds_of_a_step(variant), 4)
+            print(ledger.add(job, **run(variant, seed, ratios[variant])), file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

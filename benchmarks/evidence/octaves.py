@@ -11,9 +11,8 @@ import numpy as np
 import blurcore as bc
 from benchmarks.evidence.trials import BATCH, Trial, data_of
 from blurcore.data import Dataset
-from blurcore.engine.sized_network import SizedNetwork
 from blurcore.measure import octave_bands
-from blurcore.measure.calibration import mean_over_images
+from blurcore.measure.calibration import mean_over_images, x0_away
 from blurcore.protocols import RunNetwork
 from blurcore.resolution import mean_power
 
@@ -44,13 +43,11 @@ def octaves(trial: Trial, folder: Path) -> dict[str, Any]:
 
 def _error(network: RunNetwork, data: Dataset, basis: bc.DCT) -> np.ndarray[Any, Any]:
     """Return the mean squared error of x0 in each frequency of the basis, whatever that of the process is: (times, *grid)."""
-    model, own = SizedNetwork(network), network.config.process.basis
+    away, own = x0_away(network), network.config.process.basis
+    axes = tuple(range(1, len(network.image_shape)))
 
     def squares(x: Any, eps: Any, t: float) -> tuple[Any]:
-        u0, noise = (own.forward(v.astype(np.float64), axes=model.axes) for v in (x, eps))
-        m = bc.marginal_for(model.process, t, u0, axes=model.axes)
-        away = model.guess(m.alpha * u0 + m.sigma * noise, np.full(len(x), t)) - u0
-        return (basis.forward(own.inverse(away, axes=model.axes), axes=model.axes) ** 2,)
+        return (basis.forward(own.inverse(away(x, eps, t), axes=axes), axes=axes) ** 2,)
 
     times = bc.log_snr_times(TIMES - 1, network.config.process.noise)  # of all these processes the same
     (found,) = mean_over_images(network, data, times, squares, num_images=IMAGES, batch_size=BATCH, progress=False)

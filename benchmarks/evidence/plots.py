@@ -18,7 +18,7 @@ from PIL import Image, ImageDraw
 from benchmarks.evidence.exact import CALLS
 from benchmarks.evidence.ledger import Ledger
 from benchmarks.evidence.rows import GRIDS, Row, main_row
-from benchmarks.evidence.tables import AS_LONG, LEDGER, NAMES, ROOT, Question1, row_of
+from benchmarks.evidence.tables import AS_LONG, LEDGER, NAMES, ROOT, Octaves, Question1, row_of
 from benchmarks.evidence.trials import PROCESSES, Trial
 from blurcore.figures.canvas import in_style, save_figure
 
@@ -82,9 +82,8 @@ def of_few_steps(ledger: Ledger) -> Figure:
 
 
 @in_style
-def of_octaves(ledger: Ledger) -> Figure:
+def of_octaves(found: Octaves) -> Figure:
     """Return the error of x0 in each octave over training, a panel for each process that ends in noise."""
-    found = Question1(ledger, "hour", "digits").octaves()
     figure = Figure(figsize=(9, 2.8), layout="constrained")
     for axes, (process, rows) in zip(figure.subplots(1, len(found), sharey=True), found.items(), strict=True):
         names = next(iter(rows.values()))[0]
@@ -124,8 +123,8 @@ def main() -> None:
     ledger = Ledger(LEDGER)
     save_figure(of_processes(ledger), IMAGES / "evidence_processes.svg")
     save_figure(of_few_steps(ledger), IMAGES / "evidence_few_steps.svg")
-    if Question1(ledger, "hour", "digits").octaves():
-        save_figure(of_octaves(ledger), IMAGES / "evidence_octaves.svg")
+    if found := Question1(ledger, "hour", "digits").octaves():
+        save_figure(of_octaves(found), IMAGES / "evidence_octaves.svg")
     if len(sys.argv) > 1:
         of_samples(ledger, Path(sys.argv[1])).save(IMAGES / "evidence_samples.png")
 

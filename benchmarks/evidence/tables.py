@@ -52,6 +52,10 @@ NAMES = {
 GRIDS = {"uniform": "uniform", "quadratic": "quadratic", "log_snr": "log-SNR", "measured": "measured, tried"}
 
 
+Octaves = dict[str, dict[int, tuple[list[str], np.ndarray[Any, Any]]]]
+"""Names of the octaves and the errors in them, by process and images seen."""
+
+
 @dataclass(frozen=True)
 class Question1:
     """The runs of question 1 on one data set: those with the chosen predictions, and those that take as long as standard diffusion."""
@@ -148,7 +152,7 @@ class Question1:
                 found[trial["process"]][trial["prediction"] + budget] = short(line["found"][self.primary])
         return [row for row in found.values() if set(row) >= set(PREDICTIONS)]
 
-    def octaves(self) -> dict[str, dict[int, tuple[list[str], np.ndarray[Any, Any]]]]:
+    def octaves(self) -> Octaves:
         """Return the octaves and their errors, means over the seeds, by process and images seen."""
         found: dict[str, dict[int, list[Any]]] = {}
         names: list[str] = []

@@ -81,7 +81,6 @@ class SizedNetwork:
         (place,) = self._places(t, 1)
         size = self.resolutions.sizes[place]
         part = self._part(size, u, np.full(len(u), t))
-        output = self.network.call(part.z, part.t).astype(np.float64)
 
         def pull(v: Array) -> Array:
             """x0 = a F(V z) + b z in each frequency of the size: a and b are its answers to units."""
@@ -96,20 +95,19 @@ class SizedNetwork:
             result[self._cut(size)] = product / part.scale
             return result
 
-        return Guess(self._whole(part.data_of(output, part.state), u), pull)
+        return Guess(self._x0(part, u), pull)
 
     def _cut(self, size: tuple[int, ...]) -> Any:
         """Return the place of a size's frequencies in a whole state."""
         return (slice(None), *(slice(0, m) for m in size))
 
     def _guess_on(self, size: tuple[int, ...], u: Array, t: Array) -> Array:
-        part = self._part(size, u, t)
-        output = self.network.call(part.z, part.t).astype(np.float64)
-        return self._whole(part.data_of(output, part.state), u)
+        return self._x0(self._part(size, u, t), u)
 
-    def _whole(self, x0: Array, u: Array) -> Array:
-        same = x0.shape == u.shape
-        return x0 if same else np.asarray(embed_state(x0, np.zeros_like(u), axes=self.axes))
+    def _x0(self, part: _Part, u: Array) -> Array:
+        """Return x0 of whole states, 0 in the frequencies that the network does not see."""
+        x0 = part.data_of(self.network.call(part.z, part.t).astype(np.float64), part.state)
+        return x0 if x0.shape == u.shape else np.asarray(embed_state(x0, np.zeros_like(u), axes=self.axes))
 
     def _part(self, size: tuple[int, ...], u: Array, t: Array) -> _Part:
         """Return what the network is shown of whole states on one size."""

@@ -72,32 +72,37 @@ def measure_x0_error(
         raise ConfigError(
             f"calibration is for processes that end in noise; {type(process).__name__} leaves an image at t = 1"
         )
-    model = SizedNetwork(network)
-    axes = model.axes
     noise_schedule = getattr(process, "noise", None)
     try:
         times = log_snr_times(num_times - 1, noise_schedule)[::-1]  # type: ignore[arg-type]
     except Exception:  # its log-SNR is not finite
         times = quadratic_times(num_times - 1)[::-1]
 
-    def errors(x: Array, eps: Array, t: float) -> Array:
-        u0 = process.basis.forward(x.astype(np.float64), axes=axes)
-        m = diffusion.marginal_for(process, t, u0, axes=axes)
-        u = m.alpha * u0 + m.sigma * process.basis.forward(eps.astype(np.float64), axes=axes)
-        guess = model.guess(u, np.full(len(x), t))
-        squares: Array = (guess - u0) ** 2
-        return squares
-
+    away = x0_away(network)
     (values,) = mean_over_images(
         network,
         data,
         times,
-        lambda *example: (errors(*example),),
+        lambda *example: (away(*example) ** 2,),
         num_images=num_images,
         batch_size=batch_size,
         progress=progress,
     )
     return X0Error(times=times, values=values)
+
+
+def x0_away(network: RunNetwork) -> Callable[[Array, Array, float], Array]:
+    """Return a function of data and noise (batch, *grid, C) and a time: the network's x0 less the data, in the process's basis."""
+    model = SizedNetwork(network)
+    process, axes = model.process, model.axes
+
+    def away(x: Array, eps: Array, t: float) -> Array:
+        u0 = process.basis.forward(x.astype(np.float64), axes=axes)
+        m = diffusion.marginal_for(process, t, u0, axes=axes)
+        u = m.alpha * u0 + m.sigma * process.basis.forward(eps.astype(np.float64), axes=axes)
+        return model.guess(u, np.full(len(x), t)) - u0
+
+    return away
 
 
 def mean_over_images(

@@ -45,7 +45,7 @@ def tolerance(dtype: str, *, roundings: float = ROUNDINGS, condition: Any = 1.0)
     return roundings * EPSILON[dtype] * condition
 
 
-def _is_array(value: Any) -> bool:
+def _is_array(value: Any) -> bool:  # compat's own annotation tells type checkers of the libraries that it knows alone
     return compat.is_array_api_obj(value)
 
 

@@ -128,8 +128,8 @@ def test_only_coefficients_of_eigenvalues_alone_are_kept_once_for_each() -> None
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sloped(LinearStepper):
-    """Ancestral sampling whose noise grows from place to place, whatever the eigenvalue there."""
+class Own(LinearStepper):
+    """Ancestral sampling by another class."""
 
     process: bc.Process
     axes: tuple[int, ...] = AXES
@@ -139,7 +139,14 @@ class Sloped(LinearStepper):
         return True
 
     def coefficients(self, t: Any, s: Any, *, shape: tuple[int, ...], like: Any = None) -> Any:
-        found = bc.Ancestral(process=self.process, axes=self.axes).coefficients(t, s, shape=shape, like=like)
+        return bc.Ancestral(process=self.process, axes=self.axes).coefficients(t, s, shape=shape, like=like)
+
+
+class Sloped(Own):
+    """Its noise grows from place to place, whatever the eigenvalue there."""
+
+    def coefficients(self, t: Any, s: Any, *, shape: tuple[int, ...], like: Any = None) -> Any:
+        found = super().coefficients(t, s, shape=shape, like=like)
         return found._replace(noise=found.noise * np.linspace(1.0, 2.0, math.prod(shape)).reshape(shape))
 
 
@@ -151,19 +158,8 @@ def test_coefficients_by_place_are_worked_out_for_the_whole_grid(monkeypatch: py
     np.testing.assert_allclose(walked(made, noise), stepped(made, noise), rtol=0, atol=3e-6)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Bounded(LinearStepper):
-    """Ancestral sampling with a bound on the predicted coefficients."""
-
-    process: bc.Process
-    axes: tuple[int, ...] = AXES
-
-    @property
-    def uses_noise(self) -> bool:
-        return True
-
-    def coefficients(self, t: Any, s: Any, *, shape: tuple[int, ...], like: Any = None) -> Any:
-        return bc.Ancestral(process=self.process, axes=self.axes).coefficients(t, s, shape=shape, like=like)
+class Bounded(Own):
+    """The predicted coefficients have a bound."""
 
     def apply(self, coefficients: Any, state: Any, prediction: Any, noise: Any = None) -> Any:
         bound = prediction._replace(x0=np.tanh(prediction.x0))
